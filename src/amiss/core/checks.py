@@ -1,0 +1,41 @@
+"""Checks of arguments that several places share. Each says what arrived and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+from amiss.core.errors import InputError
+
+
+def check_rate(name: str, value: float) -> float:
+    """A rate strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise InputError(f"{name} = {value!r} arrived; a number between 0 and 1 is expected, such as 0.05")
+    return float(value)
+
+
+def check_count(name: str, value: int, *, least: int = 1) -> int:
+    """A whole number that is not too small."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} = {value!r} arrived; a whole number of at least {least} is expected")
+    return value
+
+
+def check_real(name: str, value: float, *, least: float = -math.inf) -> float:
+    """A finite number that is not too small."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
+        bound = "" if least == -math.inf else f" of at least {least:g}"
+        raise InputError(f"{name} = {value!r} arrived; a finite number{bound} is expected")
+    return float(value)
+
+
+def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:
+    """One of the allowed words; a near miss is pointed out."""
+    words = sorted(allowed)
+    if value in words:
+        return value
+    near = difflib.get_close_matches(str(value), words, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{name} = {value!r} is not known. Allowed: {', '.join(words)}.{hint}")

@@ -1,0 +1,78 @@
+"""Every error that Amiss raises on purpose. One tree, so that ``except AmissError`` catches all of them.
+
+    AmissError
+    ├── InputError (ValueError)          an argument or option is out of its allowed values
+    │   ├── ImageError                   one file or array is not a usable picture: ``.name``, ``.reason``
+    │   └── DataError                    a folder or data set is empty or laid out differently
+    ├── CalibrationError (ValueError)    too few normal images for the promise that was asked for
+    ├── NotReadyError (RuntimeError)     used before ``learn`` or ``calibrate``
+    ├── MissingExtraError (ImportError)  an optional library is not installed
+    └── ArtefactError                    a saved inspector cannot be used
+        ├── IncompleteArtefactError      a part is missing or cut off
+        ├── TamperedArtefactError        the content is not what was written
+        ├── SchemaError                  written by a newer Amiss
+        └── ParityError                  this machine's scores differ from those of the golden images
+
+A message says what arrived, what is allowed, and what to do.
+"""
+
+
+class AmissError(Exception):
+    """Base of all errors that Amiss raises on purpose."""
+
+
+class InputError(AmissError, ValueError):
+    """An argument or option is out of its allowed values."""
+
+
+class ImageError(InputError):
+    """One file or array is not a usable picture.
+
+    Args:
+        name: File path or array index, as the user knows it.
+        reason: What is wrong with it, in one phrase.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        return type(self), (self.name, self.reason)
+
+
+class DataError(InputError):
+    """A folder or data set is empty or laid out differently from what its reader knows."""
+
+
+class CalibrationError(AmissError, ValueError):
+    """Too few normal images for the promise that was asked for."""
+
+
+class NotReadyError(AmissError, RuntimeError):
+    """A detector was used before ``learn``, or a rule before ``calibrate``."""
+
+
+class MissingExtraError(AmissError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+
+class ArtefactError(AmissError):
+    """A saved inspector cannot be used."""
+
+
+class IncompleteArtefactError(ArtefactError):
+    """A part of the artefact is missing or cut off."""
+
+
+class TamperedArtefactError(ArtefactError):
+    """The content of the artefact is not what was written."""
+
+
+class SchemaError(ArtefactError):
+    """The artefact was written by a newer version of Amiss."""
+
+
+class ParityError(ArtefactError):
+    """On this machine the golden images do not get the scores they had when the artefact was written."""

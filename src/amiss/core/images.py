@@ -1,0 +1,141 @@
+"""`Images`: a sized, re-iterable source of pictures that holds none of them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.decode import EXTENSIONS, MAX_PIXELS, read_image, resize, to_rgb8
+from amiss.core.errors import DataError, InputError
+
+Size = tuple[int, int]
+
+
+class Images:
+    """Pictures from a folder, from paths, or from arrays. Each is read when it is asked for, every time anew.
+
+    Args:
+        source: A folder (searched recursively, in the order of the names), one file, a list of paths, or a list of
+            arrays (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB). An array (N, H, W, C) works too.
+        size: Height and width that every picture is resized to; None leaves each as it is.
+        max_pixels: Cap on width x height of a file, checked before it is decoded.
+
+    Raises:
+        DataError: The folder is missing or holds no picture.
+        InputError: A source of another kind.
+
+    Example:
+        >>> import numpy as np
+        >>> images = Images([np.zeros((40, 60), np.uint8)] * 3, size=(32, 32))
+        >>> len(images), images[0].shape, next(images.batches(2)).shape
+        (3, (32, 32, 3), (2, 32, 32, 3))
+    """
+
+    def __init__(
+        self, source: str | Path | Sequence[Any] | NDArray[Any], *, size: Size | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        self.size = None if size is None else _check_size(size)
+        self.max_pixels = max_pixels
+        self.ignored: tuple[Path, ...] = ()
+        if isinstance(source, (str, Path)):
+            found, self.ignored = _find(Path(source))
+            self._items: tuple[Path | NDArray[Any], ...] = found
+        else:
+            self._items = _items(source)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How errors and reports call each picture: its path, or its number among the arrays."""
+        return tuple(
+            str(item) if isinstance(item, Path) else f"image {number}" for number, item in enumerate(self._items)
+        )
+
+    @property
+    def paths(self) -> tuple[Path | None, ...]:
+        """The file of each picture; None for arrays."""
+        return tuple(item if isinstance(item, Path) else None for item in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """One picture, RGB uint8 (H, W, 3).
+
+        Raises:
+            ImageError: The file or array is not a usable picture.
+        """
+        item = self._items[index]
+        if isinstance(item, Path):
+            image = read_image(item, max_pixels=self.max_pixels)
+        else:
+            image = to_rgb8(item, self.names[index])
+        return image if self.size is None else resize(image, self.size)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def __repr__(self) -> str:
+        return f"Images({len(self)} pictures, size={self.size})"
+
+    def resized(self, size: Size) -> Images:
+        """The same pictures, each resized to (height, width)."""
+        return self._with(self._items, _check_size(size))
+
+    def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> Images:
+        """Some of the pictures, in the order of `indices`."""
+        return self._with(tuple(self._items[int(index)] for index in indices), self.size)
+
+    def batches(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Stacks of up to `count` pictures, uint8 (B, H, W, 3). Needs pictures of one size.
+
+        Raises:
+            InputError: The pictures differ in size and no `size` was given.
+        """
+        for start in range(0, len(self), count):
+            batch = [self[index] for index in range(start, min(start + count, len(self)))]
+            shapes = {image.shape for image in batch}
+            if len(shapes) > 1:
+                raise InputError(f"pictures of different sizes {sorted(shapes)}; use Images(..., size=(height, width))")
+            yield np.stack(batch)
+
+    def _with(self, items: tuple[Path | NDArray[Any], ...], size: Size | None) -> Images:
+        images = Images([], size=size, max_pixels=self.max_pixels)
+        images._items, images.ignored = items, self.ignored
+        return images
+
+
+def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    if folder.is_file():
+        return (folder,), ()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such file or folder")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    pictures = tuple(path for path in files if path.suffix.lower() in EXTENSIONS)
+    if not pictures:
+        raise DataError(f"{folder}: no picture inside; files ending in {', '.join(EXTENSIONS)} are looked for")
+    return pictures, tuple(path for path in files if path.suffix.lower() not in EXTENSIONS)
+
+
+def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Path | NDArray[Any], ...]:
+    if isinstance(source, np.ndarray) and source.ndim < 3:
+        raise InputError(f"one array of shape {source.shape} arrived; give a list of pictures, or (N, H, W, C)")
+    items: list[Path | NDArray[Any]] = []
+    for number, item in enumerate(source):
+        if isinstance(item, (str, Path)):
+            items.append(Path(item))
+        elif isinstance(item, np.ndarray):
+            items.append(item)
+        else:
+            raise InputError(f"item {number} is a {type(item).__name__}; a path or a NumPy array is expected")
+    return tuple(items)
+
+
+def _check_size(size: Size) -> Size:
+    if len(size) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+        raise InputError(f"size {size!r} arrived; (height, width) in whole pixels is expected, such as (256, 256)")
+    return int(size[0]), int(size[1])

@@ -1,0 +1,112 @@
+"""What a detector says (`Scores`) and what a rule makes of it (`Decision`). Larger score = more anomalous.
+
+Axis letters: N images, H x W pixels of the map. Maps have the size of the detector's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Raw anomaly scores of N images.
+
+    Args:
+        image: One number an image, float32 (N,). With a map it is the map's maximum.
+        map: One number a pixel, float32 (N, H, W), or None for methods that do not localise.
+
+    Raises:
+        InputError: Wrong shapes, or a number that is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = Scores.of_map(np.array([[[0.0, 2.0], [1.0, 0.5]]]))
+        >>> scores.image.tolist()
+        [2.0]
+    """
+
+    image: NDArray[np.float32]
+    map: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", _finite(self.image, "image scores", 1))
+        if self.map is not None:
+            object.__setattr__(self, "map", _finite(self.map, "score map", 3))
+            if len(self.map) != len(self.image):
+                raise InputError(f"{len(self.map)} maps and {len(self.image)} image scores: one of each an image")
+
+    @classmethod
+    def of_map(cls, score_map: NDArray[np.floating]) -> Scores:
+        """Scores whose image score is the maximum of the map (N, H, W).
+
+        One threshold then serves both: an image alarms exactly when at least one of its pixels does.
+        """
+        score_map = _finite(score_map, "score map", 3)
+        return cls(score_map.reshape(len(score_map), -1).max(axis=1, initial=-np.inf), score_map)
+
+    @classmethod
+    def join(cls, parts: Sequence[Scores]) -> Scores:
+        """One `Scores` of several, in order. Maps are kept only when every part has one."""
+        maps = [part.map for part in parts if part.map is not None]
+        image = np.concatenate([part.image for part in parts]) if parts else np.zeros(0, np.float32)
+        return cls(image, np.concatenate(maps) if maps and len(maps) == len(parts) else None)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected group of alarming pixels (8-connectivity), in pixels of the map.
+
+    Args:
+        box: Left, top, width, height.
+        area: Number of pixels.
+        peak: Largest score inside.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a rule makes of `Scores`, with the promise that comes with it.
+
+    Args:
+        p_value: (N,) in [1/(n+1), 1]: how often a good image would look at least this strange. NaN when the
+            rule was never calibrated.
+        label: (N,) True = anomalous.
+        mask: (N, H, W) True = anomalous pixel; None without a map.
+        regions: For each image its connected regions, strongest first; empty without a map.
+        threshold: An image (or pixel) is anomalous when its score is larger than this.
+        alpha: The false-alarm rate that the rule promises, in (0, 1); None when it promises none.
+        n: Number of normal images that the rule was calibrated on.
+        rule: Name of the rule.
+    """
+
+    p_value: NDArray[np.float64]
+    label: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
+    regions: tuple[tuple[Region, ...], ...]
+    threshold: float
+    alpha: float | None
+    n: int
+    rule: str
+
+
+def _finite(values: NDArray[np.floating], what: str, dimensions: int) -> NDArray[np.float32]:
+    array = np.asarray(values, dtype=np.float32)
+    if array.ndim != dimensions:
+        raise InputError(f"{what} with shape {array.shape} arrived; {dimensions} dimension(s) are expected")
+    if not np.isfinite(array).all():
+        raise InputError(f"{what}: {int((~np.isfinite(array)).sum())} of {array.size} numbers are not finite")
+    return array
