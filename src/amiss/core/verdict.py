@@ -1,0 +1,56 @@
+"""`Verdict`: what is said about one picture, for people and for files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.scores import Region
+
+
+class Label(StrEnum):
+    """The three things that can be said of a picture. An error is never good."""
+
+    GOOD = "good"
+    ANOMALOUS = "anomalous"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is said about one picture.
+
+    Args:
+        name: Path of the file, or number of the array.
+        label: Good, anomalous, or error.
+        score: Image score, larger = more anomalous; None on error.
+        p_value: How often a good picture would look at least this strange; None on error or without calibration.
+        regions: Alarming regions, strongest first, boxes and areas in pixels of the original picture.
+        reason: What was wrong with the file; empty unless `label` is error.
+        map: Score map float32 (H, W) at the detector's input size, or None.
+        mask: Alarming pixels bool (H, W) at the same size, or None.
+    """
+
+    name: str
+    label: Label
+    score: float | None = None
+    p_value: float | None = None
+    regions: tuple[Region, ...] = ()
+    reason: str = ""
+    map: NDArray[np.float32] | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The verdict without its arrays, as plain JSON values."""
+        return {
+            "name": self.name,
+            "label": str(self.label),
+            "score": self.score,
+            "p_value": self.p_value,
+            "regions": [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.regions],
+            "reason": self.reason,
+        }

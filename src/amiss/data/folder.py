@@ -1,0 +1,13 @@
+"""A flat folder of good images: the commonest data set in a factory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from amiss.core.images import Images
+from amiss.data.dataset import Dataset
+
+
+def read_folder(root: Path) -> Dataset:
+    """Every picture below `root` is a normal image; there is nothing to test on."""
+    return Dataset(name=root.resolve().name, normal=Images(root), test=Images([]))

@@ -1,0 +1,1 @@
+"""One file, one method; a folder is a family. `detector.py` holds the contract."""

@@ -1,0 +1,117 @@
+"""The contract of ingredients 1 and 2: a detector learns what normal looks like and says how strange a picture is."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amiss.core.card import Card
+from amiss.core.errors import InputError, NotReadyError
+from amiss.core.images import Images
+from amiss.core.progress import Progress, silent
+from amiss.core.scores import Scores
+
+BATCH = 8
+"""Pictures per batch: enough to keep two cores busy, little memory."""
+
+
+class Detector(nn.Module):
+    """A background model and a statistic.
+
+    A method is a subclass that writes five things: a `card`, a constructor that only stores keyword-only
+    hyper-parameters, and the three methods below. The rest is written here, once.
+    """
+
+    card: ClassVar[Card]
+
+    @abstractmethod
+    def build(self, *, pretrained: bool) -> None:
+        """Make modules and buffers. With `pretrained=False` no weight file is read: the weights come later."""
+
+    @abstractmethod
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        """Fit the background model to normal images, which all have one size."""
+
+    @abstractmethod
+    def statistic(self, batch: Tensor) -> Tensor:
+        """How strange: a batch (N, 3, H, W) in [0, 1] to a map (N, H, W), or to one score an image (N,).
+
+        Larger = more anomalous. Pure: the score of a picture depends on nothing but the picture and the model.
+        """
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.statistic(batch)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments as they are now."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+
+    def fit(self, images: Images, *, seed: int = 0, progress: Progress = silent) -> Self:
+        """Build, then learn from normal images. The same seed and images give the same detector.
+
+        Args:
+            images: Normal images with a `size`.
+            seed: Seed of everything that is drawn; global random states are left as they were.
+            progress: See `amiss.core.progress`.
+
+        Raises:
+            InputError: No images, or images without a size.
+        """
+        if images.size is None or len(images) == 0:
+            raise InputError(f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.build(pretrained=True)
+            self.learn(images, np.random.default_rng(seed), progress)
+        return self.eval()
+
+    @torch.no_grad()
+    def score(self, images: Images, *, progress: Progress = silent) -> Scores:
+        """Score every picture with torch. `amiss.runtime` does the same with the exported graph, faster.
+
+        Raises:
+            NotReadyError: Before `fit`.
+            ImageError: A picture cannot be used.
+        """
+        if not any(True for _ in self.state_dict()):
+            raise NotReadyError(f"{self.card.name} has not learned yet; call fit(images)")
+        outputs = [self(batch).float().numpy(force=True) for batch in self.batches(images, "scoring", progress)]
+        parts = [Scores.of_map(output) if output.ndim == 3 else Scores(output) for output in outputs]
+        return Scores.join(parts)
+
+    def batches(self, images: Images, stage: str, progress: Progress) -> Iterator[Tensor]:
+        """Batches (N, 3, H, W) in [0, 1] on the detector's device; reports the pictures done."""
+        device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+        done = 0
+        for pixels in images.batches(BATCH):
+            yield to_batch(torch.from_numpy(pixels).to(device))
+            done += len(pixels)
+            progress(stage, done, len(images))
+
+    def load_state(self, state: Mapping[str, Tensor]) -> Self:
+        """Build without pretrained weights and take over a saved state, whatever the size of its buffers.
+
+        Raises:
+            InputError: The state does not belong to this method with these hyper-parameters.
+        """
+        self.build(pretrained=False)
+        for name, buffer in list(self.named_buffers()):
+            if name in state and state[name].shape != buffer.shape:
+                owner, _, last = name.rpartition(".")
+                setattr(self.get_submodule(owner), last, torch.empty_like(state[name]))
+        try:
+            self.load_state_dict(dict(state))
+        except RuntimeError as error:
+            raise InputError(f"the saved state does not fit {self.card.name}: {error}") from error
+        return self.eval()
+
+
+def to_batch(pixels: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1]: the first step of every exported graph too."""
+    return pixels.permute(0, 3, 1, 2).float() / 255

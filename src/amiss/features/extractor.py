@@ -1,0 +1,91 @@
+"""`FeatureExtractor`: a frozen backbone that returns some of its feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from amiss.core.checks import check_choice
+from amiss.core.errors import InputError
+from amiss.features.backbone import Backbone
+from amiss.features.efficientnet_lite import NAMES, efficientnet_lite
+from amiss.features.resnet import resnet_from_file
+from amiss.features.tiny import tiny_random
+
+
+def create_backbone(name: str, *, pretrained: bool = True) -> Backbone:
+    """The backbone of a name.
+
+    Args:
+        name: "efficientnet-lite0", "-lite1", "-lite2", "tiny-random", or "file:PATH" with the user's own ResNet-18,
+            ResNet-50 or Wide ResNet-50-2 weights (safetensors, or .pth).
+        pretrained: False leaves the weights random, to be overwritten; no file is read then.
+
+    Raises:
+        InputError: Unknown name, or a file that does not hold such a network.
+        MissingExtraError: The package with the weights is not installed.
+    """
+    if name.startswith("file:"):
+        return resnet_from_file(name.removeprefix("file:"), pretrained=pretrained)
+    check_choice("backbone", name, [*NAMES, "tiny-random", "file:PATH"])
+    return tiny_random() if name == "tiny-random" else efficientnet_lite(name, pretrained=pretrained)
+
+
+class FeatureExtractor(nn.Module):
+    """A frozen backbone up to the deepest stage that is asked for.
+
+    Args:
+        backbone: See `create_backbone`.
+        strides: Stages to return, by their stride in image pixels, ascending: some of 2, 4, 8, 16, 32.
+        pretrained: See `create_backbone`.
+
+    Attributes:
+        name: Full name of the backbone, enough to build it again.
+        strides: As asked for.
+        channels: Channels of each returned stage.
+        licence: Licence of the weights.
+
+    Raises:
+        InputError: Unknown backbone, or a stride it does not have.
+
+    Example:
+        >>> extractor = FeatureExtractor("tiny-random", strides=(4, 8))
+        >>> [tuple(f.shape) for f in extractor(torch.zeros(1, 3, 64, 96))]
+        [(1, 8, 16, 24), (1, 12, 8, 12)]
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: str, strides: Sequence[int], *, pretrained: bool = True) -> None:
+        super().__init__()
+        found = create_backbone(backbone, pretrained=pretrained)
+        self.strides = tuple(strides)
+        if not self.strides or list(self.strides) != sorted(set(self.strides)) or not set(self.strides) <= set(found.strides):
+            raise InputError(f"stages {self.strides} arrived; ascending strides out of {found.strides} are expected")
+        keep = found.strides.index(self.strides[-1]) + 1
+        self.name, self.licence = found.name, found.licence
+        self.channels = tuple(found.channels[found.strides.index(stride)] for stride in self.strides)
+        self.stages = nn.ModuleList(found.stages[:keep])
+        self._returned = tuple(stride in self.strides for stride in found.strides[:keep])
+        self.register_buffer("mean", torch.tensor(found.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, batch: Tensor) -> list[Tensor]:
+        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage, h = H / stride rounded up."""
+        x = (batch - self.mean) / self.std
+        features = []
+        for stage, returned in zip(self.stages, self._returned, strict=True):
+            x = stage(x)
+            if returned:
+                features.append(x)
+        return features
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: a frozen network has nothing to train."""
+        return super().train(False)

@@ -1,0 +1,31 @@
+"""From feature maps of several stages to one descriptor a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> Tensor:
+    """Concatenate stages on the grid of the finest one.
+
+    Args:
+        features: One (N, C_i, h_i, w_i) a stage, finest first.
+        neighbourhood: Odd width of the square over which each stage is averaged first; 1 leaves it as it is. At the
+            border the mean is over the cells inside.
+
+    Returns:
+        (N, sum of C_i, h, w); coarser stages are resized bilinearly.
+    """
+    grid = features[0].shape[2:]
+    aligned = []
+    for feature in features:
+        if neighbourhood > 1:
+            feature = F.avg_pool2d(feature, neighbourhood, 1, neighbourhood // 2, count_include_pad=False)
+        if feature.shape[2:] != grid:
+            feature = F.interpolate(feature, size=grid, mode="bilinear", align_corners=False)
+        aligned.append(feature)
+    return torch.cat(aligned, dim=1)

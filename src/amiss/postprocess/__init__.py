@@ -1,0 +1,17 @@
+"""Post-processing: score filters before the rule, mask filters and regions after it."""
+
+from amiss.postprocess.mask_filters import MASK_FILTERS, MaskFilter, MinArea, create_mask_filter
+from amiss.postprocess.regions import find_regions
+from amiss.postprocess.score_filters import SCORE_FILTERS, IgnoreBorder, ScoreFilter, create_score_filter
+
+__all__ = [
+    "MASK_FILTERS",
+    "SCORE_FILTERS",
+    "IgnoreBorder",
+    "MaskFilter",
+    "MinArea",
+    "ScoreFilter",
+    "create_mask_filter",
+    "create_score_filter",
+    "find_regions",
+]

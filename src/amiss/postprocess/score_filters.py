@@ -1,0 +1,65 @@
+"""Filters before the rule. They change scores, so they are calibrated with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+from amiss.core.checks import check_choice, check_count
+from amiss.core.errors import InputError
+from amiss.core.scores import Scores
+
+
+class ScoreFilter(Protocol):
+    """Scores to scores, each image by itself."""
+
+    name: ClassVar[str]
+
+    def __call__(self, scores: Scores) -> Scores: ...
+
+    def config(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class IgnoreBorder:
+    """Give the outermost pixels of the map the lowest score of their image, so that they cannot alarm.
+
+    Args:
+        pixels: Width of the border, in pixels of the map.
+
+    Raises:
+        InputError: Not a whole number of at least 1, scores without a map, or a border that leaves nothing.
+    """
+
+    pixels: int
+    name: ClassVar[str] = "ignore_border"
+
+    def __post_init__(self) -> None:
+        check_count("pixels", self.pixels)
+
+    def __call__(self, scores: Scores) -> Scores:
+        if scores.map is None:
+            raise InputError("ignore_border needs a score map; this detector gives one score an image")
+        edge = self.pixels
+        if 2 * edge >= min(scores.map.shape[1:]):
+            raise InputError(f"a border of {edge} pixels leaves nothing of a map of {scores.map.shape[1:]}")
+        inner = scores.map[:, edge:-edge, edge:-edge]
+        filtered = scores.map.copy()
+        filtered[:] = inner.min(axis=(1, 2), keepdims=True)
+        filtered[:, edge:-edge, edge:-edge] = inner
+        return Scores.of_map(filtered)
+
+    def config(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+SCORE_FILTERS: dict[str, type[IgnoreBorder]] = {IgnoreBorder.name: IgnoreBorder}
+
+
+def create_score_filter(name: str, **config: Any) -> ScoreFilter:
+    """The filter of a name with its constructor's arguments.
+
+    Raises:
+        InputError: Unknown name.
+    """
+    return SCORE_FILTERS[check_choice("score filter", name, SCORE_FILTERS)](**config)

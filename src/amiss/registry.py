@@ -1,0 +1,68 @@
+"""Method name to class, as strings: a method's code is imported when it is asked for, not before."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from amiss.core.checks import check_choice
+from amiss.core.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from amiss.detectors.detector import Detector
+
+METHODS = {
+    "padim": "amiss.detectors.distribution.padim:PaDiM",
+    "patchcore": "amiss.detectors.memory_bank.patchcore:PatchCore",
+}
+
+ENTRY_POINTS = "amiss.detectors"
+"""Group in which a plug-in names its methods: ``name = "package.module:Class"``."""
+
+
+def list_methods() -> dict[str, str]:
+    """Name and address ("module:Class") of every method, own and plugged in, by name."""
+    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return dict(sorted({**plugged, **METHODS}.items()))
+
+
+def find_method(name: str) -> type[Detector]:
+    """The class of a method.
+
+    Raises:
+        InputError: Unknown name; a near miss is pointed out.
+        MissingExtraError: torch is not installed.
+    """
+    methods = list_methods()
+    module, _, attribute = methods[check_choice("method", name, methods)].partition(":")
+    try:
+        found: type[Detector] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "torch":
+            raise MissingExtraError("learning needs torch; pip install 'amiss[fit]'") from error
+        raise
+    return found
+
+
+def create(name: str, preset: str = "default", **overrides: Any) -> Detector:
+    """A detector that has not learned yet.
+
+    Args:
+        name: Method, one of `list_methods`.
+        preset: One of the card's presets.
+        overrides: Hyper-parameters that differ from the preset.
+
+    Raises:
+        InputError: Unknown name, preset or hyper-parameter.
+    """
+    method = find_method(name)
+    presets = method.card.presets
+    settings = {**presets[check_choice("preset", preset, presets)], **overrides}
+    allowed = method().hyperparameters()
+    for option in settings:
+        check_choice(f"option of {name}", option, allowed)
+    try:
+        return method(**settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from error

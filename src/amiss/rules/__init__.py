@@ -1,0 +1,28 @@
+"""Ingredient 3: decision rules with controlled false alarms."""
+
+from typing import Any
+
+from amiss.core.checks import check_choice
+from amiss.core.errors import InputError
+from amiss.core.rule import Rule
+from amiss.rules.certified import Certified
+from amiss.rules.conformal import Conformal
+from amiss.rules.fixed import Fixed
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Certified, Conformal, Fixed)}
+
+
+def create_rule(name: str, **config: Any) -> Rule:
+    """The rule of a name with its constructor's arguments.
+
+    Raises:
+        InputError: Unknown name or argument.
+    """
+    check_choice("rule", name, RULES)
+    try:
+        return RULES[name](**config)
+    except TypeError as error:
+        raise InputError(f"rule {name!r}: {error}") from error
+
+
+__all__ = ["RULES", "Certified", "Conformal", "Fixed", "create_rule"]

@@ -1,0 +1,66 @@
+"""Certified: the promise holds for this very calibration set, with a stated confidence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from amiss.core.checks import check_rate
+from amiss.rules.ranks import RankRule, confidence_of, false_alarm_bound, percent
+
+
+class Certified(RankRule):
+    """Alarm above the order statistic whose false-alarm rate is at most alpha with the given confidence.
+
+    The false-alarm rate of the k-th largest of n normal scores is distributed as Beta(k, n + 1 - k). The largest k
+    with P(rate <= alpha) >= confidence is taken (a distribution-free tolerance limit: Wilks 1941).
+
+    Assumes:
+        Calibration images are independent draws of what the line will see, and learning saw none of them.
+
+    Args:
+        alpha: Bound of the false-alarm rate in (0, 1), or "auto": the smallest of 1, 2, 5 and 10 % that n supports.
+        confidence: Probability over calibration sets with which the bound holds, in (0, 1).
+
+    Raises:
+        InputError: alpha or confidence is not a rate.
+
+    Example:
+        >>> rule = Certified(confidence=0.95)
+        >>> rule.needed(0.01), rule.needed(0.05)
+        (299, 59)
+    """
+
+    name = "certified"
+
+    def __init__(self, alpha: float | str = "auto", confidence: float = 0.95) -> None:
+        super().__init__(alpha)
+        self.confidence = check_rate("confidence", confidence)
+
+    def needed(self, alpha: float) -> int:
+        """The maximum of n certifies alpha when (1 - alpha)^n <= 1 - confidence."""
+        return math.ceil(math.log1p(-self.confidence) / math.log1p(-alpha) - 1e-9)
+
+    def least_alpha(self, n: int) -> float:
+        return false_alarm_bound(1, n, self.confidence) if n else 1.0
+
+    def _rank(self, alpha: float, n: int) -> int:
+        low, high = 1, n  # the confidence falls with the rank: bisect
+        while low < high:
+            middle = (low + high + 1) // 2
+            if confidence_of(middle, n, alpha) >= self.confidence:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def statement(self) -> str:
+        bound = false_alarm_bound(self.rank, self.n, self.confidence)
+        return (
+            f"certified: with {percent(self.confidence)} confidence at most {percent(self.resolve(self.n))} of good "
+            f"parts raise an alarm (exactly {percent(bound)}), from n = {self.n} good images of which "
+            f"{self.rank - 1} lie above the threshold. {self.why_alpha()}"
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "confidence": self.confidence}

@@ -1,0 +1,55 @@
+"""Conformal: the promise holds on average over calibration sets, with the fewest images."""
+
+from __future__ import annotations
+
+import math
+
+from amiss.rules.ranks import RankRule, false_alarm_bound, percent
+
+
+class Conformal(RankRule):
+    """Alarm when the conformal p-value is at most alpha.
+
+    With n calibration scores, p(s) = (1 + #{s_i >= s}) / (n + 1). For a normal image exchangeable with the
+    calibration images P(p <= alpha) <= alpha, whatever the distribution of the scores (Vovk et al., "Algorithmic
+    learning in a random world", 2005). As a threshold: the floor(alpha (n + 1))-th largest calibration score.
+
+    Assumes:
+        New normal images come from where the calibration images came from, and learning saw none of those.
+
+    Args:
+        alpha: False-alarm rate in (0, 1), or "auto": the smallest of 1, 2, 5 and 10 % that n supports.
+
+    Raises:
+        InputError: alpha is neither a rate nor "auto".
+
+    Example:
+        >>> import numpy as np
+        >>> from amiss.core.scores import Scores
+        >>> rule = Conformal(alpha=0.05).calibrate(Scores(np.arange(19)))
+        >>> rule.threshold, rule.p_value(np.array([17.5, 18.5])).tolist()
+        (18.0, [0.1, 0.05])
+    """
+
+    name = "conformal"
+
+    def __init__(self, alpha: float | str = "auto") -> None:
+        super().__init__(alpha)
+
+    def needed(self, alpha: float) -> int:
+        """The rule can raise an alarm at all when alpha (n + 1) >= 1."""
+        return math.ceil(1 / alpha - 1 - 1e-9)
+
+    def least_alpha(self, n: int) -> float:
+        return 1 / (n + 1)
+
+    def _rank(self, alpha: float, n: int) -> int:
+        return math.floor(alpha * (n + 1) + 1e-9)
+
+    def statement(self) -> str:
+        bound = false_alarm_bound(self.rank, self.n)
+        return (
+            f"conformal: at most {percent(self.resolve(self.n))} of good parts raise an alarm, on average over "
+            f"calibration sets of n = {self.n} good images; for this very set the rate is below {percent(bound)} "
+            f"with 95 % confidence. {self.why_alpha()}"
+        )

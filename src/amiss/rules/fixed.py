@@ -1,0 +1,62 @@
+"""Fixed: a threshold that somebody gives. It promises nothing, but tells what it would do to good parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from amiss.core.checks import check_real
+from amiss.core.rule import Rule
+
+
+class Fixed(Rule):
+    """Alarm when the score is larger than a given number.
+
+    Assumes:
+        Whoever gave the threshold knows why. With calibration images the rate seen on them is stated.
+
+    Args:
+        threshold: Any finite number, in units of the score.
+
+    Raises:
+        InputError: The threshold is not a finite number.
+
+    Example:
+        >>> import numpy as np
+        >>> from amiss.core.scores import Scores
+        >>> Fixed(2.0).decide(Scores(np.array([1.0, 2.0, 3.0]))).label.tolist()
+        [False, False, True]
+    """
+
+    name = "fixed"
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self._threshold = check_real("threshold", threshold)
+
+    def check(self, n: int) -> None:
+        """Any number of images will do."""
+
+    @property
+    def alpha(self) -> float | None:
+        return None
+
+    @property
+    def threshold(self) -> float:
+        return self._threshold
+
+    def statement(self) -> str:
+        if self.n == 0:
+            return f"Fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
+        from amiss.core.interval import clopper_pearson
+
+        count = int((self.normal > np.float32(self._threshold)).sum())
+        low, high = clopper_pearson(count, self.n)
+        return (
+            f"Fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of {self.n} good "
+            f"calibration images lie above it (95 % interval {100 * low:.1f} to {100 * high:.1f} %)."
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {"threshold": self._threshold}

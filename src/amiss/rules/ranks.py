@@ -1,0 +1,116 @@
+"""Rules whose threshold is the rank-th largest of n calibration scores, and what such a rank can promise."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from amiss.core.checks import check_rate
+from amiss.core.errors import CalibrationError, NotReadyError
+from amiss.core.rule import Rule
+
+AUTO_ALPHAS = (0.01, 0.02, 0.05, 0.10)
+"""What ``alpha="auto"`` chooses from: the smallest that n supports."""
+
+
+class RankRule(Rule):
+    """Common part of `Conformal` and `Certified`: resolve alpha, then take the rank-th largest score."""
+
+    def __init__(self, alpha: float | str) -> None:
+        super().__init__()
+        self._asked = "auto" if alpha == "auto" else check_rate("alpha", alpha)  # type: ignore[arg-type]
+
+    @abstractmethod
+    def needed(self, alpha: float) -> int:
+        """Smallest n that supports alpha."""
+
+    @abstractmethod
+    def least_alpha(self, n: int) -> float:
+        """Smallest alpha that n supports."""
+
+    @abstractmethod
+    def _rank(self, alpha: float, n: int) -> int:
+        """Largest rank that keeps the promise."""
+
+    def resolve(self, n: int) -> float:
+        """The alpha in force with n calibration images.
+
+        Raises:
+            CalibrationError: n supports no such alpha; says how many are missing and what n supports today.
+        """
+        choices = AUTO_ALPHAS if isinstance(self._asked, str) else (self._asked,)
+        for alpha in choices:
+            if self.needed(alpha) <= n:
+                return alpha
+        wanted = choices[-1]
+        missing = self.needed(wanted) - n
+        raise CalibrationError(
+            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} good calibration images and {n} "
+            f"arrived: {missing} more are needed. {n} support alpha = {percent(self.least_alpha(n))} at best."
+        )
+
+    def check(self, n: int) -> None:
+        self.resolve(n)
+
+    @property
+    def alpha(self) -> float | None:
+        return self.resolve(self.n) if self.n else None
+
+    @property
+    def rank(self) -> int:
+        """The threshold is the rank-th largest calibration score; rank - 1 of them lie above it.
+
+        Raises:
+            NotReadyError: Before `calibrate`.
+        """
+        if self.n == 0:
+            raise NotReadyError(f"the rule {self.name!r} is not calibrated yet; call calibrate(scores of good images)")
+        return self._rank(self.resolve(self.n), self.n)
+
+    @property
+    def threshold(self) -> float:
+        return float(self.normal[-self.rank])
+
+    def why_alpha(self) -> str:
+        """Why this alpha: as asked for, or as n supports. One sentence."""
+        if not isinstance(self._asked, str):
+            return "alpha is the one that was asked for."
+        larger = [f"{percent(alpha)} needs n = {self.needed(alpha)}" for alpha in AUTO_ALPHAS if self.needed(alpha) > self.n]
+        more = f" ({', '.join(larger)})" if larger else ""
+        return f"alpha is the smallest of 1, 2, 5 and 10 % that n = {self.n} supports{more}."
+
+    def config(self) -> dict[str, Any]:
+        return {"alpha": self._asked}
+
+
+def false_alarm_bound(rank: int, n: int, confidence: float = 0.95) -> float:
+    """Upper bound of the false-alarm rate of the threshold "rank-th largest of n normal scores".
+
+    That rate is distributed as Beta(rank, n + 1 - rank) for continuous scores, and is smaller with ties.
+    """
+    from scipy.special import betaincinv
+
+    return float(betaincinv(rank, n + 1 - rank, confidence))
+
+
+def confidence_of(rank: int, n: int, alpha: float) -> float:
+    """P(false-alarm rate <= alpha) for the threshold "rank-th largest of n normal scores"."""
+    from scipy.special import betainc
+
+    return float(betainc(rank, n + 1 - rank, alpha))
+
+
+def percent(rate: float) -> str:
+    """A rate for a person, three digits, rounded up so that a bound stays one.
+
+    Example:
+        >>> percent(0.01), percent(0.0123401), percent(0.1)
+        ('1 %', '1.24 %', '10 %')
+    """
+    value = Decimal(repr(round(rate * 100, 9)))
+    if value == 0:
+        return "0 %"
+    rounded = value.quantize(Decimal(1).scaleb(value.adjusted() - 2), rounding=ROUND_CEILING)
+    text = f"{rounded:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

@@ -1,0 +1,83 @@
+"""`Graph`: run an exported detector with ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.errors import ArtefactError, InputError
+from amiss.core.images import Images, Size
+from amiss.core.progress import Progress, silent
+from amiss.core.scores import Scores
+
+BATCH = 4
+"""Pictures per run on a folder: two cores gain nothing from more."""
+
+
+def threads() -> int:
+    """Threads to use: the environment variable AMISS_THREADS, else the cores this process may use.
+
+    Raises:
+        InputError: AMISS_THREADS is not a whole number above 0.
+    """
+    asked = os.environ.get("AMISS_THREADS", "")
+    if not asked:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not asked.isdecimal() or int(asked) < 1:
+        raise InputError(f"AMISS_THREADS = {asked!r} arrived; a whole number above 0 is expected")
+    return int(asked)
+
+
+class Graph:
+    """An exported detector: uint8 pictures (N, H, W, 3) of one size in, scores out.
+
+    Args:
+        model: The ONNX graph.
+
+    Raises:
+        ArtefactError: ONNX Runtime refuses the graph, or its inputs and outputs are not those of Amiss.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            (entry,), (result,) = self._session.get_inputs(), self._session.get_outputs()
+            _, height, width, channels = entry.shape
+        except Exception as error:  # the runtime raises many kinds of its own; none is known to the user
+            raise ArtefactError(f"ONNX Runtime cannot load the graph: {error}") from error
+        if entry.type != "tensor(uint8)" or channels != 3 or result.name not in ("map", "image"):
+            raise ArtefactError(f"not a graph of Amiss: {entry.name} {entry.shape} {entry.type} in, {result.name} out")
+        self.size: Size = (int(height), int(width))
+        self._names = (entry.name, result.name)
+
+    def run(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Scores of a batch, uint8 (N, H, W, 3) with the graph's H and W.
+
+        Raises:
+            InputError: Another shape or type.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (*self.size, 3) or len(pixels) == 0:
+            raise InputError(f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected")
+        entry, result = self._names
+        (output,) = self._session.run([result], {entry: pixels})
+        return Scores.of_map(output) if result == "map" else Scores(output)
+
+    def score(self, images: Images, *, progress: Progress = silent) -> Scores:
+        """Scores of every picture, resized to the graph's size.
+
+        Raises:
+            ImageError: A picture cannot be used.
+        """
+        parts, done = [], 0
+        for batch in images.resized(self.size).batches(BATCH):
+            parts.append(self.run(batch))
+            done += len(batch)
+            progress("scoring", done, len(images))
+        return Scores.join(parts)

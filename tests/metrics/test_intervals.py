@@ -1,0 +1,181 @@
+"""Clopper-Pearson against known values and its promise; the bootstrap; `Rate` in words and in JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from amiss.core.errors import InputError
+from amiss.metrics import Rate, auroc, average_precision, bootstrap_interval, clopper_pearson
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 0.3085),
+        (0, 20, 0.0, 0.1684),
+        (2, 100, 0.0024, 0.0704),
+        (10, 10, 0.6915, 1.0),
+        (5, 10, 0.1871, 0.8129),
+        (0, 1, 0.0, 0.975),
+    ],
+)
+def test_known_values(count, n, low, high):
+    assert clopper_pearson(count, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(0, 500), st.integers(1, 500), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+def test_agrees_with_scipy_and_with_its_definition(count, n, confidence):
+    count = min(count, n)
+    low, high = clopper_pearson(count, n, confidence)
+    theirs = stats.binomtest(count, n).proportion_ci(confidence, method="exact")
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    tail = (1 - confidence) / 2
+    if count > 0:  # at the lower end, as many or more are just too unlikely
+        assert stats.binom.sf(count - 1, n, low) == pytest.approx(tail, rel=1e-6)
+    if count < n:
+        assert stats.binom.cdf(count, n, high) == pytest.approx(tail, rel=1e-6)
+    mirrored = clopper_pearson(n - count, n, confidence)
+    assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [5, 30, 120])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3, 0.5])
+def test_covers_at_least_as_often_as_promised(n, rate):
+    drawn = np.random.default_rng(n).binomial(n, rate, size=4000)
+    intervals = [clopper_pearson(count, n) for count in range(n + 1)]
+    covered = np.array([low <= rate <= high for low, high in intervals])
+    assert stats.binom.pmf(np.arange(n + 1), n, rate)[covered].sum() >= 0.95  # exactly
+    assert covered[drawn].mean() >= 0.94  # and in 4000 draws
+
+
+def test_without_trials_nothing_is_known():
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("count", "n"), [(-1, 5), (6, 5), (1.0, 5), (1, 5.0), (True, 5), (0, -1), ("1", 5)])
+def test_counts_are_whole_numbers(count, n):
+    for make in (clopper_pearson, Rate):
+        with pytest.raises(InputError, match="0 <= count <= n"):
+            make(count, n)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, math.nan])
+def test_confidence_is_a_rate(confidence):
+    with pytest.raises(InputError, match="confidence"):
+        clopper_pearson(1, 5, confidence)
+    with pytest.raises(InputError, match="confidence"):
+        bootstrap_interval(auroc, [0, 1], [0.0, 1.0], seed=0, confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (Rate(3, 120), "3 of 120 (2.5 %, 95 % interval 0.5 to 7.1 %)"),
+        (Rate(0, 20), "0 of 20 (0.0 %, 95 % interval 0.0 to 16.8 %)"),
+        (Rate(20, 20), "20 of 20 (100.0 %, 95 % interval 83.2 to 100.0 %)"),
+        (Rate(0, 100_000), "0 of 100000 (0.0 %, 95 % interval 0.0 to 0.0037 %)"),
+        (Rate(100_000, 100_000), "100000 of 100000 (100.0 %, 95 % interval 99.9963 to 100.0 %)"),
+        (Rate(0, 0), "0 of 0 (rate unknown)"),
+    ],
+)
+def test_rate_in_words(rate, words):
+    assert str(rate) == words
+
+
+def test_rate_in_numbers():
+    rate = Rate(np.int64(3), np.int32(120))
+    assert rate == Rate(3, 120) and hash(rate) == hash(Rate(3, 120))
+    assert rate.rate == 0.025 and rate.interval == clopper_pearson(3, 120)
+    assert rate.summary() == {"count": 3, "n": 120, "rate": 0.025, "interval": list(clopper_pearson(3, 120))}
+    assert pickle.loads(pickle.dumps(rate)) == rate
+    with pytest.raises(AttributeError):
+        rate.count = 4  # type: ignore[misc]
+
+
+def test_rate_of_nothing_is_plain_json():
+    assert math.isnan(Rate(0, 0).rate)
+    text = json.dumps(Rate(0, 0).summary(), allow_nan=False)
+    assert json.loads(text) == {"count": 0, "n": 0, "rate": None, "interval": [0.0, 1.0]}
+
+
+def sample(seed, anomalous=40, normal=40, shift=1.0):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([1, 0], [anomalous, normal]))
+    return labels, rng.normal(size=anomalous + normal) + shift * labels
+
+
+@pytest.mark.parametrize("metric", [auroc, average_precision])
+def test_bootstrap_surrounds_the_metric_and_repeats(metric):
+    labels, scores = sample(0)
+    low, high = bootstrap_interval(metric, labels, scores, seed=7)
+    assert 0 <= low < metric(labels, scores) < high <= 1
+    assert bootstrap_interval(metric, labels, scores, seed=7) == (low, high)
+    assert bootstrap_interval(metric, labels, scores, seed=8) != (low, high)
+    narrow = bootstrap_interval(metric, labels, scores, seed=7, confidence=0.5)
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_bootstrap_keeps_the_classes_apart():
+    seen = []
+
+    def spy(labels, scores):
+        seen.append(
+            (labels.sum(), len(labels), set(scores[labels]) <= {5.0, 6.0}, set(scores[~labels]) <= {1, 2, 3})
+        )
+        return 0.5
+
+    assert bootstrap_interval(spy, [0, 1, 0, 1, 0], [1.0, 5.0, 2.0, 6.0, 3.0], seed=0, resamples=50) == (
+        0.5,
+        0.5,
+    )
+    assert len(seen) == 51 and set(seen) == {(2, 5, True, True)}
+
+
+def test_bootstrap_agrees_with_drawing_indices():
+    labels, scores = sample(4, 25, 60)
+    rng = np.random.default_rng(123)
+    bad, good = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    values = []
+    for _ in range(2000):
+        chosen = np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))])
+        values.append(auroc(labels[chosen], scores[chosen]))
+    expected = np.percentile(values, [2.5, 97.5])
+    assert bootstrap_interval(auroc, labels, scores, seed=1, resamples=2000) == pytest.approx(
+        expected, abs=0.02
+    )
+
+
+def test_bootstrap_covers_the_true_auroc():
+    truth = stats.norm.cdf(1 / math.sqrt(2))
+    intervals = [bootstrap_interval(auroc, *sample(seed), seed=seed, resamples=150) for seed in range(150)]
+    assert np.mean([low <= truth <= high for low, high in intervals]) > 0.88
+
+
+def test_bootstrap_of_an_undefined_metric_is_nan():
+    assert all(math.isnan(end) for end in bootstrap_interval(auroc, [1, 1], [0.0, 1.0], seed=0))
+    assert all(math.isnan(end) for end in bootstrap_interval(average_precision, [0, 0], [0.0, 1.0], seed=0))
+    assert bootstrap_interval(average_precision, [1, 1], [0.0, 1.0], seed=0, resamples=10) == (1.0, 1.0)
+
+
+def test_bootstrap_of_perfect_scores_has_no_width():
+    assert bootstrap_interval(auroc, [0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], seed=0, resamples=20) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 1.5}, {"seed": 0, "resamples": 0}])
+def test_bootstrap_options(options):
+    with pytest.raises(InputError):
+        bootstrap_interval(auroc, [0, 1], [0.0, 1.0], **options)
+
+
+def test_bootstrap_checks_its_data():
+    with pytest.raises(InputError, match="one shape"):
+        bootstrap_interval(auroc, [0, 1], [0.0, 1.0, 2.0], seed=0)
