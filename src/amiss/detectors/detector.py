@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amiss.core.card import Card
 from amiss.core.errors import InputError, NotReadyError
-from amiss.core.images import Images
+from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 
@@ -81,9 +82,7 @@ class Detector(nn.Module):
         """
         if not any(True for _ in self.state_dict()):
             raise NotReadyError(f"{self.card.name} has not learned yet; call fit(images)")
-        outputs = [self(batch).float().numpy(force=True) for batch in self.batches(images, "scoring", progress)]
-        parts = [Scores.of_map(output) if output.ndim == 3 else Scores(output) for output in outputs]
-        return Scores.join(parts)
+        return Scores.join([_scores(self(batch)) for batch in self.batches(images, "scoring", progress)])
 
     def batches(self, images: Images, stage: str, progress: Progress) -> Iterator[Tensor]:
         """Batches (N, 3, H, W) in [0, 1] on the detector's device; reports the pictures done."""
@@ -110,6 +109,28 @@ class Detector(nn.Module):
         except RuntimeError as error:
             raise InputError(f"the saved state does not fit {self.card.name}: {error}") from error
         return self.eval()
+
+
+class TorchScorer:
+    """Scores pictures of one size in torch: stands in for the graph of a method that cannot be exported.
+
+    Args:
+        detector: A learned detector.
+        size: Height and width it learned.
+    """
+
+    def __init__(self, detector: Detector, size: Size) -> None:
+        self.detector, self.size = detector, size
+
+    def run(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Scores of a batch, uint8 (N, H, W, 3)."""
+        with torch.no_grad():
+            return _scores(self.detector(to_batch(torch.from_numpy(pixels))))
+
+
+def _scores(output: Tensor) -> Scores:
+    values = output.float().numpy(force=True)
+    return Scores.of_map(values) if values.ndim == 3 else Scores(values)
 
 
 def to_batch(pixels: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from amiss.core.checks import check_real
 from amiss.core.rule import Rule
+from amiss.rules.ranks import false_alarm_bound, percent
 
 
 class Fixed(Rule):
@@ -48,14 +49,12 @@ class Fixed(Rule):
 
     def statement(self) -> str:
         if self.n == 0:
-            return f"Fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
-        from amiss.core.interval import clopper_pearson
-
+            return f"fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
         count = int((self.normal > np.float32(self._threshold)).sum())
-        low, high = clopper_pearson(count, self.n)
+        bound = "100 %" if count == self.n else percent(false_alarm_bound(count + 1, self.n))
         return (
-            f"Fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of {self.n} good "
-            f"calibration images lie above it (95 % interval {100 * low:.1f} to {100 * high:.1f} %)."
+            f"fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of n = {self.n} good "
+            f"calibration images lie above it, so the rate is below {bound} with 95 % confidence."
         )
 
     def config(self) -> dict[str, Any]:

@@ -1,0 +1,200 @@
+"""The saved inspector: a folder, or one file ``name.amiss``, that is complete and unchanged or is refused.
+
+    model.json                what it is: method, settings, rule, versions, hashes, licence of the weights
+    model.onnx                the graph that is run (absent for methods that cannot be exported)
+    weights.safetensors       the detector's state, to take it back to the lab
+    calibration.safetensors   "scores": how normal images score, float32 (n,)
+    golden.safetensors        "pixels", "image" and "map": pictures and the scores they must get on every machine
+
+The single file is an uncompressed zip of these, with the SHA-256 of everything before it as its comment. The hashes
+find damage and careless edits; they do not prove who wrote the file. Nothing in it is ever unpickled or executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from amiss.core.errors import ArtefactError, IncompleteArtefactError, SchemaError, TamperedArtefactError
+from amiss.storage import write_file, write_folder
+
+SCHEMA = 1
+SUFFIX = ".amiss"
+RECORD, MODEL, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"
+CALIBRATION, GOLDEN = "calibration.safetensors", "golden.safetensors"
+OPTIONAL = frozenset({MODEL})
+PARTS = (RECORD, MODEL, WEIGHTS, CALIBRATION, GOLDEN)
+
+_MARK = b"amiss-sha256:"
+_LIMIT = 4 * 2**30  # bytes; a larger artefact is not read
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(_Part):
+    """A rule or filter by name, with its constructor's arguments."""
+
+    name: str
+    config: dict[str, Any]
+
+
+class Calibration(_Part):
+    """Where the calibration scores come from."""
+
+    kind: Literal["held out", "folds"]
+    n: int
+
+
+class Record(_Part):
+    """Everything about an inspector that is not an array; `model.json`."""
+
+    schema_version: int = SCHEMA
+    amiss_version: str
+    created: str
+    method: str
+    hyperparameters: dict[str, Any]
+    seed: int
+    size: tuple[int, int]
+    learned_from: int
+    images_sha256: str
+    weights_name: str
+    weights_licence: str
+    versions: dict[str, str]
+    calibration: Calibration
+    rule: Component
+    alpha: float | None
+    threshold: float
+    score_filters: tuple[Component, ...] = ()
+    mask_filters: tuple[Component, ...] = ()
+    tolerance: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A record and the parts that belong to it, as bytes by file name."""
+
+    record: Record
+    parts: Mapping[str, bytes]
+
+
+def write_artefact(path: str | Path, artefact: Artefact) -> None:
+    """Write to a folder, or to a single file when the name ends in ``.amiss``. Atomic: never half there.
+
+    Raises:
+        ArtefactError: The path is taken by something that is not an artefact.
+    """
+    path = Path(path)
+    files = {**artefact.parts, RECORD: _seal(artefact.record, artefact.parts)}
+    if path.suffix == SUFFIX:
+        if path.is_dir() and not (path / RECORD).is_file():
+            raise ArtefactError(f"{path} is a folder that is not an artefact; choose another name")
+        if path.is_dir():
+            write_folder(path, files)
+        else:
+            write_file(path, _pack(files))
+        return
+    if path.exists() and not (path / RECORD).is_file():
+        raise ArtefactError(f"{path} is there and is not an artefact; choose another name, or one ending in {SUFFIX}")
+    write_folder(path, files)
+
+
+def read_artefact(path: str | Path) -> Artefact:
+    """Read and verify.
+
+    Raises:
+        IncompleteArtefactError: Nothing there, or a part is missing or cut off.
+        TamperedArtefactError: A byte differs from what was written.
+        SchemaError: Written by a newer Amiss.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = {name: _read(path / name) for name in PARTS if (path / name).is_file()}
+    elif path.is_file():
+        files = _unpack(path)
+    else:
+        raise IncompleteArtefactError(f"{path}: no such file or folder")
+    if RECORD not in files:
+        raise IncompleteArtefactError(f"{path}: {RECORD} is missing; this is not an artefact, or only part of one")
+    return _verify(path, files)
+
+
+def _seal(record: Record, parts: Mapping[str, bytes]) -> bytes:
+    content = record.model_dump(mode="json")
+    content["files"] = {name: _sha256(data) for name, data in sorted(parts.items())}
+    content["digest"] = _digest(content)
+    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False).encode()
+
+
+def _verify(path: Path, files: Mapping[str, bytes]) -> Artefact:
+    try:
+        content = json.loads(files[RECORD])
+        schema, digest, hashes = content["schema_version"], content.pop("digest"), content["files"]
+        names = set(hashes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TamperedArtefactError(f"{path}: {RECORD} is damaged ({error})") from error
+    if digest != _digest(content):
+        raise TamperedArtefactError(f"{path}: {RECORD} was changed after it was written")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise SchemaError(f"{path}: schema {schema}, this Amiss reads up to {SCHEMA}; install a newer Amiss")
+    parts = {name: data for name, data in files.items() if name != RECORD}
+    if missing := sorted(names - set(parts)):
+        raise IncompleteArtefactError(f"{path}: {', '.join(missing)} missing")
+    for name, data in parts.items():
+        if hashes.get(name) != _sha256(data):
+            raise TamperedArtefactError(f"{path}: {name} is not what was written (SHA-256 differs)")
+    try:
+        record = Record.model_validate({key: value for key, value in content.items() if key != "files"})
+    except ValidationError as error:
+        raise TamperedArtefactError(f"{path}: {RECORD} has unexpected fields ({error.error_count()} of them)") from error
+    return Artefact(record, parts)
+
+
+def _pack(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), files[name])
+        archive.comment = _MARK + b"0" * 64
+    body = buffer.getvalue()[:-64]
+    return body + _sha256(body).encode()
+
+
+def _unpack(path: Path) -> dict[str, bytes]:
+    data = _read(path)
+    if not data.startswith(b"PK\x03\x04") or data[-64 - len(_MARK) : -64] != _MARK:
+        raise IncompleteArtefactError(f"{path}: not an artefact of Amiss, or its end is cut off")
+    if data[-64:] != _sha256(data[:-64]).encode():
+        raise TamperedArtefactError(f"{path}: the content is not what was written (SHA-256 differs)")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return {name: archive.read(name) for name in PARTS if name in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise TamperedArtefactError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise ArtefactError(f"{path}: larger than {_LIMIT} bytes; not an artefact of Amiss")
+        return path.read_bytes()
+    except OSError as error:
+        raise IncompleteArtefactError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return _sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

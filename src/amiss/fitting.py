@@ -1,0 +1,235 @@
+"""From normal images to a calibrated inspector: hold out, learn, export, calibrate on the exported graph."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.artefact import GOLDEN, MODEL, WEIGHTS, Calibration, Component, Record
+from amiss.core.checks import check_choice, check_rate
+from amiss.core.errors import CalibrationError, DataError, ParityError
+from amiss.core.images import Images, Size
+from amiss.core.progress import Progress, silent
+from amiss.core.rule import Rule
+from amiss.core.scores import Scores
+from amiss.detectors.detector import Detector, TorchScorer
+from amiss.export import export_onnx
+from amiss.inspector import Inspector, Scorer
+from amiss.postprocess import MaskFilter, ScoreFilter
+from amiss.registry import create
+from amiss.rules import RULES, Conformal
+from amiss.runtime import Graph
+
+FOLDS_BELOW = 50
+"""With fewer normal images than this the default calibrates by folds."""
+
+HELD_OUT = 0.2
+"""Share of the normal images that the default holds out for calibration."""
+
+FOLDS = 5
+TOLERANCE = 1e-3
+"""How far a golden score may move on another machine, as a share of the largest golden score."""
+
+FOLDS_NOTE = (
+    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
+    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who learns and who calibrates. `folds` is empty when images are held out."""
+
+    learn: NDArray[np.intp]
+    calibrate: NDArray[np.intp]
+    folds: tuple[NDArray[np.intp], ...] = ()
+
+
+def fit_inspector(
+    images: Images,
+    *,
+    method: str = "patchcore",
+    preset: str = "default",
+    settings: Mapping[str, Any] | None = None,
+    size: int | Size = 256,
+    rule: Rule | None = None,
+    calibration: float | str = "auto",
+    score_filters: tuple[ScoreFilter, ...] = (),
+    mask_filters: tuple[MaskFilter, ...] = (),
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Inspector:
+    """Learn and calibrate from normal images.
+
+    Args:
+        images: Normal images only.
+        method: One of `amiss.registry.list_methods`.
+        preset: One of the method's presets.
+        settings: Hyper-parameters that differ from the preset.
+        size: Every picture is resized to this, the whole of it: one number for a square, or (height, width).
+        rule: A rule without calibration; `Conformal("auto")` when None.
+        calibration: Share of the images that is held out to calibrate, in (0, 1); "folds"; or "auto": 0.2, and
+            folds when there are fewer than 50 images.
+        score_filters: Calibrated together with the detector.
+        mask_filters: Applied after the rule.
+        seed: Of the hold-out draw and of learning.
+        progress: See `amiss.core.progress`.
+
+    Raises:
+        InputError: An option out of range.
+        CalibrationError: Too few images for the rule's promise; raised before anything is learned.
+        ImageError: A picture cannot be used; a bad file must not become a model of normality.
+    """
+    rule = rule or Conformal()
+    side: Size = (size, size) if isinstance(size, int) else size
+    resized = images.resized(side)
+    detector = create(method, preset, **(settings or {}))
+    plan = plan_calibration(len(images), calibration, rule, seed)
+    normal = _fold_scores(detector, resized, plan, score_filters, seed, progress) if plan.folds else None
+    detector.fit(resized.subset(plan.learn), seed=seed, progress=progress)
+    scorer, parts = _deploy(detector, resized, plan.calibrate, progress)
+    draft = _record(detector, images, plan, side, seed, score_filters, mask_filters)
+    inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
+    if normal is None:
+        normal = inspector.image_scores(resized.subset(plan.calibrate), progress=progress)
+    return inspector._calibrated(rule.calibrate(normal), draft.calibration, draft.notes)
+
+
+def plan_calibration(n: int, calibration: float | str, rule: Rule, seed: int) -> Plan:
+    """Decide who learns and who calibrates, and refuse at once what cannot work.
+
+    Raises:
+        CalibrationError: Too few images for the rule's promise.
+        DataError: Fewer than two images.
+    """
+    if n < 2:
+        raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
+    if calibration == "auto":
+        calibration = "folds" if n < FOLDS_BELOW else HELD_OUT
+    order = np.random.default_rng(seed).permutation(n)
+    if isinstance(calibration, str):
+        check_choice("calibration", calibration, ["auto", "folds"])
+        _check(rule, n, n, "All of them calibrate, by folds.")
+        return Plan(np.arange(n), np.arange(n), tuple(np.sort(fold) for fold in np.array_split(order, min(FOLDS, n))))
+    held = min(max(1, round(n * check_rate("calibration", calibration))), n - 1)
+    _check(rule, held, n, f"{held} of your {n} good images are held out to calibrate; calibration='folds' uses all.")
+    return Plan(np.sort(order[held:]), np.sort(order[:held]))
+
+
+def _check(rule: Rule, held: int, n: int, advice: str) -> None:
+    try:
+        rule.check(held)
+    except CalibrationError as error:
+        raise CalibrationError(f"{error} {advice}" if held < n else str(error)) from error
+
+
+def _fold_scores(
+    detector: Detector,
+    images: Images,
+    plan: Plan,
+    score_filters: tuple[ScoreFilter, ...],
+    seed: int,
+    progress: Progress,
+) -> Scores:
+    """Every normal image scored by a detector that did not see it. In torch: these detectors are never deployed."""
+    normal = np.zeros(len(images), np.float32)
+    for number, fold in enumerate(plan.folds):
+        others = np.setdiff1d(plan.learn, fold)
+        detector.fit(images.subset(others), seed=seed)
+        scores = detector.score(images.subset(fold))
+        for score_filter in score_filters:
+            scores = score_filter(scores)
+        normal[fold] = scores.image
+        progress("folds", number + 1, len(plan.folds))
+    return Scores(normal)
+
+
+def _deploy(
+    detector: Detector, images: Images, calibrate: NDArray[np.intp], progress: Progress
+) -> tuple[Scorer, dict[str, bytes]]:
+    """The detector as it will run on the line, and the artefact's parts that belong to it."""
+    from safetensors.numpy import save as save_arrays
+    from safetensors.torch import save as save_tensors
+
+    size = images.size or (0, 0)
+    parts = {WEIGHTS: save_tensors({name: t.contiguous() for name, t in detector.state_dict().items()})}
+    torch_scorer = TorchScorer(detector, size)
+    scorer: Scorer = torch_scorer
+    if detector.card.exportable:
+        progress("export", 0, 1)
+        parts[MODEL] = export_onnx(detector, size)
+        scorer = Graph(parts[MODEL])
+        progress("export", 1, 1)
+    golden = _golden_pictures(images, calibrate)
+    scores, wanted = scorer.run(golden), torch_scorer.run(golden)
+    moved = np.abs(scores.image - wanted.image).max()
+    if moved > TOLERANCE * np.abs(wanted.image).max():
+        raise ParityError(f"{detector.card.name}: the exported graph scores {moved:.3g} differently from torch")
+    maps = {} if scores.map is None else {"map": scores.map}
+    parts[GOLDEN] = save_arrays({"pixels": golden, "image": scores.image, **maps})
+    return scorer, parts
+
+
+def _golden_pictures(images: Images, calibrate: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """A normal picture, the same with a noisy patch, and noise: low, mixed and high scores, (3, H, W, 3)."""
+    normal = images[int(calibrate[0])]
+    noise = np.random.default_rng(0).integers(0, 256, normal.shape, dtype=np.uint8)
+    mixed = normal.copy()
+    height, width = normal.shape[0] // 4, normal.shape[1] // 4
+    mixed[height : 2 * height, width : 2 * width] = noise[:height, :width]
+    return np.stack([normal, mixed, noise])
+
+
+def _record(
+    detector: Detector,
+    images: Images,
+    plan: Plan,
+    size: Size,
+    seed: int,
+    score_filters: tuple[ScoreFilter, ...],
+    mask_filters: tuple[MaskFilter, ...],
+) -> Record:
+    features = getattr(detector, "features", None)
+    settings = detector.hyperparameters()
+    if features is not None:
+        settings["backbone"] = features.name
+    folds = bool(plan.folds)
+    packages = ("numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
+    return Record(
+        amiss_version=version("amiss"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=detector.card.name,
+        hyperparameters=settings,
+        seed=seed,
+        size=size,
+        learned_from=len(plan.learn),
+        images_sha256=_hash_images(images),
+        weights_name=features.name if features is not None else "none",
+        weights_licence=features.licence if features is not None else "none",
+        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        calibration=Calibration(kind="folds" if folds else "held out", n=len(plan.calibrate)),
+        rule=Component(name=next(iter(RULES)), config={}),
+        alpha=None,
+        threshold=0.0,
+        score_filters=tuple(Component(name=f.name, config=f.config()) for f in score_filters),
+        mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),
+        tolerance=TOLERANCE,
+        notes=(FOLDS_NOTE,) if folds else (),
+    )
+
+
+def _hash_images(images: Images) -> str:
+    """One SHA-256 over the content of all normal images, in order: which pictures this model comes from."""
+    total = hashlib.sha256()
+    for index, path in enumerate(images.paths):
+        content = images[index].tobytes() if path is None else path.read_bytes()
+        total.update(hashlib.sha256(content).digest())
+    return total.hexdigest()

@@ -1,0 +1,265 @@
+"""`Inspector`: detector + score filters + rule + mask filters. What people fit, save, ship and serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.artefact import CALIBRATION, GOLDEN, MODEL, WEIGHTS, Artefact, Calibration, Component, Record
+from amiss.artefact import read_artefact, write_artefact
+from amiss.core.decode import resize
+from amiss.core.errors import ImageError, ParityError
+from amiss.core.images import Images, Size
+from amiss.core.progress import Progress, silent
+from amiss.core.rule import Rule
+from amiss.core.scores import Decision, Region, Scores
+from amiss.core.verdict import Label, Verdict
+from amiss.postprocess import MaskFilter, ScoreFilter, create_mask_filter, create_score_filter, find_regions
+from amiss.rules import create_rule
+from amiss.runtime import Graph
+
+if TYPE_CHECKING:
+    from amiss.detectors.detector import Detector
+
+
+class Scorer(Protocol):
+    """What an inspector needs of a detector: an exported graph, or torch where a method cannot be exported."""
+
+    size: Size
+
+    def run(self, pixels: NDArray[np.uint8]) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """A calibrated detector that says good, anomalous or error, and how sure it is.
+
+    Args:
+        scorer: The detector, ready to score pictures of one size.
+        rule: A calibrated rule.
+        record: What is known about how it was made.
+        parts: The artefact's files that do not change with the rule: graph, weights, golden pictures.
+        score_filters: Applied to scores before the rule.
+        mask_filters: Applied to masks after the rule; they can only remove detections.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> inspector = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
+        >>> [str(verdict.label) for verdict in inspector.inspect(toy_texture(2, seed=1, defective=True).images)]
+        ['anomalous', 'anomalous']
+    """
+
+    scorer: Scorer
+    rule: Rule
+    record: Record
+    parts: dict[str, bytes]
+    score_filters: tuple[ScoreFilter, ...] = ()
+    mask_filters: tuple[MaskFilter, ...] = ()
+
+    @classmethod
+    def fit(cls, images: Images | str | Path | Sequence[Any], **options: Any) -> Inspector:
+        """Learn and calibrate from normal images. The options are those of `amiss.fitting.fit_inspector`.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+        """
+        from amiss.fitting import fit_inspector
+
+        return fit_inspector(images if isinstance(images, Images) else Images(images), **options)
+
+    @property
+    def size(self) -> Size:
+        """Height and width that every picture is resized to."""
+        return self.scorer.size
+
+    def score(self, images: Images, *, progress: Progress = silent) -> Scores:
+        """Raw scores of every picture, score filters applied; with their maps, so mind the memory.
+
+        Raises:
+            ImageError: A picture cannot be used.
+        """
+        return Scores.join([scores for scores in self._scores(images, progress)])
+
+    def image_scores(self, images: Images, *, progress: Progress = silent) -> Scores:
+        """As `score`, without the maps: memory does not grow with the size of the pictures."""
+        return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
+
+    def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
+        for done, pixels in enumerate(images.resized(self.size), start=1):
+            yield self._filtered(pixels)
+            progress("scoring", done, len(images))
+
+    def _filtered(self, pixels: NDArray[np.uint8]) -> Scores:
+        scores = self.scorer.run(pixels[None])
+        for score_filter in self.score_filters:
+            scores = score_filter(scores)
+        return scores
+
+    def decide(self, scores: Scores) -> Decision:
+        """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
+
+        A picture whose mask a filter has emptied is not labelled anomalous any more; its p-value stays.
+        """
+        decision = self.rule.decide(scores)
+        if decision.mask is None or scores.map is None:
+            return decision
+        masks = decision.mask
+        for mask_filter in self.mask_filters:
+            masks = np.stack([mask_filter(mask) & mask for mask in masks]) if len(masks) else masks
+        regions = tuple(find_regions(mask, part) for mask, part in zip(masks, scores.map, strict=True))
+        label = decision.label & masks.any(axis=(1, 2))
+        return replace(decision, label=label, mask=masks, regions=regions)
+
+    def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
+        """One verdict a picture, as it is read. A picture that cannot be used becomes an error, never good."""
+        images = images if isinstance(images, Images) else Images(images)
+        for index, name in enumerate(images.names):
+            try:
+                picture = images[index]
+            except ImageError as error:
+                yield Verdict(name=name, label=Label.ERROR, reason=error.reason)
+            else:
+                yield self.inspect_one(picture, name=name)
+            progress("inspecting", index + 1, len(images))
+
+    def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
+        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size."""
+        scores = self._filtered(resize(picture, self.size))
+        decision = self.decide(scores)
+        p_value = float(decision.p_value[0])
+        return Verdict(
+            name=name,
+            label=Label.ANOMALOUS if decision.label[0] else Label.GOOD,
+            score=float(scores.image[0]),
+            p_value=None if np.isnan(p_value) else p_value,
+            regions=_to_picture(decision.regions[0], self.size, (picture.shape[0], picture.shape[1])),
+            map=None if scores.map is None else scores.map[0],
+            mask=None if decision.mask is None else decision.mask[0],
+        )
+
+    def statement(self) -> str:
+        """The promise for a person: rule, n, alpha, interval, and what weakens it."""
+        return " ".join([self.rule.statement(), *self.record.notes])
+
+    def with_rule(self, rule: Rule) -> Inspector:
+        """The same detector under another rule, calibrated on the stored scores: no image is needed.
+
+        Raises:
+            CalibrationError: The stored scores cannot support the rule's promise.
+        """
+        return self._calibrated(rule.calibrate(Scores(self.rule.normal)), self.record.calibration, self.record.notes)
+
+    def calibrate(self, images: Images, *, progress: Progress = silent) -> Inspector:
+        """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
+
+        Raises:
+            CalibrationError: Too few images for the rule's promise.
+            ImageError: A picture cannot be used.
+        """
+        rule = self.rule.calibrate(self.image_scores(images, progress=progress))
+        return self._calibrated(rule, Calibration(kind="held out", n=rule.n), ())
+
+    def _calibrated(self, rule: Rule, calibration: Calibration, notes: tuple[str, ...]) -> Inspector:
+        changes = {
+            "rule": Component(name=rule.name, config=rule.config()),
+            "alpha": rule.alpha,
+            "threshold": rule.threshold,
+            "calibration": calibration,
+            "notes": notes,
+        }
+        return replace(self, rule=rule, record=self.record.model_copy(update=changes))
+
+    def save(self, path: str | Path) -> None:
+        """Write the artefact: one file when the name ends in ``.amiss``, else a folder. Never half-written.
+
+        Raises:
+            ArtefactError: The path is taken by something else.
+        """
+        from safetensors.numpy import save
+
+        write_artefact(path, Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an artefact, verify it, and check that the golden pictures get their scores on this machine.
+
+        Raises:
+            ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+        """
+        from safetensors.numpy import load
+
+        artefact = read_artefact(path)
+        record, parts = artefact.record, dict(artefact.parts)
+        normal = load(parts.pop(CALIBRATION))["scores"]
+        rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal))
+        inspector = cls(
+            scorer=Graph(parts[MODEL]) if MODEL in parts else _torch_scorer(record, parts[WEIGHTS]),
+            rule=rule,
+            record=record,
+            parts=parts,
+            score_filters=tuple(create_score_filter(part.name, **part.config) for part in record.score_filters),
+            mask_filters=tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters),
+        )
+        inspector.check_parity()
+        return inspector
+
+    def check_parity(self) -> None:
+        """Score the golden pictures and compare with the scores they had when the artefact was written.
+
+        Raises:
+            ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
+        """
+        from safetensors.numpy import load
+
+        golden = load(self.parts[GOLDEN])
+        scores = self.scorer.run(golden["pixels"])
+        wanted = golden.get("map", golden["image"])
+        found = scores.map if "map" in golden else scores.image
+        if found is None or found.shape != wanted.shape:
+            raise ParityError(f"golden scores of shape {wanted.shape} are expected; the graph gives another shape")
+        moved = float(np.abs(found - wanted).max())
+        allowed = self.record.tolerance * float(np.abs(wanted).max())
+        if not moved <= allowed:
+            raise ParityError(f"golden pictures score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+
+    def detector(self) -> Detector:
+        """The detector in torch, as it was learned: for the lab.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+        """
+        return _detector(self.record, self.parts[WEIGHTS])
+
+
+def _detector(record: Record, weights: bytes) -> Detector:
+    from amiss.registry import find_method
+
+    detector = find_method(record.method)(**record.hyperparameters)
+    from safetensors.torch import load
+
+    return detector.load_state(load(weights))
+
+
+def _torch_scorer(record: Record, weights: bytes) -> Scorer:
+    detector = _detector(record, weights)
+    from amiss.detectors.detector import TorchScorer
+
+    return TorchScorer(detector, record.size)
+
+
+def _to_picture(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
+    """Regions in pixels of the map to pixels of the picture: boxes grow to whole pixels."""
+    down, right = picture[0] / size[0], picture[1] / size[1]
+    result = []
+    for region in regions:
+        left, top, width, height = region.box
+        x, y = int(left * right), int(top * down)
+        x_end, y_end = int(np.ceil((left + width) * right)), int(np.ceil((top + height) * down))
+        area = max(1, round(region.area * down * right))
+        result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
+    return tuple(result)
