@@ -97,15 +97,15 @@ def write_artefact(path: str | Path, artefact: Artefact) -> None:
     path = Path(path)
     files = {**artefact.parts, RECORD: _seal(artefact.record, artefact.parts)}
     if path.suffix == SUFFIX:
-        if path.is_dir() and not (path / RECORD).is_file():
-            raise ArtefactError(f"{path} is a folder that is not an artefact; choose another name")
+        if path.is_dir() and not _is_ours(path):
+            raise ArtefactError(f"{path} is a folder that holds other things; choose another name")
         if path.is_dir():
             write_folder(path, files)
         else:
             write_file(path, _pack(files))
         return
-    if path.exists() and not (path / RECORD).is_file():
-        raise ArtefactError(f"{path} is there and is not an artefact; choose another name, or one ending in {SUFFIX}")
+    if path.exists() and not _is_ours(path):
+        raise ArtefactError(f"{path} holds other things; choose another name, or one ending in {SUFFIX}")
     write_folder(path, files)
 
 
@@ -129,21 +129,33 @@ def read_artefact(path: str | Path) -> Artefact:
     return _verify(path, files)
 
 
+def _is_ours(path: Path) -> bool:
+    """True for a folder that holds an artefact and nothing else: replacing it destroys nothing of the user's."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    return RECORD in names and names <= set(PARTS) and b'"amiss_version"' in _read(path / RECORD)
+
+
 def _seal(record: Record, parts: Mapping[str, bytes]) -> bytes:
     content = record.model_dump(mode="json")
     content["files"] = {name: _sha256(data) for name, data in sorted(parts.items())}
     content["digest"] = _digest(content)
+    return _dump(content)
+
+
+def _dump(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=2, sort_keys=True, allow_nan=False).encode()
 
 
 def _verify(path: Path, files: Mapping[str, bytes]) -> Artefact:
     try:
         content = json.loads(files[RECORD])
+        same = files[RECORD] == _dump(content)  # byte for byte: white space and the spelling of numbers count
         schema, digest, hashes = content["schema_version"], content.pop("digest"), content["files"]
-        names = set(hashes)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        same &= digest == _digest(content)
+        names = set(hashes) | set(PARTS) - OPTIONAL - {RECORD}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TamperedArtefactError(f"{path}: {RECORD} is damaged ({error})") from error
-    if digest != _digest(content):
+    if not same:
         raise TamperedArtefactError(f"{path}: {RECORD} was changed after it was written")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise SchemaError(f"{path}: schema {schema}, this Amiss reads up to {SCHEMA}; install a newer Amiss")
@@ -178,8 +190,10 @@ def _unpack(path: Path) -> dict[str, bytes]:
         raise TamperedArtefactError(f"{path}: the content is not what was written (SHA-256 differs)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise TamperedArtefactError(f"{path}: holds compressed parts; Amiss writes none")
             return {name: archive.read(name) for name in PARTS if name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, RuntimeError, ValueError, OSError, EOFError) as error:
         raise TamperedArtefactError(f"{path}: {error}") from error
 
 

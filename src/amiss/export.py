@@ -29,7 +29,7 @@ class _Graph(nn.Module):
         self.detector = detector
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.detector(to_batch(pixels))
+        return self.detector.statistic(to_batch(pixels))
 
 
 def export_onnx(detector: Detector, size: Size) -> bytes:
@@ -56,10 +56,12 @@ def export_onnx(detector: Detector, size: Size) -> bytes:
                 verbose=False,
             )
     except ImportError as error:
-        raise MissingExtraError(f"the ONNX exporter is not installed ({error.name}); pip install 'amiss[fit]'") from error
+        raise MissingExtraError(
+            f"the ONNX exporter is not installed ({error.name}); pip install 'amiss[fit]'"
+        ) from error
     if program is None:
         raise InputError(f"torch did not export {detector.card.name}")
-    return program.model_proto.SerializeToString()
+    return bytes(program.model_proto.SerializeToString())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from amiss.artefact import CALIBRATION, GOLDEN, MODEL, WEIGHTS, Artefact, Calibration, Component, Record
 from amiss.artefact import read_artefact, write_artefact
 from amiss.core.decode import resize
-from amiss.core.errors import ImageError, ParityError
+from amiss.core.errors import ImageError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
@@ -32,7 +32,9 @@ class Scorer(Protocol):
 
     size: Size
 
-    def run(self, pixels: NDArray[np.uint8]) -> Scores: ...
+    def run(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Scores of a batch, uint8 (N, H, W, 3) of that size."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -191,12 +193,10 @@ class Inspector:
         Raises:
             ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
         """
-        from safetensors.numpy import load
-
         artefact = read_artefact(path)
         record, parts = artefact.record, dict(artefact.parts)
-        normal = load(parts.pop(CALIBRATION))["scores"]
-        rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal))
+        normal = _arrays(CALIBRATION, parts.pop(CALIBRATION), "scores")
+        rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal["scores"]))
         inspector = cls(
             scorer=Graph(parts[MODEL]) if MODEL in parts else _torch_scorer(record, parts[WEIGHTS]),
             rule=rule,
@@ -214,9 +214,7 @@ class Inspector:
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
         """
-        from safetensors.numpy import load
-
-        golden = load(self.parts[GOLDEN])
+        golden = _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image")
         scores = self.scorer.run(golden["pixels"])
         wanted = golden.get("map", golden["image"])
         found = scores.map if "map" in golden else scores.image
@@ -234,6 +232,20 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return _detector(self.record, self.parts[WEIGHTS])
+
+
+def _arrays(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
+    """The arrays of one part, which must hold these names."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(data)
+    except SafetensorError as error:
+        raise TamperedArtefactError(f"{part} is damaged ({error})") from error
+    if missing := sorted(set(names) - set(arrays)):
+        raise TamperedArtefactError(f"{part} holds no {', '.join(missing)}")
+    return arrays
 
 
 def _detector(record: Record, weights: bytes) -> Detector:
@@ -254,12 +266,11 @@ def _torch_scorer(record: Record, weights: bytes) -> Scorer:
 
 def _to_picture(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
     """Regions in pixels of the map to pixels of the picture: boxes grow to whole pixels."""
-    down, right = picture[0] / size[0], picture[1] / size[1]
     result = []
     for region in regions:
         left, top, width, height = region.box
-        x, y = int(left * right), int(top * down)
-        x_end, y_end = int(np.ceil((left + width) * right)), int(np.ceil((top + height) * down))
-        area = max(1, round(region.area * down * right))
+        x, y = left * picture[1] // size[1], top * picture[0] // size[0]
+        x_end, y_end = -((left + width) * -picture[1] // size[1]), -((top + height) * -picture[0] // size[0])
+        area = max(1, round(region.area * picture[0] * picture[1] / (size[0] * size[1])))
         result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
     return tuple(result)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,17 +36,34 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             write_file(temporary / name, data)
         temporary.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / "content")
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
+        if not path.exists():
+            temporary.replace(path)
+        elif not _exchange(temporary, path):
+            _replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # after success: gone, or the older folder
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step. Linux can; elsewhere False and nothing has happened."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Replace a folder in two steps; the first is undone when the second fails."""
+    aside = new.with_name(f"{new.name}.old")
+    old.replace(aside)
+    try:
+        new.replace(old)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        aside.replace(old)
         raise
-    _sync_folder(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

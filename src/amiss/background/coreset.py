@@ -28,10 +28,11 @@ def k_center_greedy(points: Tensor, count: int, *, first: int, progress: Progres
         Indices of the chosen points in the order of their choice, (min(count, N),).
 
     Cost:
-        At most N x count x D multiply-adds; a fraction of it once the radius shrinks. Memory N x (D + 4) numbers.
+        At most N x count x D multiply-adds; a fraction of it once the radius shrinks. Memory N x (2 D + 4) numbers.
     """
     check_count("count", count)
     total = min(count, len(points))
+    points = points - points.mean(dim=0)  # changes no distance, saves digits
     squares = points.square().sum(dim=1)  # (N,)
     chosen = torch.empty(total, dtype=torch.long)
     owner = torch.zeros(len(points), dtype=torch.long)  # number of the nearest chosen point, (N,)

@@ -66,7 +66,8 @@ class GaussianField:
         covariance = self.covariance()
         identity = torch.eye(covariance.shape[1], dtype=torch.float64)
         factor = torch.linalg.cholesky(covariance + regularisation * identity)
-        return torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False).float()
+        root: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+        return root.float()
 
     def _check(self, least: int) -> None:
         if self.count < least:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ MAX_PIXELS = 100_000_000
 """Default cap on width x height, checked from the header before anything is decoded."""
 
 _BYTES_PER_PIXEL = 16  # twice an uncompressed 16-bit RGBA picture: larger files are not read at all
+
+_TIFF_SIZE, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_PLANES = (256, 257), 258, 277, 284  # tags
+_TIFF_WHOLE = (3, 4)  # types: 16 and 32 bits without sign
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -45,11 +48,13 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.
     name = str(path)
     try:
         size = Path(path).stat().st_size
-        if size > max_pixels * _BYTES_PER_PIXEL:
-            raise ImageError(name, f"the file has {size} bytes, too many for a picture of {max_pixels} pixels")
-        data = Path(path).read_bytes()
+        data = b"" if size > max_pixels * _BYTES_PER_PIXEL else Path(path).read_bytes()
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # a zero byte in the name
+        raise ImageError(name, f"cannot be read ({error})") from error
+    if size > max_pixels * _BYTES_PER_PIXEL:
+        raise ImageError(name, f"the file has {size} bytes, too many for a picture of {max_pixels} pixels")
     return decode_image(data, name=name, max_pixels=max_pixels)
 
 
@@ -64,12 +69,13 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
     _check_header(data, name, max_pixels)
     with _quiet(cv2):
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+            # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
         except cv2.error as error:
             raise ImageError(name, f"cannot be decoded ({error.err})") from error
     if image is None:
-        raise ImageError(name, "cannot be decoded: the file is cut off or damaged")
-    return to_rgb8(image, name)
+        raise ImageError(name, "cannot be decoded: cut off, damaged, or of an unusual kind such as float TIFF")
+    return to_rgb8(image[:, :, ::-1], name)
 
 
 def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
@@ -141,6 +147,39 @@ def _check_header(data: bytes, name: str, max_pixels: int) -> None:
         raise ImageError(name, "the header is cut off or damaged")
     if width * height > max_pixels:
         raise ImageError(name, f"{width} x {height} pixels; at most {max_pixels} in all are allowed")
+    if _format(data) == "png" and not _png_is_whole(data):
+        raise ImageError(name, "the file is cut off or damaged")
+    if _format(data) == "tiff":
+        _check_tiff(data, name)
+
+
+def _png_is_whole(data: bytes) -> bool:
+    """The chunks fill the file up to the end mark. OpenCV allocates what a chunk claims before it reads on."""
+    start, kind = 8, b""
+    while kind != b"IEND" and start < len(data):
+        kind = data[start + 4 : start + 8]
+        start += 12 + int.from_bytes(data[start : start + 4])
+    return kind == b"IEND" and start <= len(data)
+
+
+def _check_tiff(data: bytes, name: str) -> None:
+    """Refuse a size that can be read in two ways, and separate planes of 16 bits: OpenCV 5.0 garbles them."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    word, short = (8, 8) if b"+" in data[2:4] else (4, 2)  # BigTIFF or TIFF
+
+    def number(start: int, length: int) -> int:
+        return int.from_bytes(data[start : start + length], order)
+
+    first, step = number(word, word), 4 + 2 * word
+    stop = min(first + short + step * number(first, short), len(data))
+    tags = {_TIFF_BITS: 8, _TIFF_SAMPLES: 1, _TIFF_PLANES: 1}
+    for entry in range(first + short, stop, step):
+        tag, kind, count, value = number(entry, 2), number(entry + 2, 2), number(entry + 4, word), entry + 4 + word
+        if tag in _TIFF_SIZE and (tag in tags or kind not in _TIFF_WHOLE or count != 1):
+            raise ImageError(name, "the header is damaged")
+        tags[tag] = number(value if 2 * count <= word else number(value, word), 2)
+    if tags[_TIFF_PLANES] == 2 and tags[_TIFF_SAMPLES] > 1 and tags[_TIFF_BITS] > 8:
+        raise ImageError(name, "a 16-bit TIFF with separate planes; save it with interleaved channels")
 
 
 @contextmanager

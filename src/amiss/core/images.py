@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,7 @@ class Images:
     @property
     def names(self) -> tuple[str, ...]:
         """How errors and reports call each picture: its path, or its number among the arrays."""
-        return tuple(
-            str(item) if isinstance(item, Path) else f"image {number}" for number, item in enumerate(self._items)
-        )
+        return tuple(map(_name, range(len(self)), self._items))
 
     @property
     def paths(self) -> tuple[Path | None, ...]:
@@ -72,7 +70,7 @@ class Images:
         if isinstance(item, Path):
             image = read_image(item, max_pixels=self.max_pixels)
         else:
-            image = to_rgb8(item, self.names[index])
+            image = to_rgb8(item, _name(index, item))
         return image if self.size is None else resize(image, self.size)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -114,16 +112,26 @@ def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         return (folder,), ()
     if not folder.is_dir():
         raise DataError(f"{folder}: no such file or folder")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
     pictures = tuple(path for path in files if path.suffix.lower() in EXTENSIONS)
     if not pictures:
         raise DataError(f"{folder}: no picture inside; files ending in {', '.join(EXTENSIONS)} are looked for")
     return pictures, tuple(path for path in files if path.suffix.lower() not in EXTENSIONS)
 
 
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _name(number: int, item: Path | NDArray[Any]) -> str:
+    return str(item) if isinstance(item, Path) else f"image {number}"
+
+
 def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Path | NDArray[Any], ...]:
-    if isinstance(source, np.ndarray) and source.ndim < 3:
+    if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
         raise InputError(f"one array of shape {source.shape} arrived; give a list of pictures, or (N, H, W, C)")
+    if not isinstance(source, Iterable):
+        raise InputError(f"a {type(source).__name__} arrived; a folder, or a list of paths or arrays is expected")
     items: list[Path | NDArray[Any]] = []
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
@@ -136,6 +144,7 @@ def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Path | NDArray[Any], .
 
 
 def _check_size(size: Size) -> Size:
-    if len(size) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+    sides = tuple(size) if isinstance(size, Iterable) else ()
+    if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
         raise InputError(f"size {size!r} arrived; (height, width) in whole pixels is expected, such as (256, 256)")
-    return int(size[0]), int(size[1])
+    return int(sides[0]), int(sides[1])

@@ -104,7 +104,8 @@ class Decision:
 
 
 def _finite(values: NDArray[np.floating], what: str, dimensions: int) -> NDArray[np.float32]:
-    array = np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 is found below: not finite
+        array = np.asarray(values, dtype=np.float32)
     if array.ndim != dimensions:
         raise InputError(f"{what} with shape {array.shape} arrived; {dimensions} dimension(s) are expected")
     if not np.isfinite(array).all():

@@ -47,7 +47,7 @@ class Dataset:
         return np.array([defect != GOOD for defect in self.defects], dtype=bool)
 
     def mask(self, index: int, size: Size) -> NDArray[np.bool_]:
-        """Ground truth of one test image at (height, width): True = defective pixel (grey value above 0).
+        """Ground truth of one test image at (height, width): True = defective pixel (any value above 0).
 
         Resized by nearest neighbour.
 
@@ -61,7 +61,7 @@ class Dataset:
         path = self.masks[index]
         if path is None:
             return np.zeros(size, dtype=bool)
-        mask = read_image(path)[:, :, 0]
+        mask = read_image(path).max(axis=2)
         if mask.shape != self.test[index].shape[:2]:
             raise DataError(f"{path}: {mask.shape} pixels, but its picture has {self.test[index].shape[:2]}")
         return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) > 0

@@ -47,11 +47,18 @@ class Detector(nn.Module):
         """
 
     def forward(self, batch: Tensor) -> Tensor:
-        return self.statistic(batch)
+        """The statistic of a checked batch: `detector(batch)`. The exported graph is the statistic alone.
+
+        Raises:
+            InputError: Anything but float32 (N, 3, H, W) in [0, 1].
+        """
+        return self.statistic(check_batch(batch))
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments as they are now."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
 
     def fit(self, images: Images, *, seed: int = 0, progress: Progress = silent) -> Self:
         """Build, then learn from normal images. The same seed and images give the same detector.
@@ -65,7 +72,9 @@ class Detector(nn.Module):
             InputError: No images, or images without a size.
         """
         if images.size is None or len(images) == 0:
-            raise InputError(f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))")
+            raise InputError(
+                f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.build(pretrained=True)
@@ -131,6 +140,20 @@ class TorchScorer:
 def _scores(output: Tensor) -> Scores:
     values = output.float().numpy(force=True)
     return Scores.of_map(values) if values.ndim == 3 else Scores(values)
+
+
+def check_batch(batch: Tensor) -> Tensor:
+    """The batch itself when it is float32 (N, 3, H, W) in [0, 1].
+
+    Raises:
+        InputError: Another shape or type, or a number that is not finite or not in [0, 1]; says what arrived.
+    """
+    if batch.dtype != torch.float32 or batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
+        raise InputError(f"{batch.dtype} {tuple(batch.shape)} arrived; torch.float32 (N, 3, H, W) is expected")
+    least, most = (float(bound) for bound in torch.aminmax(batch))  # NaN when one of the numbers is
+    if not 0 <= least <= most <= 1:
+        raise InputError(f"numbers from {least:.4g} to {most:.4g} arrived; finite ones in [0, 1] are expected")
+    return batch
 
 
 def to_batch(pixels: Tensor) -> Tensor:

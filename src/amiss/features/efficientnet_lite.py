@@ -80,4 +80,5 @@ class _Head(nn.Module):
         self.classify = network._fc
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.classify(self.features(features).mean(dim=(2, 3)))
+        logits: torch.Tensor = self.classify(self.features(features).mean(dim=(2, 3)))
+        return logits

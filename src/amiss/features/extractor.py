@@ -64,7 +64,11 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         found = create_backbone(backbone, pretrained=pretrained)
         self.strides = tuple(strides)
-        if not self.strides or list(self.strides) != sorted(set(self.strides)) or not set(self.strides) <= set(found.strides):
+        if (
+            not self.strides
+            or list(self.strides) != sorted(set(self.strides))
+            or not set(self.strides) <= set(found.strides)
+        ):
             raise InputError(f"stages {self.strides} arrived; ascending strides out of {found.strides} are expected")
         keep = found.strides.index(self.strides[-1]) + 1
         self.name, self.licence = found.name, found.licence
@@ -77,7 +81,10 @@ class FeatureExtractor(nn.Module):
         self.eval()
 
     def forward(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage, h = H / stride rounded up."""
+        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage.
+
+        h is H / stride; when that is no whole number, rounded up or, by EfficientNet-Lite, down.
+        """
         x = (batch - self.mean) / self.std
         features = []
         for stage, returned in zip(self.stages, self._returned, strict=True):

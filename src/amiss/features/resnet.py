@@ -58,7 +58,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # many kinds, all of them mean the same to the user
         raise InputError(f"file:{path}: not a safetensors file or a plain dictionary of tensors ({error})") from error
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(f"file:{path}: a plain dictionary of tensors is expected, as torch.save(net.state_dict()) writes")
+        raise InputError(
+            f"file:{path}: a plain dictionary of tensors is expected, as torch.save(net.state_dict()) writes"
+        )
     return weights
 
 
@@ -81,7 +83,8 @@ class _Stage(nn.Module):
         self.parts = nn.Sequential(*parts.values())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.parts(x)
+        features: Tensor = self.parts(x)
+        return features
 
 
 class _Block(nn.Module):
@@ -89,7 +92,11 @@ class _Block(nn.Module):
 
     def __init__(self, entering: int, width: int, leaving: int, stride: int, *, bottleneck: bool) -> None:
         super().__init__()
-        kernels = ((1, 1, width), (3, stride, width), (1, 1, leaving)) if bottleneck else ((3, stride, leaving), (3, 1, leaving))
+        kernels = (
+            ((1, 1, width), (3, stride, width), (1, 1, leaving))
+            if bottleneck
+            else ((3, stride, leaving), (3, 1, leaving))
+        )
         channels = entering
         for number, (kernel, step, out) in enumerate(kernels, start=1):
             conv = nn.Conv2d(channels, out, kernel, step, padding=kernel // 2, bias=False)
@@ -99,7 +106,9 @@ class _Block(nn.Module):
         self.depth = len(kernels)
         self.downsample: nn.Module | None = None
         if stride != 1 or entering != leaving:
-            self.downsample = nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = x

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import check_choice, check_count
+from amiss.core.errors import InputError
 
 
 class MaskFilter(Protocol):
@@ -18,7 +19,9 @@ class MaskFilter(Protocol):
 
     def __call__(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]: ...
 
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class MinArea:
         return np.asarray(keep[labels])
 
     def config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values."""
         return asdict(self)
 
 
@@ -61,6 +65,10 @@ def create_mask_filter(name: str, **config: Any) -> MaskFilter:
     """The filter of a name with its constructor's arguments.
 
     Raises:
-        InputError: Unknown name.
+        InputError: Unknown name or argument.
     """
-    return MASK_FILTERS[check_choice("mask filter", name, MASK_FILTERS)](**config)
+    check_choice("mask filter", name, MASK_FILTERS)
+    try:
+        return MASK_FILTERS[name](**config)
+    except TypeError as error:
+        raise InputError(f"mask filter {name!r}: {error}") from error

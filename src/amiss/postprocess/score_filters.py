@@ -17,7 +17,9 @@ class ScoreFilter(Protocol):
 
     def __call__(self, scores: Scores) -> Scores: ...
 
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class IgnoreBorder:
         return Scores.of_map(filtered)
 
     def config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values."""
         return asdict(self)
 
 
@@ -60,6 +63,10 @@ def create_score_filter(name: str, **config: Any) -> ScoreFilter:
     """The filter of a name with its constructor's arguments.
 
     Raises:
-        InputError: Unknown name.
+        InputError: Unknown name or argument.
     """
-    return SCORE_FILTERS[check_choice("score filter", name, SCORE_FILTERS)](**config)
+    check_choice("score filter", name, SCORE_FILTERS)
+    try:
+        return SCORE_FILTERS[name](**config)
+    except TypeError as error:
+        raise InputError(f"score filter {name!r}: {error}") from error

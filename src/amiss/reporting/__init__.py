@@ -1,0 +1,7 @@
+"""What people look at: overlays, result files, and the report."""
+
+from amiss.reporting.overlay import ColourScale, outline, overlay
+from amiss.reporting.report import write_report
+from amiss.reporting.results import ResultsWriter
+
+__all__ = ["ColourScale", "ResultsWriter", "outline", "overlay", "write_report"]

@@ -44,7 +44,7 @@ class Conformal(RankRule):
         return 1 / (n + 1)
 
     def _rank(self, alpha: float, n: int) -> int:
-        return math.floor(alpha * (n + 1) + 1e-9)
+        return min(n, math.floor(alpha * (n + 1) + 1e-9))
 
     def statement(self) -> str:
         bound = false_alarm_bound(self.rank, self.n)

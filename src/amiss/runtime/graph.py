@@ -50,11 +50,11 @@ class Graph:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             (entry,), (result,) = self._session.get_inputs(), self._session.get_outputs()
             _, height, width, channels = entry.shape
+            self.size: Size = (int(height), int(width))
         except Exception as error:  # the runtime raises many kinds of its own; none is known to the user
             raise ArtefactError(f"ONNX Runtime cannot load the graph: {error}") from error
         if entry.type != "tensor(uint8)" or channels != 3 or result.name not in ("map", "image"):
             raise ArtefactError(f"not a graph of Amiss: {entry.name} {entry.shape} {entry.type} in, {result.name} out")
-        self.size: Size = (int(height), int(width))
         self._names = (entry.name, result.name)
 
     def run(self, pixels: NDArray[np.uint8]) -> Scores:

@@ -32,7 +32,7 @@ class ToyWorld:
     @property
     def anomalous(self) -> NDArray[np.bool_]:
         """(N,) True where a picture has a defect."""
-        return self.masks.any(axis=(1, 2))
+        return np.asarray(self.masks.any(axis=(1, 2)))
 
 
 def toy_texture(count: int, *, seed: int, defective: bool = False) -> ToyWorld:

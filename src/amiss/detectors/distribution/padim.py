@@ -106,8 +106,8 @@ class PaDiM(Detector):
             raise InputError(f"regularisation = {self.regularisation} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.register_buffer("channels", torch.zeros(0, dtype=torch.long))
-        self.register_buffer("mean", torch.zeros(0, 0))
-        self.register_buffer("whitening", torch.zeros(0, 0, 0))
+        self.register_buffer("mean", torch.zeros(0, 0, 0))
+        self.register_buffer("whitening", torch.zeros(0, 0, 0, 0))
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -116,26 +116,29 @@ class PaDiM(Detector):
         self.channels = torch.from_numpy(drawn)
         field: GaussianField | None = None
         for batch in self.batches(images, "features", progress):
-            vectors = self.describe(batch).flatten(2).transpose(1, 2)  # (N, P, D)
+            descriptors = self.describe(batch)  # (N, D, h, w)
+            grid, vectors = descriptors.shape[2:], descriptors.flatten(2).transpose(1, 2)  # (N, P, D)
             field = field or GaussianField(vectors.shape[1], vectors.shape[2])
             field.add(vectors)
         if field is None or field.count < 2:
             raise InputError("padim needs at least 2 normal images to see how they vary; 1 arrived")
         progress("gaussians", 0, 1)
         variance = field.covariance().diagonal(dim1=1, dim2=2).mean().item()
-        self.mean = field.mean.float()  # (P, D)
-        self.whitening = field.whitening(self.regularisation * variance)  # (P, D, D)
+        self.mean = field.mean.float().reshape(*grid, -1)  # (h, w, D)
+        whitening = field.whitening(self.regularisation * variance)  # (P, D, D)
+        self.whitening = whitening.reshape(*grid, *whitening.shape[1:])  # (h, w, D, D)
         progress("gaussians", 1, 1)
 
     def statistic(self, batch: Tensor) -> Tensor:
         descriptors = self.describe(batch)  # (N, D, h, w)
-        grid = descriptors.shape[2:]
-        if grid[0] * grid[1] != len(self.mean):
-            raise InputError(f"a grid of {tuple(grid)} cells arrived; learned were {len(self.mean)} positions")
-        distance = mahalanobis_field(descriptors.flatten(2).transpose(1, 2), self.mean, self.whitening)  # (N, P)
-        return smooth_upsample(
-            distance.unflatten(1, tuple(grid)), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing
-        )
+        grid, learned = tuple(descriptors.shape[2:]), tuple(self.mean.shape[:2])
+        if grid != learned:
+            raise InputError(
+                f"a picture of {grid} feature cells arrived; {learned} were learned: score at the same size"
+            )
+        vectors = descriptors.flatten(2).transpose(1, 2)  # (N, P, D)
+        distance = mahalanobis_field(vectors, self.mean.flatten(0, 1), self.whitening.flatten(0, 1))  # (N, P)
+        return smooth_upsample(distance.reshape(-1, *grid), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
     def describe(self, batch: Tensor) -> Tensor:
         """The drawn channels (N, D, h, w) of a batch (N, 3, H, W)."""

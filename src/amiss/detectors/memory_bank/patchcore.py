@@ -12,6 +12,7 @@ from torch import Tensor
 from amiss.background.coreset import k_center_greedy
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
+from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
@@ -78,7 +79,12 @@ class PatchCore(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "bank_size": 20_000, "projection": 128, "reweight": 9},
+            "paper": {
+                "backbone": "file:wide_resnet50_2.safetensors",
+                "bank_size": 20_000,
+                "projection": 128,
+                "reweight": 9,
+            },
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "bank_size": 100, "projection": 0, "smoothing": 8.0},
         },
     )
@@ -107,7 +113,8 @@ class PatchCore(Detector):
         self.smoothing = smoothing
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("neighbourhood", self.neighbourhood)
+        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
+            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
         check_count("bank_size", self.bank_size)
         check_count("projection", self.projection, least=0)
         check_count("reweight", self.reweight, least=0)
@@ -130,7 +137,7 @@ class PatchCore(Detector):
         self.center = bank.mean(dim=0)
         self.bank = bank - self.center
         count = min(self.reweight, len(bank))
-        self.neighbours = torch.cdist(bank, bank).topk(count, largest=False).indices  # (M, b)
+        self.neighbours = torch.cdist(self.bank, self.bank).topk(count, largest=False).indices  # (M, b)
 
     def statistic(self, batch: Tensor) -> Tensor:
         patches = self.describe(batch) - self.center  # (N, h, w, D)
@@ -152,8 +159,8 @@ class PatchCore(Detector):
 
     def _weight(self, patches: Tensor, distance: Tensor) -> Tensor:
         """The paper's weight of each image (N, 1, 1), from patches (N, P, D) and their distances (N, P)."""
-        farthest = distance.argmax(dim=1)  # (N,)
-        query = patches[torch.arange(len(patches)), farthest]  # (N, D)
+        farthest = distance.argmax(dim=1)[:, None, None]  # (N, 1, 1)
+        query = patches.gather(1, farthest.expand(-1, 1, patches.shape[2])).squeeze(1)  # (N, D)
         to_bank = (query[:, None] - self.bank).square().sum(dim=2).sqrt()  # (N, M)
         around = to_bank.gather(1, self.neighbours[to_bank.argmin(dim=1)])  # (N, b)
         nearest = to_bank.amin(dim=1, keepdim=True)

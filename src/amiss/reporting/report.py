@@ -1,0 +1,237 @@
+"""`write_report`: what was measured, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amiss.core.verdict import Label
+from amiss.data.dataset import GOOD, Dataset
+from amiss.inspector import Inspector
+from amiss.metrics import Rate
+from amiss.reporting import charts, gallery
+from amiss.reporting.overlay import ColourScale
+from amiss.storage import write_file
+
+if TYPE_CHECKING:
+    from amiss.evaluation import Evaluation
+
+TEMPLATE = "report.html.jinja"
+
+_METRICS = (
+    ("image_auroc", "Image AUROC", "chance that a defective picture scores above a good one", "images"),
+    ("image_ap", "Image average precision", "mean precision over all recalls", "images"),
+    ("image_f1_max", "Image F1, best possible", "an oracle: it chooses its threshold with the labels", "images"),
+    ("pixel_auroc", "Pixel AUROC", "chance that a defective pixel scores above a good one", "pixels"),
+    ("pixel_ap", "Pixel average precision", "mean precision over all recalls", "pixels"),
+    ("pixel_aupro", "Pixel AUPRO up to 30 %", "mean overlap with each marked defect", "pixels"),
+    ("pixel_aupro_05", "Pixel AUPRO up to 5 %", "the same, when only few false pixels are allowed", "pixels"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the verdict table: how the pictures of one truth were judged, and the rate of alarms."""
+
+    title: str
+    good: int
+    anomalous: int
+    error: int
+    rate: Rate
+    what: str
+    part: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the metric table."""
+
+    title: str
+    meaning: str
+    value: float | None
+    interval: tuple[float, float] | None
+    n: str
+
+
+def write_report(
+    path: str | Path, evaluation: Evaluation, inspector: Inspector, dataset: Dataset, *, worst: int = 6
+) -> None:
+    """Write one HTML file: no network, no scripts, all pictures and charts inside. Complete or not at all.
+
+    A few test pictures are read and inspected again to draw their maps; the rest comes from the evaluation.
+
+    Args:
+        path: The file; folders are made when they are missing.
+        evaluation: What `amiss.evaluation.evaluate` returned for this inspector and data set.
+        inspector: Whose scale, promise and origin are shown.
+        dataset: Whose test pictures are shown.
+        worst: At most this many misses, false alarms and typical detections each.
+    """
+    page = _template().render(**_context(evaluation, inspector, dataset, worst))
+    write_file(Path(path), page.encode("utf-8", "replace"))
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(percent=percent, number=number, p_value=p_value)
+    source = resources.files("amiss.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, worst: int) -> dict[str, Any]:
+    scale = ColourScale.of_rule(inspector.rule)
+    names = gallery.short_names([verdict.name for verdict in evaluation.verdicts])
+    chosen = {
+        "misses": gallery.misses(evaluation, worst),
+        "alarms": gallery.false_alarms(evaluation, worst),
+        "detections": gallery.typical_detections(evaluation, worst),
+    }
+    cards = {
+        kind: [gallery.make_card(index, inspector, dataset, scale, names[index]) for index in indices]
+        for kind, indices in chosen.items()
+    }
+    usable = evaluation.scores == evaluation.scores
+    return {
+        "evaluation": evaluation,
+        "n_missed": evaluation.detections.n - evaluation.detections.count,
+        "kept": promise_kept(evaluation),
+        "rows": verdict_rows(evaluation),
+        "figures": metric_rows(evaluation),
+        "degenerate": evaluation.metrics.image_auroc_interval == (1.0, 1.0),
+        "errors": [(n, v.reason) for n, v in zip(names, evaluation.verdicts, strict=True) if v.label is Label.ERROR],
+        "histogram": _histogram(evaluation, inspector),
+        "roc": charts.roc(
+            evaluation.labels[usable],
+            evaluation.scores[usable],
+            evaluation.alpha,
+            evaluation.false_alarms,
+            evaluation.detections,
+        ),
+        "legend": charts.legend(inspector.rule, scale),
+        "cards": {kind: [card for card in found if card is not None] for kind, found in cards.items()},
+        "facts": origin(evaluation, inspector, dataset),
+    }
+
+
+def promise_kept(evaluation: Evaluation) -> str:
+    """What the false alarms on the test pictures say about the promise, in one sentence."""
+    seen, alpha = evaluation.false_alarms, evaluation.alpha
+    if seen.n == 0:
+        return "There were no usable good test pictures, so the promise could not be checked here."
+    found = f"On the test pictures {seen} of the good ones raised an alarm"
+    if alpha is None:
+        return f"{found}."
+    if seen.interval[0] > alpha:
+        return (
+            f"{found}. That is more than promised, and more than chance explains at 95 %: ask whether the test "
+            "pictures were taken as the calibration pictures were."
+        )
+    if seen.interval[1] <= alpha:
+        return f"{found}, which confirms the promise."
+    return f"{found}, which agrees with the promise; {seen.n} pictures cannot tell more."
+
+
+def verdict_rows(evaluation: Evaluation) -> list[Row]:
+    """Good pictures, defective pictures, and below them each defect type when there are several."""
+
+    def row(title: str, wanted: set[str], rate: Rate, part: bool = False) -> Row:
+        labels = [v.label for v, d in zip(evaluation.verdicts, evaluation.defects, strict=True) if d in wanted]
+        good, alarms, errors = (labels.count(label) for label in (Label.GOOD, Label.ANOMALOUS, Label.ERROR))
+        return Row(title, good, alarms, errors, rate, "false alarms" if GOOD in wanted else "detected", part)
+
+    defects = set(evaluation.defects) - {GOOD}
+    rows = [row("Good", {GOOD}, evaluation.false_alarms), row("Defective", defects, evaluation.detections)]
+    if len(defects) > 1:
+        rows += [row(defect, {defect}, rate, part=True) for defect, rate in evaluation.per_defect.items()]
+    return rows
+
+
+def metric_rows(evaluation: Evaluation) -> list[Figure]:
+    """Every metric with its n; those that are not defined say so by None."""
+    values = evaluation.metrics.summary()
+    n = f"{evaluation.false_alarms.n} good, {evaluation.detections.n} defective"
+    interval = values["image_auroc_interval"]
+    with_pixels = values["pixel_auroc"] is not None
+    return [
+        Figure(title, meaning, values[key], interval if key == "image_auroc" else None, n)
+        for key, title, meaning, kind in _METRICS
+        if kind == "images" or with_pixels
+    ]
+
+
+def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> list[tuple[str, str]]:
+    """How the inspector was made and the report too: title and text, in order."""
+    record = inspector.record
+    settings = ", ".join(f"{name} = {value}" for name, value in sorted(record.hyperparameters.items()))
+    versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    filters = ", ".join(part.name for part in (*record.score_filters, *record.mask_filters)) or "none"
+    speed = evaluation.seconds_per_image
+    return [
+        ("Method", record.method),
+        ("Settings", settings or "none"),
+        ("Backbone", f"{record.weights_name} (licence of the weights: {record.weights_licence})"),
+        ("Picture size", f"{record.size[0]} x {record.size[1]} pixels, the whole picture resized"),
+        ("Learned from", f"{record.learned_from} good pictures"),
+        ("Calibrated on", f"{evaluation.n_calibration} good pictures, {record.calibration.kind}"),
+        ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),
+        ("Filters", filters),
+        ("Data set", f"{evaluation.dataset} (licence of the pictures: {dataset.licence or 'not stated'})"),
+        ("Time per picture", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
+        ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the interval of the AUROC"),
+        ("Digest of the good pictures", f"SHA-256 {record.images_sha256}"),
+        ("Made with", f"amiss {record.amiss_version}, {versions}"),
+        ("Inspector made", record.created),
+        ("Report made", f"{datetime.now(UTC).isoformat(timespec='seconds')}, amiss {version('amiss')}"),
+    ]
+
+
+def _histogram(evaluation: Evaluation, inspector: Inspector) -> charts.Histogram:
+    scores, labels = evaluation.scores, evaluation.labels
+    usable = scores == scores
+    calibration = inspector.rule.normal if inspector.rule.n else scores[:0]
+    return charts.histogram(
+        [
+            ("good, calibration", "calibration", calibration),
+            ("good, test", "good", scores[usable & ~labels]),
+            ("defective, test", "bad", scores[usable & labels]),
+        ],
+        evaluation.threshold,
+    )
+
+
+def percent(share: float) -> str:
+    """A share in per cent; one decimal, and more where one would make 0 or 100 of what is neither.
+
+    Example:
+        >>> percent(0.025), percent(0.00004), percent(1.0)
+        ('2.5 %', '0.004 %', '100.0 %')
+    """
+    if math.isnan(share):
+        return "unknown"
+    edge = 100 * min(share, 1 - share)
+    decimals = 1 if edge <= 0 or edge >= 0.1 else -math.floor(math.log10(edge))
+    return f"{100 * share:.{decimals}f} %"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number with a fixed number of decimals."""
+    return f"{value:.{digits}f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value to two digits that count.
+
+    Example:
+        >>> p_value(0.0232558), p_value(None)
+        ('0.023', 'none')
+    """
+    return "none" if value is None else f"{value:.2g}"

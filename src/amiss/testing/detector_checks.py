@@ -1,0 +1,352 @@
+"""What every detector must satisfy: one small function a check, each with a message that says what to do.
+
+For authors of methods, ours and plugged in::
+
+    from amiss.testing import check_detector
+
+    def test_my_method():
+        check_detector(lambda: MyMethod(steps=20))
+
+`CHECKS` lists the single checks, to run each as a test of its own. A check that does not apply raises
+`unittest.SkipTest`, which pytest and unittest report as skipped. Everything runs on the toy world's 64 x 64 pictures:
+give a detector that fits 16 of them in seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from scipy.stats import betabinom
+from torch import Tensor
+
+from amiss.core.card import Learning
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.scores import Scores
+from amiss.detectors.detector import Detector, TorchScorer, to_batch
+from amiss.export import export_onnx
+from amiss.fitting import fit_inspector
+from amiss.metrics import auroc
+from amiss.registry import METHODS
+from amiss.rules import Conformal
+from amiss.rules.ranks import RankRule
+from amiss.runtime import Graph
+from amiss.testing.detector_words import (
+    Make,
+    check_bad_values,
+    check_card,
+    check_constructor_stores,
+    check_docstring,
+)
+from amiss.testing.expect import random_state, require, require_equal, require_input_error
+from amiss.testing.toy import SIDE, ToyWorld, toy_part, toy_texture
+
+AUROC_FLOOR = 0.9
+PEAK_FLOOR = 0.6
+"""Share of defective toy pictures whose largest map value lies on the defect, or at most 4 pixels beside it."""
+BUDGET_SECONDS = 5.0
+_RELOAD = "import sys; from amiss.testing.detector_checks import _score_reloaded; _score_reloaded(sys.argv[1])"
+
+
+def check_detector(make: Make) -> None:
+    """Run every check of `CHECKS` that applies.
+
+    Args:
+        make: See `Make`.
+
+    Raises:
+        AssertionError: At the first check that fails.
+    """
+    for check in CHECKS:
+        with contextlib.suppress(unittest.SkipTest):
+            check(make)
+
+
+def check_fit_repeats(make: Make) -> None:
+    """*Fit*: one seed and one set of images give one detector, also when it is fitted a second time."""
+    images = toy_texture(16, seed=0).images
+    detector, test = make(), toy_texture(4, seed=1, defective=True).images
+    first = detector.fit(images, seed=3).score(test)
+    require_equal(first, detector.fit(images, seed=3).score(test), "a second fit of the same detector with one seed")
+    require_equal(first, make().fit(images, seed=3).score(test), "another detector with the same seed")
+
+
+def check_fit_leaves_no_trace(make: Make) -> None:
+    """*Fit*: the images and the global random states of Python, NumPy and torch stay as they were."""
+    arrays = list(toy_texture(16, seed=0).images)
+    copies, before = [array.copy() for array in arrays], random_state()
+    detector = make().fit(Images(arrays, size=(SIDE, SIDE)))
+    detector.score(Images(arrays, size=(SIDE, SIDE)))
+    require(before == random_state(), "a global random state moved; draw from the `rng` that learn is given")
+    require(all(map(np.array_equal, arrays, copies)), "fit or score wrote into the input images; copy first")
+
+
+def check_score_shape(make: Make) -> None:
+    """*Score*: float32, finite, one number an image, and a map exactly when the card says so."""
+    detector = _fitted(make)
+    with torch.no_grad():
+        output = detector(_batch(toy_texture(3, seed=1)))
+    wanted = (3, SIDE, SIDE) if detector.card.localises else (3,)
+    require(tuple(output.shape) == wanted, f"the statistic has shape {tuple(output.shape)}; {wanted} is expected")
+    require(output.dtype == torch.float32, f"the statistic is {output.dtype}; torch.float32 is expected")
+    require(bool(output.isfinite().all()), "the statistic holds numbers that are not finite")
+
+
+def check_finds_defects(make: Make) -> None:
+    """*Score*: larger = more anomalous, and the peak of the map lies on the defect, in the toy world that suits."""
+    found, peaks = max(_toy_quality(make, world) for world in (toy_part, toy_texture))
+    require(
+        found >= AUROC_FLOOR,
+        f"AUROC {found:.3f} in the better toy world; {AUROC_FLOOR} is expected: is the sign right?",
+    )
+    require(peaks >= PEAK_FLOOR, f"{peaks:.0%} of the map's peaks lie on the defect; {PEAK_FLOOR:.0%} are expected")
+
+
+def check_learns(make: Make) -> None:
+    """*Learns*: scores are not constant and depend on the normal images; training beats no training."""
+    detector, test = _fitted(make), toy_texture(8, seed=1, defective=True).images
+    scores = detector.score(test).image
+    require(float(np.ptp(scores)) > 1e-6 * float(np.abs(scores).max()), f"every picture scores {scores[0]}")
+    if detector.card.learning is Learning.NONE:
+        return
+    other = make().fit(toy_part(16, seed=0).images)
+    moved = float(np.abs(scores - other.score(test).image).max())
+    require(moved > 1e-3 * float(np.abs(scores).max()), "other normal images give the same scores: learn ignores them")
+    if detector.card.learning is Learning.GRADIENT:
+        _check_training(make, {toy_texture: detector, toy_part: other})
+
+
+def check_pure(make: Make) -> None:
+    """*Pure*: a score depends on its picture alone, and scoring changes nothing."""
+    detector, batch = _fitted(make), _batch(toy_texture(7, seed=1, defective=True))
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        at_once = detector(batch)
+        singly = torch.cat([detector(picture[None]) for picture in batch])
+        permuted = detector(batch[order])
+    after = detector.state_dict()
+    require(before.keys() == after.keys(), "scoring added or removed a parameter or buffer")
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    require(not changed, f"scoring changed {changed}; a statistic is pure")
+    allowed = 1e-5 * float(at_once.abs().max())
+    for scores, what in ((singly, "one by one"), (permuted[order.argsort()], "in another order")):
+        moved = float((scores - at_once).abs().max())
+        require(
+            moved <= allowed, f"pictures scored {what} move by {moved:.3g}: is something normalised over the batch?"
+        )
+
+
+def check_sizes(make: Make) -> None:
+    """*Sizes*: odd and non-square pictures fit and score; one picture scores; one fits or is refused in words."""
+    size = (63, 97)
+    scores = make().fit(toy_texture(12, seed=0).images.resized(size)).score(toy_texture(1, seed=1).images.resized(size))
+    require(len(scores) == 1, f"one picture got {len(scores)} scores")
+    if scores.map is not None:
+        require(scores.map.shape == (1, *size), f"pictures of {size} got a map of {scores.map.shape[1:]}")
+    with contextlib.suppress(InputError):
+        make().fit(toy_texture(1, seed=0).images)
+
+
+def check_bad_batches(make: Make) -> None:
+    """*Sizes*: grey, NaN, wrong range, wrong type and wrong dimensions give an error that says what arrived."""
+    detector, good = _fitted(make), _batch(toy_texture(2, seed=1))
+    bad = {
+        "a grey batch": good[:, :1],
+        "a batch with NaN": good.where(good > good.amin(), torch.nan),
+        "a batch in [0, 255]": good * 255,
+        "a batch below 0": good - 1,
+        "one picture without a batch": good[0],
+        "a uint8 batch": (good * 255).to(torch.uint8),
+        "an empty batch": good[:0],
+    }
+    for what, batch in bad.items():
+        require_input_error(partial(detector, batch), f"scoring {what}", says="arrived")
+
+
+def check_persistence(make: Make) -> None:
+    """*Persistence*: hyper-parameters as JSON and the state as safetensors give equal scores in a fresh process."""
+    from safetensors.torch import save
+
+    detector, test = _fitted(make), toy_texture(4, seed=1, defective=True).images
+    method = type(detector)
+    require("<locals>" not in method.__qualname__, f"{method.__qualname__} cannot be imported; define it in a module")
+    address = {"module": method.__module__, "file": inspect.getfile(method), "name": method.__qualname__}
+    state = save({name: value.contiguous() for name, value in detector.state_dict().items()})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "state.safetensors").write_bytes(state)
+        (folder / "spec.json").write_text(json.dumps({**address, "settings": detector.hyperparameters()}))
+        np.save(folder / "pixels.npy", np.stack(list(test)), allow_pickle=False)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-c", _RELOAD, name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        require(done.returncode == 0, f"loading in a fresh process failed:\n{done.stderr[-2000:]}")
+        found = np.load(folder / "scores.npy", allow_pickle=False)
+    require_equal(detector.score(test), Scores(found), "the state in a fresh process")
+
+
+def check_export(make: Make) -> None:
+    """*Export*: one ONNX graph gives the scores of torch, for one picture and for five."""
+    if not make().card.exportable:
+        raise unittest.SkipTest(f"the card of {make().card.name} says exportable=False")
+    detector = _fitted(make)
+    graph, in_torch = Graph(export_onnx(detector, (SIDE, SIDE))), TorchScorer(detector, (SIDE, SIDE))
+    for count in (1, 5):
+        pixels = np.stack(list(toy_texture(count, seed=1, defective=True).images))
+        found, wanted = graph.run(pixels), in_torch.run(pixels)
+        require((found.map is None) == (wanted.map is None), "the graph and torch differ in having a map")
+        pairs = [(found.image, wanted.image), (found.map, wanted.map)]
+        for one, other in ((a, b) for a, b in pairs if a is not None and b is not None):
+            moved, allowed = float(np.abs(one - other).max()), 1e-3 * float(np.abs(other).max())
+            require(
+                moved <= allowed, f"N = {count}: the graph scores {moved:.3g} differently; {allowed:.3g} is allowed"
+            )
+
+
+def check_false_alarms(make: Make) -> None:
+    """*Whole chain*: hold out, learn, export, calibrate; false alarms on 500 fresh normals are as promised.
+
+    The threshold is the k-th largest of n calibration scores, so the number of false alarms among 500 is
+    beta-binomial with k and n + 1 - k: calibration is random too. The band leaves out 1 in 10,000 on each side.
+    """
+    method, fresh = type(make()), 500
+    with patch.dict(METHODS, {method.card.name: f"{method.__module__}:{method.__qualname__}"}):
+        inspector = fit_inspector(
+            toy_texture(124, seed=0).images,
+            method=method.card.name,
+            settings=make().hyperparameters(),
+            size=SIDE,
+            rule=Conformal(0.1),
+            calibration=0.8,
+        )
+    rule = inspector.rule
+    assert isinstance(rule, RankRule)
+    alarms = int(inspector.decide(inspector.image_scores(toy_texture(fresh, seed=1).images)).label.sum())
+    band = betabinom(fresh, rule.rank, rule.n + 1 - rule.rank)
+    least, most = int(band.ppf(1e-4)), int(band.ppf(1 - 1e-4))
+    says = f"{alarms} of {fresh} fresh normal pictures alarm; {least} to {most} are expected at alpha = 10 %"
+    require(least <= alarms <= most, f"{says}: does a score depend on more than its picture, or tie with many others?")
+
+
+def check_budget(make: Make) -> None:
+    """*Budget*: 16 toy pictures are fitted and 16 scored in 5 s; the better of two tries, since machines are busy."""
+    taken = []
+    for _ in range(2):
+        start = time.perf_counter()
+        _fitted(make).score(toy_texture(16, seed=1).images)
+        taken.append(time.perf_counter() - start)
+        if taken[-1] <= BUDGET_SECONDS:
+            return
+    raise AssertionError(f"fit and score of 16 toy pictures take {min(taken):.1f} s; {BUDGET_SECONDS:g} s are allowed")
+
+
+CHECKS: tuple[Callable[[Make], None], ...] = (
+    check_constructor_stores,
+    check_bad_values,
+    check_fit_repeats,
+    check_fit_leaves_no_trace,
+    check_score_shape,
+    check_finds_defects,
+    check_learns,
+    check_pure,
+    check_sizes,
+    check_bad_batches,
+    check_persistence,
+    check_export,
+    check_false_alarms,
+    check_docstring,
+    check_card,
+    check_budget,
+)
+"""Every check, cheap and telling ones first."""
+
+
+def _fitted(make: Make) -> Detector:
+    return make().fit(toy_texture(16, seed=0).images)
+
+
+def _batch(world: ToyWorld) -> Tensor:
+    return to_batch(torch.from_numpy(np.stack(list(world.images))))
+
+
+def _toy_quality(make: Make, world: Callable[..., ToyWorld]) -> tuple[float, float]:
+    """AUROC on fresh toy pictures, and the share of map peaks on the defect (1 without a map)."""
+    detector = make().fit(world(16, seed=0).images)
+    normal, strange = world(32, seed=1), world(32, seed=2, defective=True)
+    scores = detector.score(strange.images)
+    labels = np.repeat([0, 1], 32)
+    found = auroc(labels, np.concatenate([detector.score(normal.images).image, scores.image]))
+    return found, 1.0 if scores.map is None else _peaks_on_defect(scores.map, strange.masks)
+
+
+def _peaks_on_defect(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> float:
+    near = [binary_dilation(mask, iterations=4).flat[one.argmax()] for one, mask in zip(maps, masks, strict=True)]
+    return float(np.mean(near))
+
+
+def _check_training(make: Make, fitted: dict[Callable[..., ToyWorld], Detector]) -> None:
+    """In the toy world that suits, against the untrained self: parameters as built, buffers as learned."""
+    untrained = make()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        untrained.build(pretrained=True)
+    start = {name: value.detach().clone() for name, value in untrained.named_parameters()}
+    gains = []
+    for world, trained in fitted.items():
+        end = dict(trained.named_parameters())
+        changed = any(not torch.equal(value, end[name]) for name, value in start.items())
+        require(changed, "no parameter changes in learn, though the card says GRADIENT")
+        untrained.load_state({**trained.state_dict(), **start})
+        gains.append(_separation(trained, world) / _separation(untrained, world))
+    require(max(gains) > 1, f"training makes defects stand out {max(gains):.3g} times as much; more than 1 is expected")
+
+
+def _separation(detector: Detector, world: Callable[..., ToyWorld]) -> float:
+    """Mean score of defective pictures above that of normal ones, in standard deviations of the normal ones."""
+    normal = detector.score(world(32, seed=1).images).image.astype(np.float64)
+    strange = detector.score(world(32, seed=2, defective=True).images).image
+    return max(float(strange.mean() - normal.mean()), 1e-12) / max(float(normal.std()), 1e-12)
+
+
+def _score_reloaded(folder: str) -> None:
+    """Runs in the fresh process of `check_persistence`: load what was saved there, score, without a network."""
+    import socket
+
+    from safetensors.torch import load_file
+
+    def refuse(*_: Any) -> None:
+        raise OSError("loading a saved detector must not use the network")
+
+    with patch.object(socket.socket, "connect", refuse):
+        spec = json.loads((Path(folder) / "spec.json").read_text())
+        try:
+            module = importlib.import_module(spec["module"])
+        except ModuleNotFoundError:  # a test file: its module has no place on the path
+            origin = importlib.util.spec_from_file_location(spec["module"], spec["file"])
+            assert origin is not None and origin.loader is not None
+            module = importlib.util.module_from_spec(origin)
+            origin.loader.exec_module(module)
+        detector: Detector = getattr(module, spec["name"])(**spec["settings"])
+        detector.load_state(load_file(Path(folder) / "state.safetensors"))
+        scores = detector.score(Images(np.load(Path(folder) / "pixels.npy", allow_pickle=False)))
+        np.save(Path(folder) / "scores.npy", scores.image, allow_pickle=False)

@@ -1,0 +1,44 @@
+"""What the checks of `amiss.testing` are written with: a demand, and the words for when it is not met."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from amiss.core.errors import InputError
+from amiss.core.scores import Scores
+
+
+def require(condition: bool, message: str) -> None:
+    """A demand that also holds under ``python -O``."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def require_equal(one: Scores, other: Scores, what: str) -> None:
+    """Equal image scores to the last bit."""
+    same = np.array_equal(one.image, other.image)
+    require(same, f"{what} scores {other.image.tolist()}, not {one.image.tolist()}: draw only from rng and torch")
+
+
+def require_input_error(action: Callable[[], Any], what: str, says: str = "") -> None:
+    """The action raises an `InputError` whose message holds the word `says`."""
+    try:
+        action()
+    except InputError as error:
+        require(says in str(error), f"{what}: the message {str(error)!r} does not say what {says}")
+    except Exception as error:
+        raise AssertionError(f"{what} gives {error!r}; an InputError that says what arrived is expected") from error
+    else:
+        raise AssertionError(f"{what} is accepted; an InputError that says what arrived is expected")
+
+
+def random_state() -> tuple[Any, ...]:
+    """The global random states of Python, NumPy and torch."""
+    numpy_state: Any = np.random.get_state(legacy=False)
+    inner = {name: np.asarray(value).tolist() for name, value in numpy_state.pop("state").items()}
+    return random.getstate(), numpy_state, inner, torch.get_rng_state().tolist()

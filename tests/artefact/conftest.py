@@ -1,0 +1,11 @@
+"""One small fitted inspector for all tests of this folder; none of them changes it."""
+
+import pytest
+
+from amiss.inspector import Inspector
+from amiss.testing import toy_texture
+
+
+@pytest.fixture(scope="package")
+def inspector():
+    return Inspector.fit(toy_texture(30, seed=0).images, preset="tiny", size=64)

@@ -1,0 +1,144 @@
+"""The inspector: rules change without a refit, filters only remove, boxes lie in the picture, errors are not good."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amiss.core.decode import resize
+from amiss.core.errors import CalibrationError, ImageError
+from amiss.core.images import Images
+from amiss.core.scores import Region
+from amiss.core.verdict import Label
+from amiss.inspector import Inspector, _to_picture
+from amiss.postprocess import MinArea, find_regions
+from amiss.rules import Certified, Conformal, Fixed
+from amiss.testing import toy_texture
+
+
+@pytest.fixture(scope="module")
+def defective():
+    return toy_texture(6, seed=2, defective=True).images
+
+
+def test_most_defects_are_found_and_most_good_parts_pass(inspector, defective):
+    assert [verdict.label for verdict in inspector.inspect(defective)].count(Label.ANOMALOUS) >= 4
+    good = [verdict.label for verdict in inspector.inspect(toy_texture(20, seed=3).images)]
+    assert good.count(Label.GOOD) >= 15
+
+
+def test_another_rule_needs_no_image_and_no_learning(inspector, defective):
+    other = inspector.with_rule(Certified(0.2, 0.9))
+    assert other.scorer is inspector.scorer and other.parts is inspector.parts
+    assert other.rule.n == inspector.rule.n == 30
+    assert other.record.rule.name == "certified" and other.record.alpha == 0.2
+    assert other.record.threshold == other.rule.threshold
+    assert inspector.record.rule.name == "conformal"
+    assert other.record.notes == inspector.record.notes != ()
+    np.testing.assert_array_equal(other.score(defective).map, inspector.score(defective).map)
+
+
+def test_a_rule_that_promises_too_much_is_refused_and_nothing_changes(inspector):
+    with pytest.raises(CalibrationError, match="969 more are needed"):
+        inspector.with_rule(Conformal(0.001))
+    assert inspector.rule.alpha == 0.05
+
+
+def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(inspector, defective):
+    fresh = inspector.calibrate(toy_texture(20, seed=5).images)
+    assert fresh.scorer is inspector.scorer and fresh.parts is inspector.parts
+    assert fresh.rule.n == fresh.record.calibration.n == 20
+    assert fresh.record.calibration.kind == "held out" and fresh.record.notes == ()
+    np.testing.assert_array_equal(fresh.score(defective).map, inspector.score(defective).map)
+    with pytest.raises(CalibrationError, match="2 more are needed"):
+        inspector.calibrate(toy_texture(7, seed=5).images)
+
+
+def test_a_bad_calibration_picture_is_an_error(inspector):
+    with pytest.raises(ImageError, match="image 1"):
+        inspector.calibrate(Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64))]))
+
+
+@pytest.mark.parametrize("pixels", [1, 20, 60, 5000])
+def test_min_area_only_removes(pixels, inspector, defective):
+    scores = inspector.with_rule(Fixed(float(np.median(inspector.score(defective).map)))).score(defective)
+    loose = replace(inspector, rule=Fixed(float(np.quantile(scores.map, 0.9))))
+    before, after = loose.decide(scores), replace(loose, mask_filters=(MinArea(pixels),)).decide(scores)
+    assert not (after.mask & ~before.mask).any()
+    assert not (after.label & ~before.label).any()
+    np.testing.assert_array_equal(after.label, after.mask.any(axis=(1, 2)))
+    for kept, all_regions in zip(after.regions, before.regions, strict=True):
+        assert kept == tuple(region for region in all_regions if region.area >= pixels)
+    assert after.label.any() == (pixels < 5000)
+
+
+def test_regions_and_boxes_are_in_pixels_of_the_picture(inspector):
+    picture = resize(toy_texture(1, seed=4).images[0], (128, 192))
+    picture[32:48, 120:150] = 255
+    verdict = inspector.inspect_one(picture)
+    assert verdict.label is Label.ANOMALOUS and verdict.mask.shape == (64, 64)
+    enlarged = [each.repeat(2, axis=0).repeat(3, axis=1) for each in (verdict.mask, verdict.map)]
+    assert set(verdict.regions) == set(find_regions(*enlarged))
+    left, top, width, height = verdict.regions[0].box
+    assert left <= 125 and left + width >= 145 and top <= 36 and top + height >= 44
+    assert left > 60 and top + height < 100
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(*[st.integers(1, 300)] * 2, *[st.integers(1, 3000)] * 2, st.data())
+def test_boxes_cover_their_region_and_never_leave_the_picture(height, width, rows, columns, data):
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    box = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    (region,) = _to_picture([Region(box, 1, 0.0)], (height, width), (rows, columns))
+    x, y, w, h = region.box
+    assert x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= columns and y + h <= rows
+    assert x * width <= box[0] * columns and (x + w) * width >= (box[0] + box[2]) * columns
+    assert y * height <= box[1] * rows and (y + h) * height >= (box[1] + box[3]) * rows
+    assert region.area >= 1
+
+
+def test_a_bad_file_is_an_error_and_the_next_one_is_inspected(inspector, tmp_path):
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((50, 70, 3), np.uint8))
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    (tmp_path / "c.png").write_bytes(b"")
+    assert cv2.imwrite(str(tmp_path / "d.png"), toy_texture(1, seed=6).images[0][:, :, ::-1])
+    steps = []
+    verdicts = list(inspector.inspect(tmp_path, progress=lambda *step: steps.append(step)))
+    assert [verdict.name for verdict in verdicts] == [str(tmp_path / f"{name}.png") for name in "abcd"]
+    assert [verdict.label for verdict in verdicts][:3] == [Label.ANOMALOUS, Label.ERROR, Label.ERROR]
+    for bad in verdicts[1:3]:
+        assert bad.reason and bad.score is None and bad.p_value is None and bad.map is None and bad.regions == ()
+    assert verdicts[3].score is not None
+    assert [step[1] for step in steps] == [1, 2, 3, 4]
+
+
+def test_a_verdict_carries_the_score_and_p_value_of_the_rule(inspector, defective):
+    scores = inspector.score(defective)
+    decision = inspector.decide(scores)
+    for index, verdict in enumerate(inspector.inspect(defective)):
+        assert verdict.score == scores.image[index] == scores.map[index].max()
+        assert verdict.p_value == decision.p_value[index] >= 1 / 31 - 1e-12
+        np.testing.assert_array_equal(verdict.mask, decision.mask[index])
+
+
+def test_a_rule_that_was_never_calibrated_gives_no_p_value(inspector, defective):
+    verdict = next(replace(inspector, rule=Fixed(0.0)).inspect(defective))
+    assert verdict.p_value is None and verdict.label is Label.ANOMALOUS
+
+
+def test_image_scores_are_the_scores_without_maps(inspector, defective):
+    np.testing.assert_array_equal(inspector.image_scores(defective).image, inspector.score(defective).image)
+    assert inspector.image_scores(defective).map is None
+
+
+def test_the_statement_ends_with_what_weakens_it(inspector):
+    assert "n = 30" in inspector.statement() and inspector.statement().endswith(inspector.record.notes[0])
+
+
+def test_the_detector_in_torch_comes_back_from_the_artefact_and_scores_alike(inspector, defective, tmp_path):
+    inspector.save(tmp_path / "line.amiss")
+    scores = Inspector.load(tmp_path / "line.amiss").detector().score(defective)
+    np.testing.assert_allclose(scores.image, inspector.score(defective).image, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,86 @@
+"""`k_center_greedy` is the plain greedy loop, only faster."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from amiss.background.coreset import k_center_greedy
+from amiss.core.errors import InputError
+
+
+def plain_greedy(points: np.ndarray, count: int, first: int) -> list[int]:
+    """The loop as in the textbook, in float64."""
+    chosen = [first]
+    nearest = np.linalg.norm(points - points[first], axis=1)
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return chosen
+
+
+def radius(points: np.ndarray, chosen) -> float:
+    """Largest distance of any point to its nearest chosen one."""
+    return np.linalg.norm(points[:, None] - points[list(chosen)], axis=2).min(axis=1).max()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("dimension", [2, 40])
+def test_equals_the_plain_loop(seed: int, dimension: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((200, dimension)).astype(np.float32)
+    first = int(rng.integers(200))
+    chosen = k_center_greedy(torch.from_numpy(points), 60, first=first)
+    assert chosen.tolist() == plain_greedy(points.astype(np.float64), 60, first)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_choice_is_the_farthest(seed: int, offset: float) -> None:
+    """Clusters far apart and a common offset: most distances are skipped, and rounding is at its worst."""
+    rng = np.random.default_rng(seed)
+    points = (rng.standard_normal((300, 8)) + 20 * rng.integers(0, 2, (300, 8)) + offset).astype(np.float32)
+    chosen = k_center_greedy(torch.from_numpy(points), 150, first=0).tolist()
+    nearest = np.full(300, np.inf)
+    for index in chosen:
+        assert nearest[index] >= nearest.max() * 0.99 or np.isinf(nearest.max())
+        nearest = np.minimum(nearest, np.linalg.norm(points.astype(np.float64) - points[index], axis=1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_duplicates_are_not_chosen_while_others_are_left(seed: int) -> None:
+    points = np.random.default_rng(seed).standard_normal((40, 8)).astype(np.float32)
+    doubled = np.concatenate([points, points, points])
+    chosen = k_center_greedy(torch.from_numpy(doubled), 40, first=7)
+    assert chosen.tolist() == plain_greedy(doubled.astype(np.float64), 40, 7)
+    assert sorted(index % 40 for index in chosen.tolist()) == list(range(40))
+
+
+def test_only_duplicates() -> None:
+    chosen = k_center_greedy(torch.ones(5, 3), 4, first=2)
+    assert chosen[0] == 2
+    assert ((chosen >= 0) & (chosen < 5)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_radius_is_at_most_twice_the_best(seed: int) -> None:
+    points = np.random.default_rng(seed).standard_normal((11, 2)).astype(np.float32)
+    best = min(radius(points, some) for some in combinations(range(11), 3))
+    assert radius(points, k_center_greedy(torch.from_numpy(points), 3, first=0).tolist()) <= 2 * best
+
+
+def test_count_is_capped_and_the_first_is_kept() -> None:
+    points = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    chosen = k_center_greedy(points, 100, first=5)
+    assert chosen[0] == 5
+    assert sorted(chosen.tolist()) == list(range(9))
+    assert k_center_greedy(points, 1, first=3).tolist() == [3]
+
+
+def test_progress_and_refusal() -> None:
+    seen = []
+    k_center_greedy(torch.randn(5, 2), 3, first=0, progress=lambda *news: seen.append(news))
+    assert seen == [("coreset", 1, 3), ("coreset", 2, 3), ("coreset", 3, 3)]
+    with pytest.raises(InputError, match="count"):
+        k_center_greedy(torch.randn(5, 2), 0, first=0)

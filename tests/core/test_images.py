@@ -1,0 +1,137 @@
+"""`Images`: which pictures there are, in which order, and what is refused."""
+
+import cv2
+import numpy as np
+import pytest
+
+from amiss.core.errors import DataError, ImageError, InputError
+from amiss.core.images import Images
+
+
+def write(path, grey=0, size=(10, 14)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((*size, 3), grey, np.uint8))
+
+
+def greys(images):
+    return [int(image[0, 0, 0]) for image in images]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number, name in enumerate(["b.png", "a.PNG", "sub/deep/c.bmp", "sub/b.png", "z.tiff"]):
+        write(tmp_path / name, 10 * number)
+    for name in ("notes.txt", "sub/labels.csv", ".hidden.png", ".cache/thumbnail.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"words")
+    return tmp_path
+
+
+def test_a_folder_is_searched_recursively_in_the_order_of_the_names(folder):
+    images = Images(folder)
+    assert images.names == tuple(
+        str(folder / name) for name in ["a.PNG", "b.png", "sub/b.png", "sub/deep/c.bmp", "z.tiff"]
+    )
+    assert images.paths == tuple(map(type(folder), images.names))
+    assert len(images) == 5
+
+
+def test_files_that_are_no_pictures_are_listed_and_hidden_ones_passed_over(folder):
+    assert Images(folder).ignored == (folder / "notes.txt", folder / "sub/labels.csv")
+
+
+def test_the_pictures_can_be_read_again_and_again(folder):
+    images = Images(str(folder))
+    assert greys(images) == greys(images) == [10, 0, 30, 20, 40]
+
+
+def test_pictures_are_read_when_they_are_asked_for(folder):
+    images = Images(folder)
+    write(folder / "a.PNG", 99)
+    (folder / "z.tiff").unlink()
+    assert greys(images.subset([0])) == [99]
+    with pytest.raises(ImageError, match=r"z\.tiff: cannot be read"):
+        images[4]
+
+
+def test_a_subset_keeps_the_given_order_and_a_resized_copy_leaves_the_first_alone(folder):
+    images = Images(folder)
+    chosen = images.subset(np.array([4, 0, 0])).resized((6, 5))
+    assert greys(chosen) == [40, 10, 10]
+    assert chosen.names == (images.names[4], images.names[0], images.names[0])
+    assert chosen[0].shape == (6, 5, 3) and chosen.size == (6, 5)
+    assert images[0].shape == (10, 14, 3) and images.size is None
+
+
+def test_the_cap_on_pixels_survives_subset_and_resized(folder):
+    images = Images(folder, max_pixels=100).subset([0]).resized((4, 4))
+    with pytest.raises(ImageError, match="at most 100"):
+        images[0]
+
+
+def test_one_file_and_a_list_of_paths_are_sources_too(folder):
+    assert greys(Images(folder / "b.png")) == [0]
+    assert greys(Images([folder / "z.tiff", str(folder / "b.png")])) == [40, 0]
+
+
+def test_batches_hold_all_pictures_in_order(folder):
+    batches = list(Images(folder).batches(2))
+    assert [batch.shape for batch in batches] == [(2, 10, 14, 3), (2, 10, 14, 3), (1, 10, 14, 3)]
+    assert greys(np.concatenate(batches)) == [10, 0, 30, 20, 40]
+
+
+def test_pictures_of_different_sizes_need_a_size_to_be_stacked(folder):
+    write(folder / "aa.png", size=(9, 9))
+    with pytest.raises(InputError, match=r"different sizes .*use Images\(\.\.\., size="):
+        list(Images(folder).batches(4))
+    assert next(Images(folder, size=(8, 8)).batches(6)).shape == (6, 8, 8, 3)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=str)
+def test_arrays_of_these_shapes_are_pictures(shape, dtype):
+    images = Images([np.ones(shape, dtype), np.ones((9, 9), np.uint8)])
+    assert images[0].shape == (4, 5, 3)
+    assert images.names == ("image 0", "image 1") and images.paths == (None, None)
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 5, 3), (6, 4, 5, 1), (6, 4, 5)])
+def test_one_array_may_hold_all_pictures(shape):
+    images = Images(np.ones(shape, np.uint8))
+    assert len(images) == 6 and images[5].shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (40, 50), (40, 50, 3), (40, 50, 4), (40, 50, 1)])
+def test_a_single_picture_is_not_taken_for_a_list_of_its_rows(shape):
+    with pytest.raises(InputError, match=r"give a list of pictures, or \(N, H, W, C\)"):
+        Images(np.ones(shape, np.uint8))
+
+
+@pytest.mark.parametrize("source", [None, 5, [3], [None], b"bytes", {"a": 1}.values(), [[1, 2], [3, 4]]], ids=repr)
+def test_other_sources_are_refused(source):
+    with pytest.raises(InputError, match="expected"):
+        Images(source)
+
+
+@pytest.mark.parametrize("size", [5, (5,), (5, 5, 3), (0, 5), (5, -1), (5.0, 5), "55", None])
+def test_a_size_is_two_whole_numbers(size):
+    with pytest.raises(InputError, match=r"\(height, width\)"):
+        Images([]).resized(size)
+
+
+def test_an_array_that_is_no_picture_is_named_when_it_is_read():
+    images = Images([np.ones((4, 5), np.uint8), np.ones((4, 5), np.float32)])
+    with pytest.raises(ImageError, match="image 1: float32 pixels"):
+        list(images)
+
+
+def test_a_missing_and_an_empty_folder_are_data_errors(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        Images(tmp_path / "missing")
+    (tmp_path / "notes.txt").write_text("words")
+    with pytest.raises(DataError, match=r"no picture inside; files ending in \.png"):
+        Images(tmp_path)
+
+
+def test_no_pictures_at_all_are_an_empty_source():
+    assert len(Images([])) == 0 and list(Images([]).batches(3)) == []

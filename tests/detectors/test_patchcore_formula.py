@@ -1,0 +1,126 @@
+"""PatchCore against plain NumPy on the same features."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
+
+from amiss.core.errors import InputError, NotReadyError
+from amiss.core.images import Images
+from amiss.detectors.detector import to_batch
+from amiss.detectors.memory_bank.patchcore import PatchCore
+from amiss.testing import toy_texture
+
+TINY = PatchCore.card.presets["tiny"]
+
+
+def batch_of(images: Images) -> torch.Tensor:
+    return to_batch(torch.from_numpy(np.stack(list(images))))
+
+
+def plain_map(detector: PatchCore, images: Images, reweight: int) -> np.ndarray:
+    """Roth et al., section 3.3: nearest distances, weight from the neighbours of m*, upsampling, Gaussian."""
+    with torch.no_grad():
+        features = detector.describe(batch_of(images)).double().numpy()  # (N, h, w, D)
+    bank = (detector.bank + detector.center).double().numpy()
+    maps = []
+    for patches in features:
+        distance = cdist(patches.reshape(-1, patches.shape[2]), bank)  # (P, M)
+        nearest = distance.min(axis=1)
+        q = nearest.argmax()
+        m_star = distance[q].argmin()
+        around = np.argsort(cdist(bank[m_star : m_star + 1], bank)[0], kind="stable")[:reweight]
+        weight = 1 - np.exp(nearest[q]) / np.exp(distance[q, around]).sum() if reweight > 1 else 1.0
+        grid = torch.from_numpy(weight * nearest.reshape(1, 1, *patches.shape[:2]))
+        large = torch.nn.functional.interpolate(grid, (64, 64), mode="bilinear")[0, 0].numpy()
+        maps.append(gaussian_filter(large, detector.smoothing * 64 / 256))
+    return np.stack(maps)
+
+
+@pytest.mark.parametrize("reweight", [0, 1, 3, 9])
+def test_map_equals_the_formula(reweight: int) -> None:
+    detector = PatchCore(**TINY, reweight=reweight).fit(toy_texture(6, seed=0).images)
+    test = toy_texture(3, seed=1, defective=True).images
+    found, wanted = detector.score(test), plain_map(detector, test, reweight)
+    np.testing.assert_allclose(found.map, wanted, atol=1e-4 * wanted.max())
+    np.testing.assert_allclose(found.image, wanted.max(axis=(1, 2)), rtol=1e-3)
+
+
+def test_the_weight_lies_between_0_and_1_and_large_distances_do_not_overflow() -> None:
+    detector = PatchCore(**TINY, reweight=4).fit(toy_texture(6, seed=0).images)
+    detector.bank *= 1e4  # distances far above 88, where float32 exp overflows
+    scores = detector.score(toy_texture(2, seed=1).images)
+    assert np.isfinite(scores.map).all()
+    assert (scores.map >= 0).all()
+
+
+@pytest.mark.parametrize("projection", [0, 5])
+def test_the_bank_is_made_of_normal_patches_and_holds_its_seed(projection: int) -> None:
+    images = toy_texture(4, seed=0).images
+    detector = PatchCore(**{**TINY, "bank_size": 30, "projection": projection}).fit(images, seed=5)
+    with torch.no_grad():
+        pool = detector.describe(batch_of(images)).flatten(0, 2)
+    bank = detector.bank + detector.center
+    distance = torch.cdist(bank.double(), pool.double())
+    assert distance.amin(dim=1).max() < 1e-5
+    rng = np.random.default_rng(5)
+    if projection:
+        rng.standard_normal((pool.shape[1], projection))
+    torch.testing.assert_close(bank[0], pool[int(rng.integers(len(pool)))])
+    assert (detector.score(images).map >= 0).all()
+
+
+def test_the_bank_is_capped_at_the_patches_there_are() -> None:
+    images = toy_texture(1, seed=0).images
+    detector = PatchCore(**{**TINY, "bank_size": 10**6}, reweight=300).fit(images)
+    assert detector.bank.shape[0] == 16 * 16
+    assert detector.neighbours.shape == (256, 256)
+    plain = PatchCore(**{**TINY, "bank_size": 10**6}).fit(images)
+    assert plain.score(images).image == pytest.approx(0, abs=1e-5)
+
+
+def test_the_neighbourhood_is_averaged() -> None:
+    """3 x 3 mean of the finest stage; at the border over the cells inside."""
+    detector = PatchCore(**{**TINY, "stages": (4,)})
+    detector.build(pretrained=True)
+    batch = batch_of(toy_texture(1, seed=0).images)
+    with torch.no_grad():
+        raw, found = detector.features(batch)[0][0].numpy(), detector.describe(batch)[0].numpy()
+    np.testing.assert_allclose(found[5, 7], raw[:, 4:7, 6:9].mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[0, 0], raw[:, :2, :2].mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"neighbourhood": 2},
+        {"neighbourhood": 0},
+        {"bank_size": 0},
+        {"projection": -1},
+        {"reweight": 1.5},
+        {"smoothing": -1.0},
+        {"stages": (8, 4)},
+        {"stages": ()},
+        {"stages": (3,)},
+        {"backbone": "tiny-randon"},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(InputError, match=r"arrived|not known"):
+        PatchCore(**{**TINY, **wrong}).fit(toy_texture(1, seed=0).images)
+
+
+def test_not_ready_and_no_images() -> None:
+    with pytest.raises(NotReadyError, match="call fit"):
+        PatchCore(**TINY).score(toy_texture(1, seed=0).images)
+    with pytest.raises(InputError, match="at least one picture and a size"):
+        PatchCore(**TINY).fit(Images([]))
+    with pytest.raises(InputError, match="at least one picture and a size"):
+        PatchCore(**TINY).fit(Images(list(toy_texture(2, seed=0).images)))
+
+
+def test_a_state_of_other_settings_is_refused() -> None:
+    state = PatchCore(**TINY).fit(toy_texture(2, seed=0).images).state_dict()
+    with pytest.raises(InputError, match="does not fit patchcore"):
+        PatchCore(**{**TINY, "stages": (4, 8, 16)}).load_state(state)

@@ -1,0 +1,197 @@
+"""`evaluate` on the toy world: against scikit-learn, counts by hand, and files that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from amiss.core.errors import DataError
+from amiss.core.images import Images
+from amiss.core.verdict import Label
+from amiss.data import Dataset
+from amiss.evaluation import Evaluation, evaluate
+from amiss.inspector import Inspector
+from amiss.rules import Fixed
+from amiss.testing import toy_texture
+
+N_GOOD, N_BAD = 12, 10
+
+
+@pytest.fixture(scope="module")
+def inspector() -> Inspector:
+    fitted = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    return fitted.with_rule(Fixed(float(np.median(fitted.rule.normal))))  # so that there are alarms of both kinds
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Good and faint defective pictures, masks at twice the size of the map, so that they have to be resized."""
+    folder = tmp_path_factory.mktemp("toy")
+    good, bad = toy_texture(N_GOOD, seed=5), toy_texture(N_BAD, seed=6, defective=True)
+    pictures = list(good.images)
+    masks: list[Path | None] = [None] * N_GOOD
+    for number, (picture, mask) in enumerate(zip(bad.images, bad.masks, strict=True)):
+        faint = np.where(mask[:, :, None], picture // 5 + bad.clean[number] // 5 * 4, picture).astype(np.uint8)
+        pictures.append(faint if number % 2 else picture)
+        masks.append(folder / f"{number}.png")
+        cv2.imwrite(str(masks[-1]), mask.repeat(2, 0).repeat(2, 1).astype(np.uint8) * 255)
+    large = [picture.repeat(2, 0).repeat(2, 1) for picture in pictures]
+    defects = ("good",) * N_GOOD + ("blot", "faint") * (N_BAD // 2)
+    return Dataset("toy", Images(pictures[:1]), Images(large), defects, tuple(masks))
+
+
+@pytest.fixture(scope="module")
+def evaluation(inspector: Inspector, dataset: Dataset) -> Evaluation:
+    return evaluate(inspector, dataset)
+
+
+def test_image_metrics_are_those_of_sklearn(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    scores = inspector.image_scores(dataset.test).image
+    labels = dataset.anomalous
+    summary = evaluation.summary()
+    np.testing.assert_array_equal(evaluation.scores, scores)
+    np.testing.assert_array_equal(evaluation.labels, labels)
+    assert 0.5 < summary["image_auroc"] < 1  # a toy task that is neither solved nor hopeless
+    assert summary["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    assert summary["image_ap"] == pytest.approx(average_precision_score(labels, scores))
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    best = (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
+    assert summary["image_f1_max"] == pytest.approx(best)
+    low, high = summary["image_auroc_interval"]
+    assert low <= summary["image_auroc"] <= high
+
+
+def test_pixel_metrics_are_those_of_sklearn(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    maps = inspector.score(dataset.test).map
+    assert maps is not None
+    truth = [
+        np.zeros((64, 64), bool) if m is None else cv2.imread(str(m), 0)[::2, ::2] > 0 for m in dataset.masks or ()
+    ]
+    labels = np.stack(truth).ravel()
+    summary = evaluation.summary()
+    assert summary["pixel_auroc"] == pytest.approx(roc_auc_score(labels, maps.ravel()))
+    assert summary["pixel_ap"] == pytest.approx(average_precision_score(labels, maps.ravel()))
+    assert 0 <= summary["pixel_aupro_05"] <= summary["pixel_aupro"] <= 1
+
+
+def test_counts_by_hand(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    alarms = inspector.image_scores(dataset.test).image > np.float32(inspector.rule.threshold)
+    summary = evaluation.summary()
+    false = int(alarms[:N_GOOD].sum())
+    assert false > 0
+    interval = binomtest(false, N_GOOD).proportion_ci(method="exact")
+    assert summary["false_alarms"]["count"] == false
+    assert summary["false_alarms"]["n"] == summary["n_good"] == N_GOOD
+    assert summary["false_alarms"]["rate"] == pytest.approx(false / N_GOOD)
+    assert summary["false_alarms"]["interval"] == pytest.approx([interval.low, interval.high])
+    assert summary["detections"]["count"] == int(alarms[N_GOOD:].sum())
+    assert summary["detections"]["n"] == summary["n_defective"] == N_BAD
+    parts = summary["per_defect"]
+    assert list(parts) == ["blot", "faint"]
+    assert parts["blot"]["count"] == int(alarms[N_GOOD::2].sum())
+    assert parts["faint"]["count"] == int(alarms[N_GOOD + 1 :: 2].sum())
+    assert parts["blot"]["n"] == parts["faint"]["n"] == N_BAD // 2
+
+
+def test_the_promise_is_in_the_summary(inspector: Inspector, dataset: Dataset) -> None:
+    from amiss.rules import Conformal
+
+    ruled = inspector.with_rule(Conformal(0.1))
+    summary = evaluate(ruled, dataset).summary()
+    assert summary["alpha"] == 0.1
+    assert summary["n_calibration"] == ruled.rule.n == 10
+    assert summary["rule"] == "conformal"
+    assert summary["threshold"] == ruled.rule.threshold
+    assert summary["statement"] == ruled.statement()
+    assert (summary["dataset"], summary["method"]) == ("toy", "patchcore")
+    assert summary["seconds_per_image"] > 0
+
+
+def test_no_maps_are_kept(evaluation: Evaluation) -> None:
+    assert all(verdict.map is None and verdict.mask is None for verdict in evaluation.verdicts)
+
+
+def test_same_seed_same_interval(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    without = replace(dataset, masks=None)
+    again, other = evaluate(inspector, without), evaluate(inspector, without, seed=1)
+    assert again.metrics.image_auroc_interval == evaluation.metrics.image_auroc_interval
+    assert other.metrics.image_auroc_interval != evaluation.metrics.image_auroc_interval
+
+
+def test_without_masks_pixel_metrics_are_null(inspector: Inspector, dataset: Dataset) -> None:
+    summary = evaluate(inspector, replace(dataset, masks=None)).summary()
+    assert [summary[key] for key in ("pixel_auroc", "pixel_ap", "pixel_aupro", "pixel_aupro_05")] == [None] * 4
+    assert summary["image_auroc"] is not None
+
+
+def test_a_file_that_cannot_be_used_is_an_error_and_not_good(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    pictures = list(dataset.test)
+    masks = dataset.masks or ()
+    mixed = Dataset(
+        "mixed",
+        dataset.normal,
+        Images([broken, *pictures, broken]),
+        ("good", *dataset.defects, "faint"),
+        (None, *masks, masks[-1]),
+    )
+    found = evaluate(inspector, mixed)
+    summary = found.summary()
+    assert summary["n_errors"] == 2
+    assert [entry["name"] for entry in summary["errors"]] == [str(broken)] * 2
+    assert all("header" in entry["reason"] for entry in summary["errors"])
+    assert found.verdicts[0].label is Label.ERROR
+    assert math.isnan(found.scores[0])
+    same = ("false_alarms", "detections", "per_defect", "n_good", "n_defective", "image_auroc", "pixel_auroc")
+    assert {key: summary[key] for key in same} == {key: evaluation.summary()[key] for key in same}
+
+
+def test_json_has_no_nan_even_when_nothing_is_defined(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"")
+    only_errors = evaluate(inspector, Dataset("none", dataset.normal, Images([broken]), ("good",)))
+    only_good = evaluate(inspector, Dataset("good", dataset.normal, Images(list(dataset.test)[:3]), ("good",) * 3))
+    for found in (only_errors, only_good):
+        text = json.dumps(found.summary(), allow_nan=False)
+        assert json.loads(text)["image_auroc"] is None
+        assert json.loads(text)["image_auroc_interval"] is None
+    assert only_errors.summary()["false_alarms"]["rate"] is None
+    assert only_errors.summary()["seconds_per_image"] is None
+    assert only_good.summary()["detections"] == {"count": 0, "n": 0, "rate": None, "interval": [0.0, 1.0]}
+
+
+def test_a_defective_image_without_a_mask_has_no_pixel_truth(inspector: Inspector, dataset: Dataset) -> None:
+    masks = dataset.masks or ()
+    kept = [i for i in range(len(masks)) if i != N_GOOD]
+    partial = replace(dataset, masks=tuple(None if i == N_GOOD else mask for i, mask in enumerate(masks)))
+    fewer = Dataset(
+        "fewer",
+        dataset.normal,
+        dataset.test.subset(kept),
+        tuple(dataset.defects[i] for i in kept),
+        tuple(masks[i] for i in kept),
+    )
+    assert evaluate(inspector, partial).metrics.pixel_ap == evaluate(inspector, fewer).metrics.pixel_ap
+
+
+def test_no_test_images_is_an_error_that_teaches(inspector: Inspector, dataset: Dataset) -> None:
+    with pytest.raises(DataError, match=r"bare: no test images.*MVTec"):
+        evaluate(inspector, Dataset("bare", dataset.normal, Images([])))
+
+
+def test_progress_counts_to_the_end(inspector: Inspector, dataset: Dataset) -> None:
+    calls: list[tuple[str, int, int]] = []
+    evaluate(inspector, replace(dataset, masks=None), progress=lambda *call: calls.append(call))
+    n = len(dataset.test)
+    assert calls == [("evaluating", done, n) for done in range(1, n + 1)]

@@ -1,0 +1,46 @@
+"""Scores of the tiny presets as they were when last looked at; see README.md beside this file."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amiss.registry import create, list_methods
+from amiss.testing import toy_part, toy_texture
+
+FOLDER = Path(__file__).parent
+WORLDS = {"toy_part": toy_part, "toy_texture": toy_texture}
+
+
+def score(method: str) -> dict[str, dict[str, list[float]]]:
+    """Image scores and five map values of two good and two defective toy pictures in either toy world."""
+    result = {}
+    for name, world in WORLDS.items():
+        detector = create(method, "tiny").fit(world(8, seed=0).images, seed=0)
+        parts = [detector.score(world(2, seed=1, defective=defective).images) for defective in (False, True)]
+        image = np.concatenate([part.image for part in parts])
+        result[name] = {"image": [float(f"{value:.5g}") for value in image]}
+        if parts[1].map is not None:
+            places = parts[1].map[0][[0, 16, 32, 48, 63], [0, 40, 32, 8, 63]]
+            result[name]["map"] = [float(f"{value:.5g}") for value in places]
+    return result
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_scores_are_those_of_the_golden_file(method: str) -> None:
+    path, found = FOLDER / f"{method}.json", score(method)
+    if os.environ.get("AMISS_UPDATE_GOLDEN"):
+        path.write_text(json.dumps(found, indent=2) + "\n")
+    assert path.is_file(), f"no {path.name}; write it with AMISS_UPDATE_GOLDEN=1 and look at it"
+    wanted = json.loads(path.read_text())
+    assert wanted.keys() == found.keys()
+    for world in wanted:
+        assert wanted[world].keys() == found[world].keys()
+        for kind, values in wanted[world].items():
+            np.testing.assert_allclose(found[world][kind], values, rtol=1e-3, err_msg=f"{method} {world} {kind}")
+
+
+def test_every_golden_file_has_its_method() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} <= set(list_methods())

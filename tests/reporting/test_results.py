@@ -1,0 +1,154 @@
+"""Result files: complete or absent, never over each other, harmless to spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path, PurePath
+
+import cv2
+import numpy as np
+import pytest
+
+from amiss.core.scores import Region, Scores
+from amiss.core.verdict import Label, Verdict
+from amiss.reporting import ResultsWriter
+from amiss.reporting.results import COLUMNS, safe_stem
+from amiss.rules import Fixed
+
+RULE = Fixed(2.0).calibrate(Scores(np.array([0.0, 1.0, 9.0])))
+
+
+def verdict(name: str, *, peak: float = 5.0) -> Verdict:
+    scores = np.zeros((16, 16), np.float32)
+    scores[2:6, 4:8] = peak
+    mask = scores > 2
+    regions = (Region((1, 1, 2, 2), 4, 9.0), Region((12, 5, 12, 10), 120, 5.0)) if mask.any() else ()
+    label = Label.ANOMALOUS if mask.any() else Label.GOOD
+    return Verdict(name=name, label=label, score=peak, p_value=0.05, regions=regions, map=scores, mask=mask)
+
+
+def picture(height: int = 40, width: int = 48) -> np.ndarray:
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_pictures_and_tables(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE, root="/line") as writer:
+        writer.add(verdict("/line/a/0.png"), picture())
+        writer.add(verdict("/line/b/0.png", peak=-0.5), picture())
+    first, second = rows(tmp_path)
+    assert tuple(first) == COLUMNS
+    assert first["name"] == "/line/a/0.png"
+    assert (first["label"], first["score"], first["p_value"], first["n_regions"]) == ("anomalous", "5.0", "0.05", "2")
+    assert [first[key] for key in ("left", "top", "width", "height", "area")] == ["12", "5", "12", "10", "120"]
+    assert (second["label"], second["score"], second["area"]) == ("good", "-0.5", "")
+    assert (first["picture"], second["picture"]) == ("a__0.png", "b__0.png")
+    shown = cv2.imread(str(tmp_path / "overlays" / "a__0.png"))
+    mask = cv2.imread(str(tmp_path / "masks" / "a__0.png"), cv2.IMREAD_UNCHANGED)
+    assert shown.shape == (40, 48, 3)
+    assert (shown[25:, 30:] == 90).all()
+    assert shown[9, 17, 2] > 150 > shown[9, 17, 0]  # red, and not blue
+    assert set(np.unique(mask)) == {0, 255}
+    np.testing.assert_array_equal(np.argwhere(mask).min(axis=0), [5, 12])
+    np.testing.assert_array_equal(np.argwhere(mask).max(axis=0), [14, 23])
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        verdict("/line/a/0.png").summary(),
+        verdict("/line/b/0.png", peak=-0.5).summary(),
+    ]
+
+
+def test_errors_get_a_row_and_no_pictures(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(Verdict(name="x.png", label=Label.ERROR, reason="the file is empty"), None)
+    (row,) = rows(tmp_path)
+    assert (row["label"], row["score"], row["n_regions"], row["reason"]) == ("error", "", "", "the file is empty")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.jsonl"]
+
+
+def test_names_never_meet_and_never_leave_the_folder(tmp_path: Path) -> None:
+    names = ["a/0.png", "b/0.png", "a__0.png", "a/0.jpg", "A/0.PNG", "../../0.png", "/etc/passwd", "..", "", ".png"]
+    names += ["x" * 400 + "1.png", "x" * 400 + "2.png", "CON?<img>:\x00|.png", "é.png", "e\u0301.png", "\udcff.png"]
+    out = tmp_path / "out"
+    with ResultsWriter(out, RULE) as writer:
+        for name in names:
+            writer.add(verdict(name), picture())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(out) for path in files)
+    for kind in ("overlays", "masks"):
+        found = [path.name for path in (out / kind).iterdir()]
+        assert len(found) == len(names)
+        assert len({name.casefold() for name in found}) == len(names)
+        assert all(len(name.encode()) <= 200 and not name.startswith((".", "-")) for name in found)
+    assert len(rows(out)) == len((out / "results.jsonl").read_text().splitlines()) == len(names)
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+cmd.png", "-2.png", "@SUM(A1).png", "\t=1.png"])
+def test_no_cell_is_a_formula(tmp_path: Path, name: str) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(Verdict(name=name, label=Label.ERROR, reason="=HYPERLINK(1)"), None)
+        writer.add(verdict(name, peak=-3.0), picture())
+    error, good = rows(tmp_path)
+    assert (error["name"], error["reason"]) == (f"'{name}", "'=HYPERLINK(1)")
+    assert float(good["score"]) == -3.0  # numbers stay numbers
+    assert not good["picture"].startswith(("=", "+", "-", "@"))
+    assert json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])["name"] == name
+
+
+def test_a_name_with_a_line_break_stays_one_row(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(verdict('a\n"b",c.png'), picture())
+    assert [row["name"] for row in rows(tmp_path)] == ['a\n"b",c.png']
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_interrupted_run_leaves_the_old_tables(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(verdict("old.png"), picture())
+    before = {name: (tmp_path / name).read_bytes() for name in ("results.csv", "results.jsonl")}
+    with pytest.raises(KeyboardInterrupt), ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(verdict("new.png"), picture())
+        raise KeyboardInterrupt
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_an_interrupted_first_run_leaves_no_table(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(verdict("new.png"), picture())
+        raise RuntimeError
+    assert not list(tmp_path.glob("results.*"))
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no temporary files either
+
+
+def test_large_pictures_are_shown_smaller_and_masked_at_full_size(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(verdict("wide.png"), picture(100, 4096))
+    assert cv2.imread(str(tmp_path / "overlays" / "wide.png")).shape == (50, 2048, 3)
+    assert cv2.imread(str(tmp_path / "masks" / "wide.png"), 0).shape == (100, 4096)
+
+
+def test_without_a_map_there_is_a_row_only(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path, RULE) as writer:
+        writer.add(Verdict(name="a.png", label=Label.ANOMALOUS, score=3.0, p_value=None), picture())
+    (row,) = rows(tmp_path)
+    assert (row["p_value"], row["picture"]) == ("", "")
+    assert not (tmp_path / "overlays").exists()
+
+
+def test_an_empty_run_has_a_header_and_no_rows(tmp_path: Path) -> None:
+    with ResultsWriter(tmp_path / "new", RULE):
+        pass
+    assert (tmp_path / "new" / "results.csv").read_text().strip() == ",".join(COLUMNS)
+    assert (tmp_path / "new" / "results.jsonl").read_bytes() == b""
+
+
+def test_safe_stem_is_relative_to_the_root() -> None:
+    assert safe_stem("/data/x/0.png", PurePath("/data")) == "x__0"
+    assert safe_stem("/data/x/0.png", PurePath("/data/x/0.png")) == "0"
+    assert safe_stem("/other/0.png", PurePath("/data")) == "other__0"
+    assert safe_stem("image 3") == "image_3"

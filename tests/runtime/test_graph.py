@@ -1,0 +1,153 @@
+"""The exported graph scores as the detector does, one picture or many, and refuses what it cannot run."""
+
+import numpy as np
+import pytest
+
+from amiss.core.errors import ArtefactError, ImageError, InputError
+from amiss.core.images import Images
+from amiss.export import export_onnx
+from amiss.registry import create
+from amiss.runtime import Graph, threads
+from amiss.testing import toy_texture
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return create("patchcore", "tiny").fit(toy_texture(16, seed=0).images)
+
+
+@pytest.fixture(scope="module")
+def model(detector):
+    return export_onnx(detector, SIZE)
+
+
+@pytest.fixture(scope="module")
+def graph(model):
+    return Graph(model)
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    return Images([*toy_texture(5, seed=1).images, *toy_texture(4, seed=2, defective=True).images], size=SIZE)
+
+
+def pixels(images):
+    return np.stack(list(images))
+
+
+def test_the_graph_scores_as_the_detector_does(graph, detector, test_images):
+    wanted, found = detector.score(test_images), graph.score(test_images)
+    assert graph.size == SIZE
+    np.testing.assert_allclose(found.map, wanted.map, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(found.image, wanted.image, atol=1e-4, rtol=1e-4)
+
+
+def test_a_picture_scores_the_same_alone_and_in_a_batch(graph, test_images):
+    together = graph.run(pixels(test_images))
+    for index, picture in enumerate(pixels(test_images)):
+        alone = graph.run(picture[None])
+        np.testing.assert_allclose(alone.map[0], together.map[index], rtol=1e-5, atol=1e-5)
+
+
+def test_pictures_of_any_size_are_resized_and_progress_is_reported(graph):
+    steps = []
+    images = Images([np.zeros((40 + n, 90, 3), np.uint8) for n in range(6)])
+    assert graph.score(images, progress=lambda *step: steps.append(step)).map.shape == (6, *SIZE)
+    assert steps == [("scoring", 4, 6), ("scoring", 6, 6)]
+
+
+def test_no_pictures_have_no_scores_and_a_bad_one_is_named(graph):
+    assert len(graph.score(Images([]))) == 0
+    with pytest.raises(ImageError, match="image 1"):
+        graph.score(Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64))]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1, 64, 64, 3), np.float32),
+        ((1, 64, 64, 3), np.uint16),
+        ((1, 64, 64), np.uint8),
+        ((64, 64, 3), np.uint8),
+        ((1, 64, 64, 1), np.uint8),
+        ((1, 3, 64, 64), np.uint8),
+        ((1, 64, 65, 3), np.uint8),
+        ((1, 32, 32, 3), np.uint8),
+        ((0, 64, 64, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused_with_what_is_expected(graph, shape, dtype):
+    with pytest.raises(InputError, match=r"arrived; uint8 \(N, 64, 64, 3\) is expected"):
+        graph.run(np.zeros(shape, dtype))
+
+
+def test_bytes_that_are_no_graph_are_refused(model):
+    for data in (b"", b"garbage", bytes(1000), model[: len(model) // 2], model[1000:]):
+        with pytest.raises(ArtefactError, match="cannot load the graph"):
+            Graph(data)
+
+
+@pytest.mark.parametrize(
+    ("example", "output"), [("float", "image"), ("channels", "image"), ("name", "score"), ("rank", "image")]
+)
+def test_a_graph_of_somebody_else_is_refused(example, output):
+    onnx = pytest.importorskip("onnx", reason="brought by amiss[fit]")
+    helper = onnx.helper
+    kind = onnx.TensorProto.FLOAT if example == "float" else onnx.TensorProto.UINT8
+    shape = {"channels": [None, 8, 8, 4], "rank": [None, 8, 8]}.get(example, [None, 8, 8, 3])
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["pixels"], [output], to=onnx.TensorProto.FLOAT)],
+        "other",
+        [helper.make_tensor_value_info("pixels", kind, shape)],
+        [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    with pytest.raises(ArtefactError, match=r"not a graph of Amiss|cannot load the graph"):
+        Graph(model.SerializeToString())
+
+
+def test_weights_outside_the_graph_are_refused(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx", reason="brought by amiss[fit]")
+    helper = onnx.helper
+    (tmp_path / "secret.bin").write_bytes(bytes(4))
+    weight = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1])
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="secret.bin")
+    shape = [None, 8, 8, 3]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["pixels"], ["x"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Add", ["x", "w"], ["image"]),
+        ],
+        "outside",
+        [helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtefactError, match="cannot load the graph"):
+        Graph(model.SerializeToString())
+
+
+def test_threads_follow_the_environment(monkeypatch):
+    monkeypatch.setenv("AMISS_THREADS", "3")
+    assert threads() == 3
+    monkeypatch.delenv("AMISS_THREADS")
+    assert threads() >= 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", " "])
+def test_a_wrong_number_of_threads_is_refused(monkeypatch, model, value):
+    monkeypatch.setenv("AMISS_THREADS", value)
+    with pytest.raises(InputError, match=r"AMISS_THREADS = .* a whole number above 0"):
+        threads()
+    with pytest.raises(InputError, match="AMISS_THREADS"):
+        Graph(model)
+
+
+def test_the_graph_runs_with_the_threads_that_were_asked_for(monkeypatch, model):
+    monkeypatch.setenv("AMISS_THREADS", "1")
+    assert Graph(model)._session.get_session_options().intra_op_num_threads == 1
