@@ -25,7 +25,7 @@ _WHERE = {
     "open_dataset": "amiss.data",
 }
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 __version__ = "0.1.0"
 
 

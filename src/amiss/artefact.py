@@ -168,7 +168,9 @@ def _verify(path: Path, files: Mapping[str, bytes]) -> Artefact:
     try:
         record = Record.model_validate({key: value for key, value in content.items() if key != "files"})
     except ValidationError as error:
-        raise TamperedArtefactError(f"{path}: {RECORD} has unexpected fields ({error.error_count()} of them)") from error
+        raise TamperedArtefactError(
+            f"{path}: {RECORD} has unexpected fields ({error.error_count()} of them)"
+        ) from error
     return Artefact(record, parts)
 
 

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.artefact import CALIBRATION, GOLDEN, MODEL, WEIGHTS, Artefact, Calibration, Component, Record
-from amiss.artefact import read_artefact, write_artefact
+from amiss.artefact import (
+    CALIBRATION,
+    GOLDEN,
+    MODEL,
+    WEIGHTS,
+    Artefact,
+    Calibration,
+    Component,
+    Record,
+    read_artefact,
+    write_artefact,
+)
 from amiss.core.decode import resize
 from amiss.core.errors import ImageError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
@@ -51,7 +61,7 @@ class Inspector:
 
     Example:
         >>> from amiss.testing import toy_texture
-        >>> inspector = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
+        >>> inspector = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
         >>> [str(verdict.label) for verdict in inspector.inspect(toy_texture(2, seed=1, defective=True).images)]
         ['anomalous', 'anomalous']
     """

@@ -128,9 +128,7 @@ def test_bootstrap_keeps_the_classes_apart():
     seen = []
 
     def spy(labels, scores):
-        seen.append(
-            (labels.sum(), len(labels), set(scores[labels]) <= {5.0, 6.0}, set(scores[~labels]) <= {1, 2, 3})
-        )
+        seen.append((labels.sum(), len(labels), set(scores[labels]) <= {5.0, 6.0}, set(scores[~labels]) <= {1, 2, 3}))
         return 0.5
 
     assert bootstrap_interval(spy, [0, 1, 0, 1, 0], [1.0, 5.0, 2.0, 6.0, 3.0], seed=0, resamples=50) == (
@@ -149,9 +147,7 @@ def test_bootstrap_agrees_with_drawing_indices():
         chosen = np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))])
         values.append(auroc(labels[chosen], scores[chosen]))
     expected = np.percentile(values, [2.5, 97.5])
-    assert bootstrap_interval(auroc, labels, scores, seed=1, resamples=2000) == pytest.approx(
-        expected, abs=0.02
-    )
+    assert bootstrap_interval(auroc, labels, scores, seed=1, resamples=2000) == pytest.approx(expected, abs=0.02)
 
 
 def test_bootstrap_covers_the_true_auroc():

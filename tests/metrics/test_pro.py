@@ -112,9 +112,7 @@ def test_diagonal_pixels_are_one_region():
     masks[0, 0, 0] = masks[0, 1, 1] = masks[0, 4, 4] = True
     maps = np.zeros((1, 5, 5))
     maps[0, 4, 4] = 1.0
-    assert aupro(masks, maps, (1.0,))[0] == pytest.approx(
-        0.75
-    )  # 1 of 2 regions at once; 1 of 3 would give 2/3
+    assert aupro(masks, maps, (1.0,))[0] == pytest.approx(0.75)  # 1 of 2 regions at once; 1 of 3 would give 2/3
 
 
 def test_pixels_of_good_images_count_as_false_positives():

@@ -109,9 +109,7 @@ def test_large_samples_agree_with_sklearn(anomalous, normal):
     labels = np.repeat([True, False], [anomalous, normal])
     scores = (rng.normal(size=anomalous + normal) + labels).astype(np.float32).round(2)
     assert auroc(labels, scores) == pytest.approx(sk.roc_auc_score(labels, scores), abs=1e-12)
-    assert average_precision(labels, scores) == pytest.approx(
-        sk.average_precision_score(labels, scores), abs=1e-12
-    )
+    assert average_precision(labels, scores) == pytest.approx(sk.average_precision_score(labels, scores), abs=1e-12)
     precision, recall, _ = sk.precision_recall_curve(labels, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     assert f1_max(labels, scores) == pytest.approx(f1.max(), abs=1e-12)

@@ -15,13 +15,16 @@ def fit(
     method: Annotated[str, typer.Option(help="One of `amiss methods`.")] = "patchcore",
     preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
     settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value.")] = None,
-    size: Annotated[str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")] = "256",
+    size: Annotated[
+        str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")
+    ] = "256",
     rule: Annotated[str, typer.Option(help="conformal, certified or fixed.")] = "conformal",
     alpha: Annotated[str, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")] = "auto",
     confidence: Annotated[float, typer.Option(help="Of the rule certified.")] = 0.95,
     threshold: Annotated[float | None, typer.Option(help="Of the rule fixed.")] = None,
     calibration: Annotated[
-        str, typer.Option(help="Share of good images held out to calibrate; folds; or auto: 0.2, folds below 50 images.")
+        str,
+        typer.Option(help="Share of good images held out to calibrate; folds; or auto: 0.2, folds below 50 images."),
     ] = "auto",
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
@@ -52,7 +55,9 @@ def fit(
         )
     inspector.save(output)
     if json:
-        say_json({"output": str(output), "statement": inspector.statement(), **inspector.record.model_dump(mode="json")})
+        say_json(
+            {"output": str(output), "statement": inspector.statement(), **inspector.record.model_dump(mode="json")}
+        )
         return
     record = inspector.record
     say(

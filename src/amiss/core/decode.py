@@ -115,9 +115,9 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     height, width = image.shape[:2]
     small = (min(height, size[0]), min(width, size[1]))
     if small != (height, width):
-        image = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     if small != size:
-        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     return image
 
 

@@ -36,7 +36,11 @@ class Images:
     """
 
     def __init__(
-        self, source: str | Path | Sequence[Any] | NDArray[Any], *, size: Size | None = None, max_pixels: int = MAX_PIXELS
+        self,
+        source: str | Path | Sequence[Any] | NDArray[Any],
+        *,
+        size: Size | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.size = None if size is None else _check_size(size)
         self.max_pixels = max_pixels

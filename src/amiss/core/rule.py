@@ -82,7 +82,7 @@ class Rule(ABC):
         if self._normal is None:
             return np.full(np.shape(scores), np.nan)
         as_high = self.n - np.searchsorted(self._normal, np.asarray(scores, np.float32), side="left")
-        return (1.0 + as_high) / (self.n + 1.0)
+        return np.asarray((1.0 + as_high) / (self.n + 1.0), np.float64)
 
     def decide(self, scores: Scores) -> Decision:
         """Label images, pixels and regions. Regions are filled by `amiss.postprocess`; here they are empty."""

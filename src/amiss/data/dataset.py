@@ -64,4 +64,4 @@ class Dataset:
         mask = read_image(path).max(axis=2)
         if mask.shape != self.test[index].shape[:2]:
             raise DataError(f"{path}: {mask.shape} pixels, but its picture has {self.test[index].shape[:2]}")
-        return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+        return np.asarray(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)) > 0

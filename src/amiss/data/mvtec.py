@@ -1,9 +1,9 @@
 """The layout of MVTec AD, which many data sets share.
 
-    root/train/good/*.png
-    root/test/good/*.png
-    root/test/<defect type>/*.png
-    root/ground_truth/<defect type>/<name>_mask.png      optional; white = defective
+root/train/good/*.png
+root/test/good/*.png
+root/test/<defect type>/*.png
+root/ground_truth/<defect type>/<name>_mask.png      optional; white = defective
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ def open_dataset(source: str | Path, *, seed: int = 0) -> Dataset:
         return read_elpv(kind or "mono", seed=seed)
     root = Path(source)
     if not root.is_dir():
-        raise DataError(f"{source}: no such folder; give a folder of good images, a data set in MVTec layout, or elpv:mono")
+        raise DataError(
+            f"{source}: no such folder; give a folder of good images, a data set in MVTec layout, or elpv:mono"
+        )
     if is_mvtec(root):
         return read_mvtec(root)
     if inner := sorted(folder.name for folder in root.iterdir() if is_mvtec(folder)):

@@ -57,9 +57,7 @@ def check_binary(values: ArrayLike, what: str) -> NDArray[np.bool_]:
         raise InputError(f"{what} of type {array.dtype} arrived; bool, or the numbers 0 and 1, are expected")
     strange = (array != 0) & (array != 1)
     if strange.any():
-        raise InputError(
-            f"{what}: {array[strange][0]} arrived; 0 or 1 is expected (of a 0/255 mask, give mask > 0)"
-        )
+        raise InputError(f"{what}: {array[strange][0]} arrived; 0 or 1 is expected (of a 0/255 mask, give mask > 0)")
     return array.astype(np.bool_)
 
 

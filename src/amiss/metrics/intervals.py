@@ -137,9 +137,7 @@ def bootstrap_interval(
         return math.nan, math.nan
     values = np.empty(resamples)
     for number in range(resamples):
-        drawn = [
-            one[rng.integers(len(one), size=len(one))] if len(one) else one for one in (anomalous, normal)
-        ]
+        drawn = [one[rng.integers(len(one), size=len(one))] if len(one) else one for one in (anomalous, normal)]
         values[number] = metric(truth, np.concatenate(drawn))
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -86,9 +86,7 @@ def aupro(masks: Stack, maps: Stack, limits: Sequence[float] = (0.3, 0.05)) -> t
     """
     for limit in limits:
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= 1:
-            raise InputError(
-                f"limit {limit!r} arrived; a false-positive rate above 0 and up to 1 is expected"
-            )
+            raise InputError(f"limit {limit!r} arrived; a false-positive rate above 0 and up to 1 is expected")
     fpr, pro = _curve(_gather(masks, maps), up_to=max(limits, default=1.0))
     return tuple(_area(fpr, pro, limit) for limit in limits)
 
@@ -111,9 +109,7 @@ def _gather(masks: Stack, maps: Stack) -> _Pixels:
 
 def _pairs(masks: Stack, maps: Stack) -> Iterator[tuple[NDArray[np.bool_], NDArray[Any]]]:
     if len(masks) != len(maps):
-        raise InputError(
-            f"{len(masks)} masks and {len(maps)} score maps arrived; give one of each for each image"
-        )
+        raise InputError(f"{len(masks)} masks and {len(maps)} score maps arrived; give one of each for each image")
     for number, (mask, scores) in enumerate(zip(masks, maps, strict=True)):
         truth = check_binary(mask, f"mask of image {number}")
         values = check_scores(scores, f"score map of image {number}")

@@ -40,8 +40,7 @@ def roc_curve(
     distinct = np.unique(np.concatenate(classes))
     thresholds = np.append(distinct, distinct.dtype.type(np.inf))[::-1]
     tpr, fpr = (
-        at_least(one, thresholds) / len(one) if len(one) else np.full(len(thresholds), np.nan)
-        for one in classes
+        at_least(one, thresholds) / len(one) if len(one) else np.full(len(thresholds), np.nan) for one in classes
     )
     return fpr, tpr, thresholds
 
@@ -71,9 +70,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     if len(few) == 0:
         return float("nan")
     pairs = 2 * len(few) * len(many)  # in halves, so that ties are whole numbers too
-    smaller = sum(
-        int(np.searchsorted(many, few, side=side).sum(dtype=np.int64)) for side in ("left", "right")
-    )
+    smaller = sum(int(np.searchsorted(many, few, side=side).sum(dtype=np.int64)) for side in ("left", "right"))
     return (pairs - smaller if swapped else smaller) / pairs
 
 

@@ -76,7 +76,9 @@ class RankRule(Rule):
         """Why this alpha: as asked for, or as n supports. One sentence."""
         if not isinstance(self._asked, str):
             return "alpha is the one that was asked for."
-        larger = [f"{percent(alpha)} needs n = {self.needed(alpha)}" for alpha in AUTO_ALPHAS if self.needed(alpha) > self.n]
+        larger = [
+            f"{percent(alpha)} needs n = {self.needed(alpha)}" for alpha in AUTO_ALPHAS if self.needed(alpha) > self.n
+        ]
         more = f" ({', '.join(larger)})" if larger else ""
         return f"alpha is the smallest of 1, 2, 5 and 10 % that n = {self.n} supports{more}."
 

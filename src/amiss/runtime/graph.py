@@ -64,7 +64,9 @@ class Graph:
             InputError: Another shape or type.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (*self.size, 3) or len(pixels) == 0:
-            raise InputError(f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected")
+            raise InputError(
+                f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected"
+            )
         entry, result = self._names
         (output,) = self._session.run([result], {entry: pixels})
         return Scores.of_map(output) if result == "map" else Scores(output)

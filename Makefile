@@ -1,0 +1,58 @@
+# make demo    see Amiss learn real solar cells and find the broken ones
+# make test    the tests (METHOD=name for one method)
+# make check   format, lint, types, import layers, generated pages
+# make docs    write the generated pages
+# make bench   accuracy and coverage; set AMISS_DATA to the folder with the MVTec categories
+# make bench-speed   latency, start-up and size on disk
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow check format docs bench bench-speed clean
+
+.venv/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amiss needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.demo: .venv/.created pyproject.toml constraints.txt
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.created pyproject.toml constraints.txt
+	$(PIP) --editable '.[demo,dev]'
+	touch $@ .venv/.demo
+
+demo: .venv/.demo
+	$(BIN)/amiss demo --output demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -m 'not slow' $(if $(METHOD),-k $(METHOD))
+
+test-slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/.dev
+	$(BIN)/python docs/generate.py
+
+bench: .venv/.dev
+	$(BIN)/python bench/accuracy.py
+	$(BIN)/python bench/coverage.py
+
+bench-speed: .venv/.dev
+	$(BIN)/python bench/speed.py
+
+clean:
+	rm -rf .venv demo
