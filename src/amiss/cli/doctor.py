@@ -81,10 +81,10 @@ def _whole_path() -> None:
     from tempfile import TemporaryDirectory
 
     from amiss.inspector import Inspector
-    from amiss.testing import toy_texture
+    from amiss.testing import toy_part
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.amiss"
-        Inspector.fit(toy_texture(10, seed=0).images, preset="tiny", size=64).save(path)
-        (verdict,) = Inspector.load(path).inspect(toy_texture(1, seed=1, defective=True).images)
+        Inspector.fit(toy_part(10, seed=0).images, preset="tiny", size=64).save(path)
+        (verdict,) = Inspector.load(path).inspect(toy_part(1, seed=1, defective=True).images)
         assert verdict.label == "anomalous", f"a defect was called {verdict.label}"

@@ -57,8 +57,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         "pixel_aupro_05": "AUPRO to FPR 0.05",
     }
     measured = [f"{label} {summary[key]:.4f}" for key, label in names.items() if summary[key] is not None]
-    interval = summary["image_auroc_interval"]
-    if interval:
+    interval, seconds = summary["image_auroc_interval"], summary["seconds_per_image"]
+    if interval and measured:
         measured[0] += f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})"
     return [
         f"{summary['dataset']}: {summary['n_good']} good and {summary['n_defective']} defective test images, "
@@ -67,6 +67,6 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         f"detections:   {evaluation.detections}",
         *([f"errors:       {len(summary['errors'])} pictures could not be inspected"] if summary["errors"] else []),
         *measured,
-        f"{1000 * summary['seconds_per_image']:.1f} ms a picture, from file to verdict",
+        *([f"{1000 * seconds:.1f} ms a picture, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
     ]

@@ -30,7 +30,8 @@ def inspect(
 
     inspector = Inspector.load(model)
     pictures = _pictures(images)
-    writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule)
+    root = images[0] if len(images) == 1 and images[0].is_dir() else None
+    writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
     counts: Counter[str] = Counter()
     with writer as results, progress_display() as progress:
         for index, verdict in enumerate(inspector.inspect(pictures, progress=progress)):

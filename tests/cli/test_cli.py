@@ -1,0 +1,199 @@
+"""The command line as a user meets it: the real entry point, real files, its output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from amiss.cli import main as entry
+from amiss.core.images import Images
+from amiss.testing import toy_part
+
+TINY = ("--preset", "tiny", "--size", "64", "--calibration", "0.5")
+
+
+def write(folder: Path, images: Images) -> None:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), image[:, :, ::-1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in MVTec layout, with masks."""
+    root = tmp_path_factory.mktemp("world") / "cloth"
+    defective = toy_part(8, seed=3, defective=True)
+    write(root / "train" / "good", toy_part(40, seed=1).images)
+    write(root / "test" / "good", toy_part(12, seed=2).images)
+    write(root / "test" / "blot", defective.images)
+    (root / "ground_truth" / "blot").mkdir(parents=True)
+    for number, mask in enumerate(defective.masks):
+        cv2.imwrite(str(root / "ground_truth" / "blot" / f"{number:03d}_mask.png"), mask.astype(np.uint8) * 255)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(world: Path) -> Path:
+    path = world.parent / "cloth.amiss"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["amiss", "fit", str(world), *TINY, "--output", str(path)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+    assert stop.value.code == 0
+    return path
+
+
+@pytest.fixture
+def amiss(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command; returns exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["amiss", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+def test_fit_says_which_alpha_and_why(amiss, world, tmp_path):
+    code, out, _ = amiss("fit", world, *TINY, "--output", tmp_path / "m.amiss")
+    assert code == 0
+    assert "5 %" in out and "n = 20" in out and "2 % needs n = 49" in out
+
+
+def test_fit_as_json_is_one_object_with_the_record(amiss, world, tmp_path):
+    _, out, _ = amiss("fit", world, *TINY, "--json", "--output", tmp_path / "m.amiss")
+    record = json.loads(out)
+    assert record["method"] == "patchcore" and record["alpha"] == 0.05 and record["calibration"]["n"] == 20
+
+
+def test_ten_good_parts_give_an_inspector_that_says_its_guarantee_is_weaker(amiss, tmp_path):
+    write(tmp_path / "parts", toy_part(10, seed=1).images)
+    code, out, _ = amiss("fit", tmp_path / "parts", "--preset", "tiny", "--size", 64, "--output", tmp_path / "m.amiss")
+    assert code == 0 and "by folds" in out and "weaker" in out and "10 %" in out
+    code, out, _ = amiss("inspect", tmp_path / "m.amiss", tmp_path / "parts")
+    assert code == 0 and "weaker" in out
+
+
+def test_inspect_finds_the_defects(amiss, model, world):
+    code, out, _ = amiss("inspect", model, world / "test", "--json")
+    verdicts = [json.loads(line) for line in out.splitlines()]
+    found = [v["label"] == "anomalous" for v in verdicts if "/blot/" in v["name"]]
+    alarms = [v["label"] == "anomalous" for v in verdicts if "/good/" in v["name"]]
+    assert code == 0 and len(found) == 8 and sum(found) >= 6 and sum(alarms) <= 3
+
+
+def test_inspect_goes_on_after_a_bad_file_and_exits_non_zero(amiss, model, tmp_path):
+    write(tmp_path / "parts", toy_part(2, seed=5).images)
+    (tmp_path / "parts" / "001b.png").write_text("this is no picture")
+    cv2.imwrite(str(tmp_path / "parts" / "one.png"), np.zeros((1, 1), np.uint8))
+    cv2.imwrite(str(tmp_path / "parts" / "wide16.png"), np.full((50, 200), 40_000, np.uint16))
+    (tmp_path / "parts" / "notes.txt").write_text("ignored")
+    code, out, _ = amiss("inspect", model, tmp_path / "parts", "--output", tmp_path / "out")
+    assert code == 3
+    assert "ERROR" in out and "001b.png" in out and "1 error" in out and "Ignored 1 files" in out
+    lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert len(lines) == 5 and [line["label"] for line in lines].count("error") == 1
+    assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 6
+    assert len(list((tmp_path / "out" / "overlays").glob("*.png"))) == 4
+
+
+def test_evaluate_prints_what_the_issue_names(amiss, model, world, tmp_path):
+    code, out, _ = amiss("evaluate", model, world, "--json", "--output", tmp_path / "out")
+    result = json.loads(out)
+    assert code == 0
+    for key in ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_aupro", "pixel_aupro_05"):
+        assert 0 <= result[key] <= 1
+    assert result["false_alarms"]["n"] == 12 and result["detections"]["n"] == 8
+    assert result["alpha"] == 0.05 and result["n_calibration"] == 20 and result["seconds_per_image"] > 0
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == result
+
+
+def test_evaluate_speaks_to_people_too(amiss, model, world):
+    code, out, _ = amiss("evaluate", model, world)
+    assert code == 0 and "image AUROC" in out and "false alarms:" in out and "95 % interval" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "nowhere"), ["nowhere", "no such folder"]),
+        (("fit", "DATA", *TINY, "--alpha", "0.001"), ["alpha = 0.1 %", "999", "979 more", "20 support", "4.77 %"]),
+        (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha = 'lots'", "0.05"]),
+        (("fit", "DATA", "--method", "patchcor"), ["patchcor", "Did you mean 'patchcore'"]),
+        (("fit", "DATA", *TINY, "--set", "bank=5"), ["'bank'", "bank_size"]),
+        (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size", "much"]),
+        (("fit", "DATA", *TINY, "--set", "bank_size"), ["name=value"]),
+        (("fit", "DATA", "--size", "big"), ["size 'big'"]),
+        (("fit", "DATA", "--rule", "fixed"), ["--threshold"]),
+        (("fit", "DATA", "--rule", "magic"), ["magic", "conformal"]),
+        (("inspect", "nowhere.amiss", "DATA"), ["nowhere.amiss"]),
+        (("inspect", "MODEL", "nowhere"), ["nowhere", "no such file"]),
+        (("evaluate", "MODEL", "FLAT"), ["test"]),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(amiss, model, world, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    places = {"DATA": world, "MODEL": model, "FLAT": world / "train" / "good"}
+    code, out, err = amiss(*(places.get(argument, argument) for argument in arguments))
+    assert code == 2 and out == "" and err.startswith("amiss: ") and err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_image_is_too_few(amiss, tmp_path):
+    write(tmp_path / "parts", toy_part(1, seed=1).images)
+    code, _, err = amiss("fit", tmp_path / "parts", "--output", tmp_path / "m.amiss")
+    assert code == 2 and "at least 2" in err and not (tmp_path / "m.amiss").exists()
+
+
+def test_a_bad_file_among_the_good_images_stops_learning_and_is_named(amiss, tmp_path):
+    write(tmp_path / "parts", toy_part(12, seed=1).images)
+    (tmp_path / "parts" / "zz.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    code, _, err = amiss("fit", tmp_path / "parts", *TINY[:4], "--output", tmp_path / "m.amiss")
+    assert code == 2 and "zz.png" in err and not (tmp_path / "m.amiss").exists()
+
+
+def test_one_changed_byte_is_refused(amiss, model, world, tmp_path):
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "changed.amiss").write_bytes(data)
+    code, out, err = amiss("inspect", tmp_path / "changed.amiss", world)
+    assert code == 2 and out == "" and "not what was written" in err
+
+
+def test_debug_shows_the_traceback_anywhere(monkeypatch):
+    from amiss.core.errors import AmissError
+
+    monkeypatch.setattr(sys, "argv", ["amiss", "fit", "nowhere", "--debug"])
+    with pytest.raises(AmissError):
+        entry.main()
+
+
+def test_methods_and_doctor(amiss):
+    code, out, _ = amiss("methods", "--json")
+    assert code == 0 and {"padim", "patchcore"} <= set(json.loads(out))
+    code, out, _ = amiss("doctor", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["can_inspect"] and report["can_learn"]
+    assert amiss("methods")[0] == amiss("doctor")[0] == 0
+
+
+def test_help_of_every_verb_imports_nothing_heavy():
+    code = (
+        "import sys, amiss.cli.main as m; sys.argv = ['amiss', 'fit', '--help']\n"
+        "try: m.main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'cv2', 'onnxruntime'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
