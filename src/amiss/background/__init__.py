@@ -1,0 +1,1 @@
+"""Ingredient 1: reusable models of normality."""

@@ -1,0 +1,1 @@
+"""Ingredient 2: pure tensor functions from descriptors to scores."""

@@ -1,0 +1,1 @@
+"""Distribution maps: a probability density of normal features."""

@@ -1,0 +1,1 @@
+"""Memory banks: distance to remembered normal features."""

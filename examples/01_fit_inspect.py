@@ -1,0 +1,19 @@
+"""Learn from good pictures, save, load, inspect. Runs in seconds on pictures that Amiss draws itself."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from amiss import Inspector
+from amiss.testing import toy_part
+
+good = toy_part(40, seed=0).images  # yours: Images("good_parts")
+new = toy_part(3, seed=1, defective=True).images
+
+inspector = Inspector.fit(good, preset="tiny", size=64)  # leave preset and size out for real pictures
+print(inspector.statement())
+
+with TemporaryDirectory() as folder:
+    path = Path(folder) / "part.amiss"
+    inspector.save(path)
+    for verdict in Inspector.load(path).inspect(new):
+        print(verdict.name, verdict.label, f"p = {verdict.p_value:.3f}", verdict.regions[:1])

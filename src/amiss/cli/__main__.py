@@ -1,0 +1,5 @@
+"""``python -m amiss.cli``: the same as ``amiss``."""
+
+from amiss.cli.main import main
+
+main()

@@ -1,0 +1,61 @@
+"""If it is written, it runs: examples, the README's commands and code, the generated pages, the links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from amiss.testing import toy_part
+
+ROOT = Path(__file__).parents[2]
+PAGES = [path for path in (ROOT, *(ROOT / "docs").rglob("*")) if path.is_dir() for path in path.glob("*.md")]
+PAGES += list((ROOT / "docs").glob("*.md"))
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.S)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(example: Path, tmp_path: Path):
+    subprocess.run([sys.executable, str(example)], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+
+
+def test_every_command_of_the_readme_exists_with_its_options():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:\$ |    )(amiss .*)$", text, re.M)
+    assert len(commands) >= 6
+    for command in commands:
+        words = shlex.split(command.split("   ")[0])
+        help_text = subprocess.run(
+            [sys.executable, "-m", "amiss.cli", words[1], "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for word in words[2:]:
+            assert not word.startswith("--") or word in help_text, command
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(tmp_path: Path):
+    for folder, seed in (("good_parts", 0), ("new_parts", 1)):
+        (tmp_path / folder).mkdir()
+        for number, image in enumerate(toy_part(30, seed=seed).images):
+            cv2.imwrite(str(tmp_path / folder / f"{number:02d}.png"), image)
+    (code,) = blocks(ROOT / "README.md", "python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_generated_pages_are_fresh():
+    subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=True)
