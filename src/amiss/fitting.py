@@ -35,13 +35,11 @@ HELD_OUT = 0.2
 """Share of the normal images that the default holds out for calibration."""
 
 FOLDS = 5
+SQUEEZE = 1.5
+"""Change of aspect ratio from which a note is made."""
+
 TOLERANCE = 1e-3
 """How far a golden score may move on another machine, as a share of the largest golden score."""
-
-FOLDS_NOTE = (
-    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
-    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
-)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def fit_inspector(
     inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
     if normal is None:
         normal = inspector.image_scores(resized.subset(plan.calibrate), progress=progress)
-    return inspector._calibrated(rule.calibrate(normal), draft.calibration, draft.notes)
+    return inspector._calibrated(rule.calibrate(normal), draft.calibration)
 
 
 def plan_calibration(n: int, calibration: float | str, rule: Rule, seed: int) -> Plan:
@@ -222,7 +220,21 @@ def _record(
         score_filters=tuple(Component(name=f.name, config=f.config()) for f in score_filters),
         mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),
         tolerance=TOLERANCE,
-        notes=(FOLDS_NOTE,) if folds else (),
+        notes=_notes(images, size),
+    )
+
+
+def _notes(images: Images, size: Size) -> tuple[str, ...]:
+    """What a user should know beyond the rule's statement."""
+    height, width = images[0].shape[:2]
+    squeeze = (height / width) / (size[0] / size[1])
+    if max(squeeze, 1 / squeeze) <= SQUEEZE:
+        return ()
+    short = min(size)
+    better = (short, round(short * width / height)) if width > height else (round(short * height / width), short)
+    return (
+        f"Pictures of {height} x {width} pixels (height x width) are squeezed to {size[0]} x {size[1]}; "
+        f"a size of {better[0]}x{better[1]} would keep their shape.",
     )
 
 

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
 
+FOLDS_NOTE = (
+    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
+    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
+)
+
+
 class Scorer(Protocol):
     """What an inspector needs of a detector: an exported graph, or torch where a method cannot be exported."""
 
@@ -156,7 +162,8 @@ class Inspector:
 
     def statement(self) -> str:
         """The promise for a person: rule, n, alpha, interval, and what weakens it."""
-        return " ".join([self.rule.statement(), *self.record.notes])
+        folds = [FOLDS_NOTE] if self.record.calibration.kind == "folds" else []
+        return " ".join([self.rule.statement(), *folds, *self.record.notes])
 
     def with_rule(self, rule: Rule) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
@@ -164,7 +171,7 @@ class Inspector:
         Raises:
             CalibrationError: The stored scores cannot support the rule's promise.
         """
-        return self._calibrated(rule.calibrate(Scores(self.rule.normal)), self.record.calibration, self.record.notes)
+        return self._calibrated(rule.calibrate(Scores(self.rule.normal)), self.record.calibration)
 
     def calibrate(self, images: Images, *, progress: Progress = silent) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
@@ -174,15 +181,14 @@ class Inspector:
             ImageError: A picture cannot be used.
         """
         rule = self.rule.calibrate(self.image_scores(images, progress=progress))
-        return self._calibrated(rule, Calibration(kind="held out", n=rule.n), ())
+        return self._calibrated(rule, Calibration(kind="held out", n=rule.n))
 
-    def _calibrated(self, rule: Rule, calibration: Calibration, notes: tuple[str, ...]) -> Inspector:
+    def _calibrated(self, rule: Rule, calibration: Calibration) -> Inspector:
         changes = {
             "rule": Component(name=rule.name, config=rule.config()),
             "alpha": rule.alpha,
             "threshold": rule.threshold,
             "calibration": calibration,
-            "notes": notes,
         }
         return replace(self, rule=rule, record=self.record.model_copy(update=changes))
 
