@@ -66,9 +66,9 @@ class Inspector:
         mask_filters: Applied to masks after the rule; they can only remove detections.
 
     Example:
-        >>> from amiss.testing import toy_texture
-        >>> inspector = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
-        >>> [str(verdict.label) for verdict in inspector.inspect(toy_texture(2, seed=1, defective=True).images)]
+        >>> from amiss.testing import toy_part
+        >>> inspector = Inspector.fit(toy_part(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+        >>> [str(verdict.label) for verdict in inspector.inspect(toy_part(2, seed=1, defective=True).images)]
         ['anomalous', 'anomalous']
     """
 

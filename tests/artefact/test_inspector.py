@@ -13,10 +13,10 @@ from amiss.core.errors import CalibrationError, ImageError
 from amiss.core.images import Images
 from amiss.core.scores import Region
 from amiss.core.verdict import Label
-from amiss.inspector import Inspector, _to_picture
+from amiss.inspector import FOLDS_NOTE, Inspector, _to_picture
 from amiss.postprocess import MinArea, find_regions
 from amiss.rules import Certified, Conformal, Fixed
-from amiss.testing import toy_texture
+from amiss.testing import toy_part, toy_texture
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def test_another_rule_needs_no_image_and_no_learning(inspector, defective):
     assert other.record.rule.name == "certified" and other.record.alpha == 0.2
     assert other.record.threshold == other.rule.threshold
     assert inspector.record.rule.name == "conformal"
-    assert other.record.notes == inspector.record.notes != ()
+    assert other.record.calibration == inspector.record.calibration
+    assert "by folds" in other.statement()
     np.testing.assert_array_equal(other.score(defective).map, inspector.score(defective).map)
 
 
@@ -135,10 +136,18 @@ def test_image_scores_are_the_scores_without_maps(inspector, defective):
 
 
 def test_the_statement_ends_with_what_weakens_it(inspector):
-    assert "n = 30" in inspector.statement() and inspector.statement().endswith(inspector.record.notes[0])
+    assert "n = 30" in inspector.statement() and inspector.statement().endswith(FOLDS_NOTE)
 
 
 def test_the_detector_in_torch_comes_back_from_the_artefact_and_scores_alike(inspector, defective, tmp_path):
     inspector.save(tmp_path / "line.amiss")
     scores = Inspector.load(tmp_path / "line.amiss").detector().score(defective)
     np.testing.assert_allclose(scores.image, inspector.score(defective).image, rtol=1e-4, atol=1e-4)
+
+
+def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibration():
+    wide = Images([np.repeat(image, 4, axis=1) for image in toy_part(12, seed=0).images])
+    inspector = Inspector.fit(wide, preset="tiny", size=64)
+    assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
+    again = inspector.calibrate(wide)
+    assert "squeezed" in again.statement() and "by folds" not in again.statement()
