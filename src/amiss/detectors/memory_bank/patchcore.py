@@ -26,9 +26,9 @@ class PatchCore(Detector):
 
     Background model:
         Every patch of every normal image is described by the features of two stages of a frozen network, each
-        averaged over a square of `neighbourhood` cells. A greedy k-centre coreset of `bank_size` descriptors is kept: no normal
-        patch is far from it. Distances for the choice are measured after a random projection to `projection`
-        numbers, which keeps them nearly and makes it fast.
+        averaged over a square of `neighbourhood` cells. A greedy k-centre coreset of `bank_size` descriptors is
+        kept: no normal patch is far from it. Distances for the choice are measured after a random projection to
+        `projection` numbers, which keeps them nearly and makes it fast.
 
     Statistic:
         Exact Euclidean distance of each patch to its nearest bank vector, enlarged to the picture and smoothed.
@@ -65,8 +65,8 @@ class PatchCore(Detector):
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265.
         Differs from the paper: the whole picture, no centre crop. The image score is the maximum of the smoothed
-        map, so that one threshold serves image and pixels; no local averaging in the default preset. Features are not resized to 1024 channels, and are
-        centred on the bank's mean, which changes no distance but saves digits.
+        map, so that one threshold serves image and pixels. The default preset does not average locally. Features are
+        not resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
     """
 
     card: ClassVar[Card] = Card(
