@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from amiss.core.errors import InputError
+
+T = TypeVar("T")
 
 
 def check_rate(name: str, value: float) -> float:
@@ -39,3 +42,12 @@ def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value), words, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{name} = {value!r} is not known. Allowed: {', '.join(words)}.{hint}")
+
+
+def create_named(what: str, table: Mapping[str, Callable[..., T]], name: str, config: Mapping[str, Any]) -> T:
+    """The entry of a table, called with keyword arguments; an unknown name or argument is an `InputError`."""
+    check_choice(what, name, table)
+    try:
+        return table[name](**config)
+    except TypeError as error:
+        raise InputError(f"{what} {name!r}: {error}") from error

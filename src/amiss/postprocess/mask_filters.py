@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_choice, check_count
-from amiss.core.errors import InputError
+from amiss.core.checks import check_count, create_named
 
 
 class MaskFilter(Protocol):
@@ -67,8 +66,4 @@ def create_mask_filter(name: str, **config: Any) -> MaskFilter:
     Raises:
         InputError: Unknown name or argument.
     """
-    check_choice("mask filter", name, MASK_FILTERS)
-    try:
-        return MASK_FILTERS[name](**config)
-    except TypeError as error:
-        raise InputError(f"mask filter {name!r}: {error}") from error
+    return create_named("mask filter", MASK_FILTERS, name, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
-from amiss.core.checks import check_choice, check_count
+from amiss.core.checks import check_count, create_named
 from amiss.core.errors import InputError
 from amiss.core.scores import Scores
 
@@ -65,8 +65,4 @@ def create_score_filter(name: str, **config: Any) -> ScoreFilter:
     Raises:
         InputError: Unknown name or argument.
     """
-    check_choice("score filter", name, SCORE_FILTERS)
-    try:
-        return SCORE_FILTERS[name](**config)
-    except TypeError as error:
-        raise InputError(f"score filter {name!r}: {error}") from error
+    return create_named("score filter", SCORE_FILTERS, name, config)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from amiss.core.checks import check_choice
-from amiss.core.errors import InputError
+from amiss.core.checks import create_named
 from amiss.core.rule import Rule
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
@@ -18,11 +17,7 @@ def create_rule(name: str, **config: Any) -> Rule:
     Raises:
         InputError: Unknown name or argument.
     """
-    check_choice("rule", name, RULES)
-    try:
-        return RULES[name](**config)
-    except TypeError as error:
-        raise InputError(f"rule {name!r}: {error}") from error
+    return create_named("rule", RULES, name, config)
 
 
 __all__ = ["RULES", "Certified", "Conformal", "Fixed", "create_rule"]
