@@ -86,7 +86,7 @@ class PaDiM(Detector):
     def __init__(
         self,
         *,
-        backbone: str = "efficientnet-lite1",
+        backbone: str = "efficientnet-lite0",
         stages: Sequence[int] = (8, 16),
         dimension: int = 100,
         regularisation: float = 0.01,
