@@ -197,3 +197,12 @@ def test_help_of_every_verb_imports_nothing_heavy():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_ctrl_c_leaves_nothing_behind_and_says_so(amiss, world, tmp_path, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("amiss.inspector.Inspector.save", stop)
+    code, _, err = amiss("fit", world, *TINY, "--output", tmp_path / "m.amiss")
+    assert code == 130 and "interrupted" in err and not list(tmp_path.iterdir())

@@ -9,8 +9,8 @@ import typer
 
 from amiss.cli import demo, doctor, evaluate, fit, inspect, methods
 
-USAGE, UNREADABLE, INTERRUPTED = 2, 3, 130
-"""Exit codes besides 0: refused, at least one picture could not be inspected, stopped by the user."""
+REFUSED, INTERRUPTED = 2, 130
+"""Exit codes of the command itself: it was asked for something impossible; the user stopped it."""
 
 app = typer.Typer(
     name="amiss",
@@ -44,12 +44,13 @@ def main() -> None:
         if debug:
             raise
         print(f"amiss: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(USAGE)
+        sys.exit(REFUSED)
     except OSError as error:
         if debug:
             raise
         print(f"amiss: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(USAGE)
-    except KeyboardInterrupt:
-        print("amiss: interrupted; nothing half-written is left behind", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(REFUSED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this
+            print("amiss: interrupted; nothing half-written is left behind", file=sys.stderr)
+        raise
