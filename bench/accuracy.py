@@ -15,6 +15,8 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,10 @@ def run(method: str, preset: str, data: str, seed: int, settings: dict[str, Any]
 
 
 def _commit() -> str:
-    answer = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "src") else "")
 
 
 def keep(line: dict[str, Any]) -> None:
@@ -92,7 +96,8 @@ def main() -> None:
             continue
         for method in options.methods:
             for seed in options.seeds:
-                line = run(method, options.preset, address, seed, settings, options.size)
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:  # its peak memory is its own
+                    line = fresh.submit(run, method, options.preset, address, seed, settings, options.size).result()
                 if not settings and options.size == 256:
                     keep(line)
                 print(json.dumps(line), flush=True)
