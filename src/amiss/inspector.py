@@ -23,7 +23,7 @@ from amiss.artefact import (
     write_artefact,
 )
 from amiss.core.decode import resize
-from amiss.core.errors import ImageError, ParityError, TamperedArtefactError
+from amiss.core.errors import ImageError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
@@ -86,8 +86,10 @@ class Inspector:
         Raises:
             MissingExtraError: torch is not installed.
         """
-        from amiss.fitting import fit_inspector
-
+        try:
+            from amiss.fitting import fit_inspector
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
         return fit_inspector(images if isinstance(images, Images) else Images(images), **options)
 
     @property

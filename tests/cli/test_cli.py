@@ -206,3 +206,12 @@ def test_ctrl_c_leaves_nothing_behind_and_says_so(amiss, world, tmp_path, monkey
     monkeypatch.setattr("amiss.inspector.Inspector.save", stop)
     code, _, err = amiss("fit", world, *TINY, "--output", tmp_path / "m.amiss")
     assert code == 130 and "interrupted" in err and not list(tmp_path.iterdir())
+
+
+def test_learning_without_torch_names_the_extra_in_one_line(world, tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None; import amiss.cli.main as m\n"
+        f"sys.argv = ['amiss', 'fit', {str(world)!r}, '--output', 'm.amiss']; m.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "amiss[fit]" in done.stderr
