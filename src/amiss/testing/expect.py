@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from amiss.core.errors import InputError
 from amiss.core.scores import Scores
@@ -39,6 +38,8 @@ def require_input_error(action: Callable[[], Any], what: str, says: str = "") ->
 
 def random_state() -> tuple[Any, ...]:
     """The global random states of Python, NumPy and torch."""
+    import torch
+
     numpy_state: Any = np.random.get_state(legacy=False)
     inner = {name: np.asarray(value).tolist() for name, value in numpy_state.pop("state").items()}
     return random.getstate(), numpy_state, inner, torch.get_rng_state().tolist()

@@ -27,6 +27,7 @@ from amiss.core.errors import CalibrationError, NotReadyError
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
 from amiss.rules import RULES, create_rule
+from amiss.testing.expect import require
 
 Make = Callable[[], Rule]
 """Makes the rule under test, new and not calibrated."""
@@ -58,7 +59,7 @@ def check_rule(make_rule: Make) -> None:
 def check_constructor_stores(make_rule: Make) -> None:
     """A new rule knows no images, and says so when it is asked for them."""
     rule = make_rule()
-    _require(rule.n == 0, f"a new rule says it was calibrated on {rule.n} images")
+    require(rule.n == 0, f"a new rule says it was calibrated on {rule.n} images")
     try:
         _ = rule.normal
     except NotReadyError:
@@ -71,12 +72,12 @@ def check_calibrate_copies(make_rule: Make) -> None:
     rule, normal = make_rule(), _enough(make_rule())
     before, given = rule.config(), normal.image.copy()
     calibrated = rule.calibrate(normal)
-    _require(calibrated is not rule and type(calibrated) is type(rule), "calibrate must return a new rule of its type")
-    _require(rule.n == 0 and rule.config() == before, "calibrate has changed the rule it was called on")
-    _require(calibrated.n == len(normal), f"calibrated on {len(normal)} images, but n is {calibrated.n}")
-    _require(np.array_equal(normal.image, given), "calibrate has changed the scores it was given")
+    require(calibrated is not rule and type(calibrated) is type(rule), "calibrate must return a new rule of its type")
+    require(rule.n == 0 and rule.config() == before, "calibrate has changed the rule it was called on")
+    require(calibrated.n == len(normal), f"calibrated on {len(normal)} images, but n is {calibrated.n}")
+    require(np.array_equal(normal.image, given), "calibrate has changed the scores it was given")
     again = rule.calibrate(Scores(normal.image[::-1].copy()))
-    _require(again.threshold == calibrated.threshold, "the order of the calibration images changes the threshold")
+    require(again.threshold == calibrated.threshold, "the order of the calibration images changes the threshold")
 
 
 def check_decide_is_pure(make_rule: Make) -> None:
@@ -84,12 +85,12 @@ def check_decide_is_pure(make_rule: Make) -> None:
     rule, scores = _calibrated(make_rule), _maps(12)
     image, score_map = scores.image.copy(), np.array(scores.map)
     first, second = rule.decide(scores), rule.decide(scores)
-    _require(np.array_equal(scores.image, image) and np.array_equal(score_map, np.array(scores.map)), "decide changes")
-    _require(_same(first, second), "decide gives another answer the second time")
+    require(np.array_equal(scores.image, image) and np.array_equal(score_map, np.array(scores.map)), "decide changes")
+    require(_same(first, second), "decide gives another answer the second time")
     for index in range(len(scores)):
         alone = rule.decide(Scores.of_map(score_map[index : index + 1]))
         same = alone.p_value[0] == first.p_value[index] and alone.label[0] == first.label[index]
-        _require(bool(same), f"image {index} alone gets another answer than in a batch of {len(scores)}")
+        require(bool(same), f"image {index} alone gets another answer than in a batch of {len(scores)}")
 
 
 def check_monotone(make_rule: Make) -> None:
@@ -97,9 +98,9 @@ def check_monotone(make_rule: Make) -> None:
     rule = _calibrated(make_rule)
     scores = np.unique(np.concatenate([rule.normal, np.linspace(-1, 2, 301), [-1e30, rule.threshold, 1e30]]))
     decision = rule.decide(Scores(scores))
-    _require(bool((np.diff(decision.label.astype(int)) >= 0).all()), "a higher score turns anomalous into good")
-    _require(bool((np.diff(decision.p_value) <= 0).all()), "a higher score has a larger p-value")
-    _require(bool(decision.label[-1]) and not decision.label[0], "a score of 1e30 must alarm, one of -1e30 must not")
+    require(bool((np.diff(decision.label.astype(int)) >= 0).all()), "a higher score turns anomalous into good")
+    require(bool((np.diff(decision.p_value) <= 0).all()), "a higher score has a larger p-value")
+    require(bool(decision.label[-1]) and not decision.label[0], "a score of 1e30 must alarm, one of -1e30 must not")
 
 
 def check_mask_agrees_with_label(make_rule: Make) -> None:
@@ -108,9 +109,9 @@ def check_mask_agrees_with_label(make_rule: Make) -> None:
     decision = rule.decide(scores)
     if decision.mask is None or scores.map is None:
         raise AssertionError("scores with a map must give a mask")
-    _require(decision.mask.shape == scores.map.shape, f"mask {decision.mask.shape} for a map {scores.map.shape}")
-    _require(np.array_equal(decision.label, decision.mask.any(axis=(1, 2))), "label and mask.any() differ")
-    _require(rule.decide(Scores(scores.image)).mask is None, "scores without a map must give no mask")
+    require(decision.mask.shape == scores.map.shape, f"mask {decision.mask.shape} for a map {scores.map.shape}")
+    require(np.array_equal(decision.label, decision.mask.any(axis=(1, 2))), "label and mask.any() differ")
+    require(rule.decide(Scores(scores.image)).mask is None, "scores without a map must give no mask")
 
 
 def check_decision_says_what_it_is(make_rule: Make) -> None:
@@ -119,8 +120,8 @@ def check_decision_says_what_it_is(make_rule: Make) -> None:
     decision = rule.decide(_maps(3))
     said = (decision.rule, decision.n, decision.alpha, decision.threshold)
     wanted = (rule.name, rule.n, rule.alpha, rule.threshold)
-    _require(said == wanted, f"the decision says {said}, the rule {wanted}")
-    _require(len(decision.label) == len(decision.p_value) == len(decision.regions) == 3, "one entry an image")
+    require(said == wanted, f"the decision says {said}, the rule {wanted}")
+    require(len(decision.label) == len(decision.p_value) == len(decision.regions) == 3, "one entry an image")
 
 
 def check_config_round_trip(make_rule: Make) -> None:
@@ -128,15 +129,15 @@ def check_config_round_trip(make_rule: Make) -> None:
     rule = make_rule()
     config = json.loads(json.dumps(rule.config(), allow_nan=False))
     again = create_rule(rule.name, **config) if RULES.get(rule.name) is type(rule) else type(rule)(**config)
-    _require(type(again) is type(rule) and again.config() == rule.config(), f"{config} makes another rule")
+    require(type(again) is type(rule) and again.config() == rule.config(), f"{config} makes another rule")
     normal = _draw(_least(rule) + 500)
-    _require(again.calibrate(normal).threshold == rule.calibrate(normal).threshold, f"{config} decides otherwise")
+    require(again.calibrate(normal).threshold == rule.calibrate(normal).threshold, f"{config} decides otherwise")
 
 
 def check_statement_mentions_n(make_rule: Make) -> None:
     """What a person reads names the number of images behind it."""
     rule = _calibrated(make_rule)
-    _require(f"n = {rule.n} " in rule.statement(), f"'n = {rule.n}' is not in {rule.statement()!r}")
+    require(f"n = {rule.n} " in rule.statement(), f"'n = {rule.n}' is not in {rule.statement()!r}")
 
 
 def check_no_images(make_rule: Make) -> None:
@@ -161,8 +162,8 @@ def check_p_value_range(make_rule: Make) -> None:
     """p-values lie in [1/(n+1), 1]: n images cannot show that anything is rarer."""
     rule = _calibrated(make_rule)
     p_value = rule.decide(Scores(np.array([-1e30, 0, 0.5, 1, 1e30]))).p_value
-    _require(p_value.min() >= 1 / (rule.n + 1) - 1e-12, f"p-value {p_value.min()} is below 1/(n+1), n = {rule.n}")
-    _require(p_value.max() <= 1, f"p-value {p_value.max()} is above 1")
+    require(p_value.min() >= 1 / (rule.n + 1) - 1e-12, f"p-value {p_value.min()} is below 1/(n+1), n = {rule.n}")
+    require(p_value.max() <= 1, f"p-value {p_value.max()} is above 1")
 
 
 def check_p_values_uniform(make_rule: Make) -> None:
@@ -170,11 +171,11 @@ def check_p_values_uniform(make_rule: Make) -> None:
     n, draws = _least(make_rule()), np.random.default_rng(0)
     _, p_value = _judge(make_rule, n, draws, ties=False)
     spread = p_value - draws.random(len(p_value)) / (n + 1)  # p has steps of 1/(n+1); spread evenly it is uniform
-    _require(stats.kstest(spread, "uniform").pvalue > LEVEL, "p-values of new normal images are not uniform (KS test)")
+    require(stats.kstest(spread, "uniform").pvalue > LEVEL, "p-values of new normal images are not uniform (KS test)")
     _, tied = _judge(make_rule, n, draws, ties=True)
     for values, what in ((p_value, "continuous"), (tied, "tied")):
         test = stats.kstest(values, "uniform", alternative="greater")
-        _require(test.pvalue > LEVEL, f"p-values of new normal images with {what} scores are too small (KS test)")
+        require(test.pvalue > LEVEL, f"p-values of new normal images with {what} scores are too small (KS test)")
 
 
 def check_false_alarms(make_rule: Make) -> None:
@@ -185,7 +186,7 @@ def check_false_alarms(make_rule: Make) -> None:
         allowed = stats.binom.isf(LEVEL, REPEATS, alpha)
         for ties in (False, True):
             label, _ = _judge(make_rule, n, np.random.default_rng(n), ties=ties)
-            _require(
+            require(
                 label.sum() <= allowed,
                 f"{label.sum()} false alarms of {REPEATS} with n = {n}; alpha = {alpha:g} allows {allowed:g}",
             )
@@ -206,12 +207,6 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_p_values_uniform,
     check_false_alarms,
 )
-
-
-def _require(condition: bool, message: str) -> None:
-    """A demand that also holds under ``python -O``."""
-    if not condition:
-        raise AssertionError(message)
 
 
 def _require_too_few(rule: Rule, n: int) -> None:
