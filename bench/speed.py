@@ -15,12 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from amiss import Images, Inspector
 from amiss.core.decode import read_image, resize
@@ -68,6 +71,19 @@ def matrix_peak() -> float:
     return 2048**3 / 1e6 / spread(lambda: a @ a, runs=20)["min"]
 
 
+def installed_mb(name: str, seen: set[str]) -> float:
+    """Size on disk of a distribution and of all it needs, without extras, compiled caches included."""
+    if canonicalize_name(name) in seen:
+        return 0.0
+    seen.add(canonicalize_name(name))
+    package = distribution(name)
+    files = [Path(str(file.locate())) for file in package.files or []]
+    needs = [Requirement(text) for text in package.requires or []]
+    chosen = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    own = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+    return own + sum(installed_mb(need.name, seen) for need in chosen)
+
+
 def measure(method: str, folder: Path) -> dict[str, Any]:
     """One picture from file to verdict, and its parts."""
     start = time.perf_counter()
@@ -95,6 +111,7 @@ def main() -> None:
         results = {
             "cores": os.cpu_count(),
             "matrix_peak_gmac_per_second": round(matrix_peak(), 1),
+            "line_installed_mb": round(installed_mb("amiss", set())),
             "help_cpu_seconds": cpu_seconds([amiss, "--help"]),
             **{method: measure(method, Path(folder)) for method in ("patchcore", "padim")},
         }
