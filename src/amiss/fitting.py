@@ -23,9 +23,9 @@ from amiss.core.scores import Scores
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_onnx
 from amiss.inspector import Inspector, Scorer
-from amiss.postprocess import MaskFilter, ScoreFilter
+from amiss.postprocess import MaskFilter, ScoreFilter, apply_score_filters
 from amiss.registry import create
-from amiss.rules import RULES, Conformal
+from amiss.rules import Conformal
 from amiss.runtime import Graph
 
 FOLDS_BELOW = 50
@@ -94,7 +94,7 @@ def fit_inspector(
     normal = _fold_scores(detector, resized, plan, score_filters, seed, progress) if plan.folds else None
     detector.fit(resized.subset(plan.learn), seed=seed, progress=progress)
     scorer, parts = _deploy(detector, resized, plan.calibrate, progress)
-    draft = _record(detector, images, plan, side, seed, score_filters, mask_filters)
+    draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters)
     inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
     if normal is None:
         normal = inspector.image_scores(resized.subset(plan.calibrate), progress=progress)
@@ -115,18 +115,15 @@ def plan_calibration(n: int, calibration: float | str, rule: Rule, seed: int) ->
     order = np.random.default_rng(seed).permutation(n)
     if isinstance(calibration, str):
         check_choice("calibration", calibration, ["auto", "folds"])
-        _check(rule, n, n, "All of them calibrate, by folds.")
+        rule.check(n)
         return Plan(np.arange(n), np.arange(n), tuple(np.sort(fold) for fold in np.array_split(order, min(FOLDS, n))))
     held = min(max(1, round(n * check_rate("calibration", calibration))), n - 1)
-    _check(rule, held, n, f"{held} of your {n} good images are held out to calibrate; calibration='folds' uses all.")
-    return Plan(np.sort(order[held:]), np.sort(order[:held]))
-
-
-def _check(rule: Rule, held: int, n: int, advice: str) -> None:
     try:
         rule.check(held)
     except CalibrationError as error:
-        raise CalibrationError(f"{error} {advice}" if held < n else str(error)) from error
+        advice = f"{held} of your {n} good images are held out to calibrate; calibration='folds' uses all."
+        raise CalibrationError(f"{error} {advice}") from error
+    return Plan(np.sort(order[held:]), np.sort(order[:held]))
 
 
 def _fold_scores(
@@ -142,10 +139,7 @@ def _fold_scores(
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         detector.fit(images.subset(others), seed=seed)
-        scores = detector.score(images.subset(fold))
-        for score_filter in score_filters:
-            scores = score_filter(scores)
-        normal[fold] = scores.image
+        normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
         progress("folds", number + 1, len(plan.folds))
     return Scores(normal)
 
@@ -188,6 +182,7 @@ def _golden_pictures(images: Images, calibrate: NDArray[np.intp]) -> NDArray[np.
 
 def _record(
     detector: Detector,
+    rule: Rule,
     images: Images,
     plan: Plan,
     size: Size,
@@ -214,8 +209,8 @@ def _record(
         weights_licence=features.licence if features is not None else "none",
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         calibration=Calibration(kind="folds" if folds else "held out", n=len(plan.calibrate)),
-        rule=Component(name=next(iter(RULES)), config={}),
-        alpha=None,
+        rule=Component(name=rule.name, config=rule.config()),
+        alpha=None,  # alpha and threshold are known once the rule is calibrated
         threshold=0.0,
         score_filters=tuple(Component(name=f.name, config=f.config()) for f in score_filters),
         mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),

@@ -29,7 +29,14 @@ from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Region, Scores
 from amiss.core.verdict import Label, Verdict
-from amiss.postprocess import MaskFilter, ScoreFilter, create_mask_filter, create_score_filter, find_regions
+from amiss.postprocess import (
+    MaskFilter,
+    ScoreFilter,
+    apply_score_filters,
+    create_mask_filter,
+    create_score_filter,
+    find_regions,
+)
 from amiss.rules import create_rule
 from amiss.runtime import Graph
 
@@ -115,10 +122,7 @@ class Inspector:
             progress("scoring", done, len(images))
 
     def _filtered(self, pixels: NDArray[np.uint8]) -> Scores:
-        scores = self.scorer.run(pixels[None])
-        for score_filter in self.score_filters:
-            scores = score_filter(scores)
-        return scores
+        return apply_score_filters(self.scorer.run(pixels[None]), self.score_filters)
 
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
@@ -269,10 +273,10 @@ def _arrays(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
 def _detector(record: Record, weights: bytes) -> Detector:
     from amiss.registry import find_method
 
-    detector = find_method(record.method)(**record.hyperparameters)
+    method = find_method(record.method)  # first, for it tells in words when torch is missing
     from safetensors.torch import load
 
-    return detector.load_state(load(weights))
+    return method(**record.hyperparameters).load_state(load(weights))
 
 
 def _torch_scorer(record: Record, weights: bytes) -> Scorer:

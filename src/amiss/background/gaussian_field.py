@@ -54,6 +54,16 @@ class GaussianField:
         drift = self._sum / self.count
         return (self._products - self.count * drift[:, :, None] * drift[:, None, :]) / (self.count - 1)
 
+    def variance(self) -> Tensor:
+        """Diagonal of the covariance (P, D) float64, without the rest of it.
+
+        Raises:
+            InputError: Fewer than two vectors.
+        """
+        self._check(2)
+        drift = self._sum / self.count
+        return (self._products.diagonal(dim1=1, dim2=2) - self.count * drift.square()) / (self.count - 1)
+
     def whitening(self, regularisation: float) -> Tensor:
         """W (P, D, D) float32 with ``W^T W = (covariance + regularisation * I)^-1``.
 

@@ -64,9 +64,10 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
 
     if not data:
         raise ImageError(name, "the file is empty")
-    if _format(data) is None:
+    kind = _format(data)
+    if kind is None:
         raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP picture (its first bytes say so)")
-    _check_header(data, name, max_pixels)
+    _check_header(data, kind, name, max_pixels)
     with _quiet(cv2):
         try:
             # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
@@ -136,7 +137,7 @@ def _format(data: bytes) -> str | None:
     return next((kind for start, kind in starts.items() if data.startswith(start)), None)
 
 
-def _check_header(data: bytes, name: str, max_pixels: int) -> None:
+def _check_header(data: bytes, kind: str, name: str, max_pixels: int) -> None:
     import imagesize
 
     try:
@@ -147,9 +148,9 @@ def _check_header(data: bytes, name: str, max_pixels: int) -> None:
         raise ImageError(name, "the header is cut off or damaged")
     if width * height > max_pixels:
         raise ImageError(name, f"{width} x {height} pixels; at most {max_pixels} in all are allowed")
-    if _format(data) == "png" and not _png_is_whole(data):
+    if kind == "png" and not _png_is_whole(data):
         raise ImageError(name, "the file is cut off or damaged")
-    if _format(data) == "tiff":
+    if kind == "tiff":
         _check_tiff(data, name)
 
 

@@ -2,7 +2,13 @@
 
 from amiss.postprocess.mask_filters import MASK_FILTERS, MaskFilter, MinArea, create_mask_filter
 from amiss.postprocess.regions import find_regions
-from amiss.postprocess.score_filters import SCORE_FILTERS, IgnoreBorder, ScoreFilter, create_score_filter
+from amiss.postprocess.score_filters import (
+    SCORE_FILTERS,
+    IgnoreBorder,
+    ScoreFilter,
+    apply_score_filters,
+    create_score_filter,
+)
 
 __all__ = [
     "MASK_FILTERS",
@@ -11,6 +17,7 @@ __all__ = [
     "MaskFilter",
     "MinArea",
     "ScoreFilter",
+    "apply_score_filters",
     "create_mask_filter",
     "create_score_filter",
     "find_regions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -66,3 +67,10 @@ def create_score_filter(name: str, **config: Any) -> ScoreFilter:
         InputError: Unknown name or argument.
     """
     return create_named("score filter", SCORE_FILTERS, name, config)
+
+
+def apply_score_filters(scores: Scores, filters: Sequence[ScoreFilter]) -> Scores:
+    """The scores after all filters, in order."""
+    for score_filter in filters:
+        scores = score_filter(scores)
+    return scores

@@ -123,7 +123,7 @@ class PaDiM(Detector):
         if field is None or field.count < 2:
             raise InputError("padim needs at least 2 normal images to see how they vary; 1 arrived")
         progress("gaussians", 0, 1)
-        variance = field.covariance().diagonal(dim1=1, dim2=2).mean().item()
+        variance = field.variance().mean().item()
         self.mean = field.mean.float().reshape(*grid, -1)  # (h, w, D)
         whitening = field.whitening(self.regularisation * variance)  # (P, D, D)
         self.whitening = whitening.reshape(*grid, *whitening.shape[1:])  # (h, w, D, D)
