@@ -127,7 +127,8 @@ class Inspector:
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
 
-        A picture whose mask a filter has emptied is not labelled anomalous any more; its p-value stays.
+        The pixels that the mask filters leave decide: a picture without any is good, and one whose highest left pixel
+        is only for review is for review. Its p-value stays.
         """
         decision = self.rule.decide(scores)
         if decision.mask is None or scores.map is None:
@@ -136,8 +137,10 @@ class Inspector:
         for mask_filter in self.mask_filters:
             masks = np.stack([mask_filter(mask) & mask for mask in masks]) if len(masks) else masks
         regions = tuple(find_regions(mask, part) for mask, part in zip(masks, scores.map, strict=True))
-        label = decision.label & masks.any(axis=(1, 2))
-        return replace(decision, label=label, mask=masks, regions=regions)
+        peak = np.where(masks, scores.map, -np.inf).max(axis=(1, 2), initial=-np.inf)
+        label = decision.label & (peak > np.float32(decision.threshold))
+        review = (decision.label | decision.review) & masks.any(axis=(1, 2)) & ~label
+        return replace(decision, label=label, review=review, mask=masks, regions=regions)
 
     def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
         """One verdict a picture, as it is read. A picture that cannot be used becomes an error, never good."""
@@ -158,7 +161,7 @@ class Inspector:
         p_value = float(decision.p_value[0])
         return Verdict(
             name=name,
-            label=Label.ANOMALOUS if decision.label[0] else Label.GOOD,
+            label=_label(decision),
             score=float(scores.image[0]),
             p_value=None if np.isnan(p_value) else p_value,
             regions=_to_picture(decision.regions[0], self.size, (picture.shape[0], picture.shape[1])),
@@ -254,6 +257,12 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return _detector(self.record, self.parts[WEIGHTS])
+
+
+def _label(decision: Decision) -> Label:
+    if decision.label[0]:
+        return Label.ANOMALOUS
+    return Label.REVIEW if decision.review[0] else Label.GOOD
 
 
 def _arrays(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:

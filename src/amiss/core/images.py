@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ class Images:
 
     def __repr__(self) -> str:
         return f"Images({len(self)} pictures, size={self.size})"
+
+    def sha256(self, index: int) -> str:
+        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the array's."""
+        item = self._items[index]
+        content = item.read_bytes() if isinstance(item, Path) else np.ascontiguousarray(item).tobytes()
+        return hashlib.sha256(content).hexdigest()
 
     def resized(self, size: Size) -> Images:
         """The same pictures, each resized to (height, width)."""

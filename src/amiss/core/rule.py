@@ -53,6 +53,11 @@ class Rule(ABC):
         """Scores larger than this are anomalous."""
 
     @property
+    def review_threshold(self) -> float | None:
+        """Scores larger than this, up to `threshold`, are for a person to judge; None where nobody is asked."""
+        return None
+
+    @property
     @abstractmethod
     def alpha(self) -> float | None:
         """The false-alarm rate that is promised, in (0, 1), or None."""
@@ -86,12 +91,15 @@ class Rule(ABC):
 
     def decide(self, scores: Scores) -> Decision:
         """Label images, pixels and regions. Regions are filled by `amiss.postprocess`; here they are empty."""
-        threshold = self.threshold
+        threshold, lowest = self.threshold, self.review_threshold
+        lowest = threshold if lowest is None else lowest
+        label = scores.image > np.float32(threshold)
         empty: tuple[tuple[Region, ...], ...] = ((),) * len(scores)
         return Decision(
             p_value=self.p_value(scores.image),
-            label=scores.image > np.float32(threshold),
-            mask=None if scores.map is None else scores.map > np.float32(threshold),
+            label=label,
+            review=(scores.image > np.float32(lowest)) & ~label,
+            mask=None if scores.map is None else scores.map > np.float32(lowest),
             regions=empty,
             threshold=threshold,
             alpha=self.alpha,

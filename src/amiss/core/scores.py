@@ -85,9 +85,10 @@ class Decision:
         p_value: (N,) in [1/(n+1), 1]: how often a good image would look at least this strange. NaN when the
             rule was never calibrated.
         label: (N,) True = anomalous.
-        mask: (N, H, W) True = anomalous pixel; None without a map.
+        review: (N,) True = neither good nor anomalous for sure: for a person to judge. Never true together with label.
+        mask: (N, H, W) True = a pixel above the lowest threshold of the rule; None without a map.
         regions: For each image its connected regions, strongest first; empty without a map.
-        threshold: An image (or pixel) is anomalous when its score is larger than this.
+        threshold: An image is anomalous when its score is larger than this.
         alpha: The false-alarm rate that the rule promises, in (0, 1); None when it promises none.
         n: Number of normal images that the rule was calibrated on.
         rule: Name of the rule.
@@ -95,6 +96,7 @@ class Decision:
 
     p_value: NDArray[np.float64]
     label: NDArray[np.bool_]
+    review: NDArray[np.bool_]
     mask: NDArray[np.bool_] | None
     regions: tuple[tuple[Region, ...], ...]
     threshold: float

@@ -13,9 +13,10 @@ from amiss.core.scores import Region
 
 
 class Label(StrEnum):
-    """The three things that can be said of a picture. An error is never good."""
+    """What can be said of a picture. Review: a person should look. An error is never good."""
 
     GOOD = "good"
+    REVIEW = "review"
     ANOMALOUS = "anomalous"
     ERROR = "error"
 
@@ -26,7 +27,7 @@ class Verdict:
 
     Args:
         name: Path of the file, or number of the array.
-        label: Good, anomalous, or error.
+        label: Good, review, anomalous, or error.
         score: Image score, larger = more anomalous; None on error.
         p_value: How often a good picture would look at least this strange; None on error or without calibration.
         regions: Alarming regions, strongest first, boxes and areas in pixels of the original picture.

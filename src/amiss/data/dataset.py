@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,23 @@ GOOD = "good"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a picture comes from; None where it is not known.
+
+    Args:
+        product: What is made.
+        lot: The batch it was made in: parts of one lot resemble each other.
+        part: The piece that is shown: pictures of one part are no independent evidence.
+        time: When it was taken, with or without a time zone.
+    """
+
+    product: str | None = None
+    lot: str | None = None
+    part: str | None = None
+    time: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One inspection task.
 
@@ -26,6 +44,8 @@ class Dataset:
         test: Images to measure on; none of them is in `normal`.
         defects: For each test image its defect type, "good" for a normal one.
         masks: For each test image the file of its ground-truth mask, None for a normal one; None without any masks.
+        normal_origins: For each normal image where it comes from; empty when nothing is known.
+        test_origins: The same for each test image.
         licence: Licence of the pictures, "" when unknown.
     """
 
@@ -34,12 +54,16 @@ class Dataset:
     test: Images
     defects: tuple[str, ...] = ()
     masks: tuple[Path | None, ...] | None = None
+    normal_origins: tuple[Origin, ...] = ()
+    test_origins: tuple[Origin, ...] = ()
     licence: str = ""
 
     def __post_init__(self) -> None:
-        for what, entries in (("defects", self.defects), ("masks", self.masks)):
+        for what, entries in (("defects", self.defects), ("masks", self.masks), ("origins", self.test_origins or None)):
             if entries is not None and len(entries) != len(self.test):
                 raise DataError(f"{self.name}: {len(entries)} {what} for {len(self.test)} test images")
+        if self.normal_origins and len(self.normal_origins) != len(self.normal):
+            raise DataError(f"{self.name}: {len(self.normal_origins)} origins for {len(self.normal)} normal images")
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
