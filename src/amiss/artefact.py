@@ -3,8 +3,9 @@
     model.json                what it is: method, settings, rule, versions, hashes, licence of the weights
     model.onnx                the graph that is run (absent for methods that cannot be exported)
     weights.safetensors       the detector's state, to take it back to the lab
-    calibration.safetensors   "scores": how normal images score, float32 (n,)
+    calibration.safetensors   "scores": how normal parts score, float32 (n,)
     golden.safetensors        "pixels", "image" and "map": pictures and the scores they must get on every machine
+    images.safetensors        "learned" and "calibrated": SHA-256 of the pictures it has seen, uint8 (n, 32)
 
 The single file is an uncompressed zip of these, with the SHA-256 of everything before it as its comment. The hashes
 find damage and careless edits; they do not prove who wrote the file. Nothing in it is ever unpickled or executed.
@@ -29,9 +30,14 @@ from amiss.storage import write_file, write_folder
 SCHEMA = 1
 SUFFIX = ".amiss"
 RECORD, MODEL, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"
-CALIBRATION, GOLDEN = "calibration.safetensors", "golden.safetensors"
+CALIBRATION, GOLDEN, IMAGES = "calibration.safetensors", "golden.safetensors", "images.safetensors"
 OPTIONAL = frozenset({MODEL})
-PARTS = (RECORD, MODEL, WEIGHTS, CALIBRATION, GOLDEN)
+PARTS = (RECORD, MODEL, WEIGHTS, CALIBRATION, GOLDEN, IMAGES)
+
+FOLDS_NOTE = (
+    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
+    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
+)
 
 _MARK = b"amiss-sha256:"
 _LIMIT = 4 * 2**30  # bytes; a larger artefact is not read
@@ -49,10 +55,27 @@ class Component(_Part):
 
 
 class Calibration(_Part):
-    """Where the calibration scores come from."""
+    """Where the calibration scores come from: n parts, on so many images, of so many lots where lots are known."""
 
     kind: Literal["held out", "folds"]
     n: int
+    images: int
+    lots: int | None = None
+
+    def words(self) -> list[str]:
+        """What weakens the promise, a sentence each."""
+        notes = [FOLDS_NOTE] if self.kind == "folds" else []
+        if self.images > self.n:
+            notes.append(
+                f"The {self.images} calibration images show {self.n} parts: n counts parts, and of each part the "
+                "image with the largest score."
+            )
+        if self.lots is not None:
+            notes.append(
+                f"They come from {self.lots} {'lot' if self.lots == 1 else 'lots'}; parts of one lot resemble each "
+                "other, so a lot unlike these may raise more alarms than n suggests."
+            )
+        return notes
 
 
 class Record(_Part):
@@ -66,7 +89,6 @@ class Record(_Part):
     seed: int
     size: tuple[int, int]
     learned_from: int
-    images_sha256: str
     weights_name: str
     weights_licence: str
     versions: dict[str, str]
@@ -129,6 +151,11 @@ def read_artefact(path: str | Path) -> Artefact:
     return _verify(path, files)
 
 
+def fingerprint(artefact: Artefact) -> str:
+    """SHA-256 over everything an artefact holds: the same for its folder and its single file."""
+    return _digest(_content(artefact.record, artefact.parts))
+
+
 def _is_ours(path: Path) -> bool:
     """True for a folder that holds an artefact and nothing else: replacing it destroys nothing of the user's."""
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
@@ -136,10 +163,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def _seal(record: Record, parts: Mapping[str, bytes]) -> bytes:
-    content = record.model_dump(mode="json")
-    content["files"] = {name: _sha256(data) for name, data in sorted(parts.items())}
+    content = _content(record, parts)
     content["digest"] = _digest(content)
     return _dump(content)
+
+
+def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
+    files = {name: _sha256(data) for name, data in sorted(parts.items())}
+    return {**record.model_dump(mode="json"), "files": files}
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -13,42 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.artefact import GOLDEN, MODEL, WEIGHTS, Calibration, Component, Record
-from amiss.core.checks import check_choice, check_rate
-from amiss.core.errors import CalibrationError, DataError, ParityError
+from amiss.artefact import GOLDEN, IMAGES, MODEL, WEIGHTS, Calibration, Component, Record
+from amiss.calibration import How, Plan, largest_of_each, plan_calibration
+from amiss.core.errors import ParityError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
+from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_onnx
-from amiss.inspector import Inspector, Scorer
+from amiss.inspector import Inspector, Scorer, list_images
 from amiss.postprocess import MaskFilter, ScoreFilter, apply_score_filters
 from amiss.registry import create
 from amiss.rules import Conformal
 from amiss.runtime import Graph
 
-FOLDS_BELOW = 50
-"""With fewer normal images than this the default calibrates by folds."""
-
-HELD_OUT = 0.2
-"""Share of the normal images that the default holds out for calibration."""
-
-FOLDS = 5
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""
 
 TOLERANCE = 1e-3
 """How far a golden score may move on another machine, as a share of the largest golden score."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Who learns and who calibrates. `folds` is empty when images are held out."""
-
-    learn: NDArray[np.intp]
-    calibrate: NDArray[np.intp]
-    folds: tuple[NDArray[np.intp], ...] = ()
 
 
 def fit_inspector(
@@ -59,7 +42,8 @@ def fit_inspector(
     settings: Mapping[str, Any] | None = None,
     size: int | Size = 256,
     rule: Rule | None = None,
-    calibration: float | str = "auto",
+    calibration: How = "auto",
+    origins: Sequence[Origin] = (),
     score_filters: tuple[ScoreFilter, ...] = (),
     mask_filters: tuple[MaskFilter, ...] = (),
     seed: int = 0,
@@ -74,8 +58,10 @@ def fit_inspector(
         settings: Hyper-parameters that differ from the preset.
         size: Every picture is resized to this, the whole of it: one number for a square, or (height, width).
         rule: A rule without calibration; `Conformal("auto")` when None.
-        calibration: Share of the images that is held out to calibrate, in (0, 1); "folds"; or "auto": 0.2, and
-            folds when there are fewer than 50 images.
+        calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
+            0.2, and five folds when there are fewer than 50 images.
+        origins: Where each image comes from, or nothing. Lots and parts are then never divided between learning and
+            calibration, and n counts parts.
         score_filters: Calibrated together with the detector.
         mask_filters: Applied after the rule.
         seed: Of the hold-out draw and of learning.
@@ -90,40 +76,17 @@ def fit_inspector(
     side: Size = (size, size) if isinstance(size, int) else size
     resized = images.resized(side)
     detector = create(method, preset, **(settings or {}))
-    plan = plan_calibration(len(images), calibration, rule, seed)
+    plan = plan_calibration(len(images), calibration, rule, seed, origins)
     normal = _fold_scores(detector, resized, plan, score_filters, seed, progress) if plan.folds else None
     detector.fit(resized.subset(plan.learn), seed=seed, progress=progress)
     scorer, parts = _deploy(detector, resized, plan.calibrate, progress)
+    parts[IMAGES] = list_images(images, plan.learn, plan.calibrate)
     draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters)
     inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
     if normal is None:
         normal = inspector.image_scores(resized.subset(plan.calibrate), progress=progress)
-    return inspector._calibrated(rule.calibrate(normal), draft.calibration)
-
-
-def plan_calibration(n: int, calibration: float | str, rule: Rule, seed: int) -> Plan:
-    """Decide who learns and who calibrates, and refuse at once what cannot work.
-
-    Raises:
-        CalibrationError: Too few images for the rule's promise.
-        DataError: Fewer than two images.
-    """
-    if n < 2:
-        raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
-    if calibration == "auto":
-        calibration = "folds" if n < FOLDS_BELOW else HELD_OUT
-    order = np.random.default_rng(seed).permutation(n)
-    if isinstance(calibration, str):
-        check_choice("calibration", calibration, ["auto", "folds"])
-        rule.check(n)
-        return Plan(np.arange(n), np.arange(n), tuple(np.sort(fold) for fold in np.array_split(order, min(FOLDS, n))))
-    held = min(max(1, round(n * check_rate("calibration", calibration))), n - 1)
-    try:
-        rule.check(held)
-    except CalibrationError as error:
-        advice = f"{held} of your {n} good images are held out to calibrate; calibration='folds' uses all."
-        raise CalibrationError(f"{error} {advice}") from error
-    return Plan(np.sort(order[held:]), np.sort(order[:held]))
+    rule = rule.calibrate(largest_of_each(normal.image, plan.parts))
+    return inspector._calibrated(rule, draft.calibration)
 
 
 def _fold_scores(
@@ -194,7 +157,6 @@ def _record(
     settings = detector.hyperparameters()
     if features is not None:
         settings["backbone"] = features.name
-    folds = bool(plan.folds)
     packages = ("numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
     return Record(
         amiss_version=version("amiss"),
@@ -204,11 +166,12 @@ def _record(
         seed=seed,
         size=size,
         learned_from=len(plan.learn),
-        images_sha256=_hash_images(images),
         weights_name=features.name if features is not None else "none",
         weights_licence=features.licence if features is not None else "none",
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
-        calibration=Calibration(kind="folds" if folds else "held out", n=len(plan.calibrate)),
+        calibration=Calibration(
+            kind="folds" if plan.folds else "held out", n=plan.n, images=len(plan.calibrate), lots=plan.lots
+        ),
         rule=Component(name=rule.name, config=rule.config()),
         alpha=None,  # alpha and threshold are known once the rule is calibrated
         threshold=0.0,
@@ -231,12 +194,3 @@ def _notes(images: Images, size: Size) -> tuple[str, ...]:
         f"Pictures of {height} x {width} pixels (height x width) are squeezed to {size[0]} x {size[1]}; "
         f"a size of {better[0]}x{better[1]} would keep their shape.",
     )
-
-
-def _hash_images(images: Images) -> str:
-    """One SHA-256 over the content of all normal images, in order: which pictures this model comes from."""
-    total = hashlib.sha256()
-    for index, path in enumerate(images.paths):
-        content = images[index].tobytes() if path is None else path.read_bytes()
-        total.update(hashlib.sha256(content).digest())
-    return total.hexdigest()

@@ -13,22 +13,26 @@ from numpy.typing import NDArray
 from amiss.artefact import (
     CALIBRATION,
     GOLDEN,
+    IMAGES,
     MODEL,
     WEIGHTS,
     Artefact,
     Calibration,
     Component,
     Record,
+    fingerprint,
     read_artefact,
     write_artefact,
 )
+from amiss.calibration import largest_of_each, part_numbers
 from amiss.core.decode import resize
-from amiss.core.errors import ImageError, MissingExtraError, ParityError, TamperedArtefactError
+from amiss.core.errors import DataError, ImageError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Region, Scores
 from amiss.core.verdict import Label, Verdict
+from amiss.data.dataset import Origin
 from amiss.postprocess import (
     MaskFilter,
     ScoreFilter,
@@ -42,12 +46,6 @@ from amiss.runtime import Graph
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
-
-
-FOLDS_NOTE = (
-    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
-    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
-)
 
 
 class Scorer(Protocol):
@@ -171,8 +169,7 @@ class Inspector:
 
     def statement(self) -> str:
         """The promise for a person: rule, n, alpha, interval, and what weakens it."""
-        folds = [FOLDS_NOTE] if self.record.calibration.kind == "folds" else []
-        return " ".join([self.rule.statement(), *folds, *self.record.notes])
+        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes])
 
     def with_rule(self, rule: Rule) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
@@ -182,15 +179,46 @@ class Inspector:
         """
         return self._calibrated(rule.calibrate(Scores(self.rule.normal)), self.record.calibration)
 
-    def calibrate(self, images: Images, *, progress: Progress = silent) -> Inspector:
+    def calibrate(self, images: Images, *, origins: Sequence[Origin] = (), progress: Progress = silent) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
 
+        Args:
+            images: Normal images. None of them may be one that the detector has learned from.
+            origins: Where each comes from, or nothing; n counts parts, see `amiss.calibration`.
+            progress: See `amiss.core.progress`.
+
         Raises:
-            CalibrationError: Too few images for the rule's promise.
+            CalibrationError: Too few parts for the rule's promise.
+            DataError: The detector has learned from some of the images.
             ImageError: A picture cannot be used.
         """
-        rule = self.rule.calibrate(self.image_scores(images, progress=progress))
-        return self._calibrated(rule, Calibration(kind="held out", n=rule.n))
+        everyone = np.arange(len(images))
+        parts = part_numbers(everyone, origins)
+        self.rule.check(int(parts.max(initial=-1)) + 1)
+        hashes = [images.sha256(int(index)) for index in everyone]
+        if known := set(hashes) & set(self._hashes("learned")):
+            raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
+        rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
+        lots = {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
+        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None)
+        listed = _pack_hashes(self._hashes("learned"), hashes)
+        return replace(self, parts={**self.parts, IMAGES: listed})._calibrated(rule, calibration)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """SHA-256 (hex) of every picture that this inspector has learned from or is calibrated on.
+
+        Nothing honest can be measured on these; `Images.sha256` gives the same hash for a new picture.
+        """
+        return frozenset([*self._hashes("learned"), *self._hashes("calibrated")])
+
+    def _hashes(self, kind: str) -> list[str]:
+        return [row.tobytes().hex() for row in _arrays(IMAGES, self.parts[IMAGES], kind)[kind]]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything this inspector is, from graph to calibration. Saving keeps it."""
+        return fingerprint(self._artefact())
 
     def _calibrated(self, rule: Rule, calibration: Calibration) -> Inspector:
         changes = {
@@ -207,9 +235,12 @@ class Inspector:
         Raises:
             ArtefactError: The path is taken by something else.
         """
+        write_artefact(path, self._artefact())
+
+    def _artefact(self) -> Artefact:
         from safetensors.numpy import save
 
-        write_artefact(path, Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})}))
+        return Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -257,6 +288,19 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return _detector(self.record, self.parts[WEIGHTS])
+
+
+def list_images(images: Images, learned: NDArray[np.intp], calibrated: NDArray[np.intp]) -> bytes:
+    """The part of an artefact that tells which pictures it has seen."""
+    hashes = [images.sha256(index) for index in range(len(images))]
+    return _pack_hashes([hashes[index] for index in learned], [hashes[index] for index in calibrated])
+
+
+def _pack_hashes(learned: Sequence[str], calibrated: Sequence[str]) -> bytes:
+    from safetensors.numpy import save
+
+    rows = {"learned": learned, "calibrated": calibrated}
+    return save({k: np.frombuffer(bytes.fromhex("".join(v)), np.uint8).reshape(-1, 32).copy() for k, v in rows.items()})
 
 
 def _label(decision: Decision) -> Label:

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amiss.artefact import FOLDS_NOTE, WEIGHTS
 from amiss.core.decode import resize
-from amiss.core.errors import CalibrationError, ImageError
+from amiss.core.errors import CalibrationError, DataError, ImageError
 from amiss.core.images import Images
 from amiss.core.scores import Region
 from amiss.core.verdict import Label
-from amiss.inspector import FOLDS_NOTE, Inspector, _to_picture
+from amiss.data import Origin
+from amiss.inspector import Inspector, _to_picture
 from amiss.postprocess import MinArea, find_regions
 from amiss.rules import Certified, Conformal, Fixed
 from amiss.testing import toy_part, toy_texture
@@ -50,7 +52,7 @@ def test_a_rule_that_promises_too_much_is_refused_and_nothing_changes(inspector)
 
 def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(inspector, defective):
     fresh = inspector.calibrate(toy_texture(20, seed=5).images)
-    assert fresh.scorer is inspector.scorer and fresh.parts is inspector.parts
+    assert fresh.scorer is inspector.scorer and fresh.parts[WEIGHTS] is inspector.parts[WEIGHTS]
     assert fresh.rule.n == fresh.record.calibration.n == 20
     assert fresh.record.calibration.kind == "held out" and fresh.record.notes == ()
     np.testing.assert_array_equal(fresh.score(defective).map, inspector.score(defective).map)
@@ -60,7 +62,29 @@ def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(in
 
 def test_a_bad_calibration_picture_is_an_error(inspector):
     with pytest.raises(ImageError, match="image 1"):
-        inspector.calibrate(Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64))]))
+        inspector.calibrate(
+            Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64)), *np.ones((9, 64, 64, 1), np.uint8)])
+        )
+
+
+def test_what_was_learned_from_cannot_calibrate_and_what_was_seen_is_known(inspector):
+    learned = toy_texture(30, seed=0).images
+    with pytest.raises(DataError, match="30 of 30 images were learned from"):
+        inspector.calibrate(learned)
+    fresh = toy_texture(20, seed=5).images
+    assert inspector.seen == {learned.sha256(i) for i in range(30)}
+    again = inspector.calibrate(fresh)
+    assert again.seen == inspector.seen | {fresh.sha256(i) for i in range(20)}
+    assert again.fingerprint != inspector.fingerprint
+
+
+def test_images_of_one_part_count_once(inspector):
+    images = toy_texture(24, seed=6).images
+    origins = [Origin(lot=f"lot {i // 8}", part=f"part {i // 2}") for i in range(24)]
+    several = inspector.calibrate(images, origins=origins)
+    single = inspector.image_scores(images).image.reshape(12, 2).max(axis=1)
+    np.testing.assert_array_equal(several.rule.normal, np.sort(single))
+    assert "24 calibration images show 12 parts" in several.statement() and "3 lots" in several.statement()
 
 
 @pytest.mark.parametrize("pixels", [1, 20, 60, 5000])
@@ -149,5 +173,5 @@ def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibr
     wide = Images([np.repeat(image, 4, axis=1) for image in toy_part(12, seed=0).images])
     inspector = Inspector.fit(wide, preset="tiny", size=64)
     assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
-    again = inspector.calibrate(wide)
+    again = inspector.calibrate(Images([255 - image for image in wide]))
     assert "squeezed" in again.statement() and "by folds" not in again.statement()

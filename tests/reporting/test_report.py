@@ -118,7 +118,7 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
     assert f"n = {inspector.rule.n}" in text
     low, high = evaluation.detections.interval
     assert f"{percent(low)} to {percent(high)}" in text
-    assert inspector.record.images_sha256 in text
+    assert inspector.fingerprint in text
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Verdicts",
         "Metrics",

@@ -24,7 +24,7 @@ def fit(
     threshold: Annotated[float | None, typer.Option(help="Of the rule fixed.")] = None,
     calibration: Annotated[
         str,
-        typer.Option(help="Share of good images held out to calibrate; folds; or auto: 0.2, folds below 50 images."),
+        typer.Option(help="Share of good images held out to calibrate; folds or folds:10; or auto: 0.2, folds below 50 images."),
     ] = "auto",
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
@@ -48,7 +48,8 @@ def fit(
             settings=parse_settings(settings or []),
             size=parse_size(size),
             rule=_rule(rule, alpha, confidence, threshold),
-            calibration=calibration if calibration in ("auto", "folds") else parse_rate("calibration", calibration),
+            calibration=calibration,
+            origins=dataset.normal_origins,
             mask_filters=(MinArea(min_area),) if min_area > 1 else (),
             seed=seed,
             progress=progress,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.decode import EXTENSIONS, MAX_PIXELS, read_image, resize, to_rgb8
-from amiss.core.errors import DataError, InputError
+from amiss.core.errors import DataError, ImageError, InputError
 
 Size = tuple[int, int]
 
@@ -86,9 +86,16 @@ class Images:
         return f"Images({len(self)} pictures, size={self.size})"
 
     def sha256(self, index: int) -> str:
-        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the array's."""
+        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the array's.
+
+        Raises:
+            ImageError: The file cannot be read.
+        """
         item = self._items[index]
-        content = item.read_bytes() if isinstance(item, Path) else np.ascontiguousarray(item).tobytes()
+        try:
+            content = item.read_bytes() if isinstance(item, Path) else np.ascontiguousarray(item).tobytes()
+        except OSError as error:
+            raise ImageError(str(item), f"cannot be read ({error.strerror})") from error
         return hashlib.sha256(content).hexdigest()
 
     def resized(self, size: Size) -> Images:

@@ -187,7 +187,7 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
         ("Data set", f"{evaluation.dataset} (licence of the pictures: {dataset.licence or 'not stated'})"),
         ("Time per picture", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
         ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the interval of the AUROC"),
-        ("Digest of the good pictures", f"SHA-256 {record.images_sha256}"),
+        ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),
         ("Made with", f"amiss {record.amiss_version}, {versions}"),
         ("Inspector made", record.created),
         ("Report made", f"{datetime.now(UTC).isoformat(timespec='seconds')}, amiss {version('amiss')}"),

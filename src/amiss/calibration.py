@@ -1,0 +1,204 @@
+"""Who learns and who calibrates: images held out, or folds; whole lots where lots are known; one score a part."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.checks import check_count, check_rate
+from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.rule import Rule
+from amiss.core.scores import Scores
+from amiss.data.dataset import Origin
+
+FOLDS_BELOW = 50
+"""With fewer normal images than this the default calibrates by folds."""
+
+HELD_OUT = 0.2
+"""Share of the normal images that the default holds out for calibration."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Calibrate with every normal image, each scored by a detector that did not see it; learn k + 1 times.
+
+    The final detector learns from all images, so its scores of new parts are not quite exchangeable with those of the
+    folds: the guarantee is weaker than that of held-out images (`bench/coverage.py` measures by how much).
+
+    Args:
+        k: Number of folds, at least 2; more than there are images (or lots) means one image (or lot) a fold.
+
+    Raises:
+        InputError: k is not a whole number of at least 2.
+
+    Example:
+        >>> read_calibration("folds:10"), read_calibration("20%"), read_calibration("auto")
+        (Folds(k=10), 0.2, 'auto')
+    """
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        check_count("folds", self.k, least=2)
+
+
+How = float | Folds | str
+"""A share to hold out in (0, 1), `Folds(k)`, or words for these: "auto", "folds", "folds:10", "0.2", "20%"."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who learns and who calibrates.
+
+    Args:
+        learn: Images that the deployed detector learns from.
+        calibrate: Images whose scores calibrate the rule.
+        parts: For each image of `calibrate` the number of the part it shows, 0 to n - 1.
+        lots: Number of lots among `calibrate`, None when lots are not known.
+        folds: The images that each fold leaves out, together `calibrate`; empty when images are held out.
+    """
+
+    learn: NDArray[np.intp]
+    calibrate: NDArray[np.intp]
+    parts: NDArray[np.intp]
+    lots: int | None = None
+    folds: tuple[NDArray[np.intp], ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of parts that calibrate: the n of the rule."""
+        return int(self.parts.max(initial=-1)) + 1
+
+
+def read_calibration(how: How) -> How:
+    """Words to what they mean: "auto" stays, the others become a share or `Folds`.
+
+    Raises:
+        InputError: Other words, or a share or k out of range.
+    """
+    if isinstance(how, Folds):
+        return how
+    if not isinstance(how, str):
+        return check_rate("calibration", how)
+    name, colon, count = how.partition(":")
+    if name == "folds" and (count.isdecimal() or not colon):
+        return Folds(int(count)) if colon else Folds()
+    if how == "auto":
+        return how
+    try:
+        share = float(how.strip().removesuffix("%")) / (100 if how.strip().endswith("%") else 1)
+    except ValueError:
+        raise InputError(
+            f"calibration = {how!r} arrived; 'auto', 'folds', 'folds:10', or a share such as 0.2 or 20% is expected"
+        ) from None
+    return check_rate("calibration", share)
+
+
+def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> Plan:
+    """Decide who learns and who calibrates, and refuse at once what cannot work.
+
+    Images of one lot stay together, and so do images of one part: a detector that has learned from a lot knows it,
+    and its scores of that lot would flatter it.
+
+    Args:
+        n: Number of normal images.
+        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images.
+        rule: Its promise must be supported by the number of parts that calibrate.
+        seed: Of the draw.
+        origins: Of each image, or nothing.
+
+    Raises:
+        CalibrationError: Too few parts for the rule's promise.
+        DataError: Fewer than two images, or all of one lot and part.
+        InputError: `how` is not understood.
+    """
+    how = read_calibration(how)
+    if n < 2:
+        raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
+    if how == "auto":
+        how = Folds() if n < FOLDS_BELOW else HELD_OUT
+    groups = _groups(n, origins)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    if isinstance(how, Folds):
+        shares = np.array_split(order, min(how.k, len(groups)))
+        folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
+        everyone = np.arange(n)
+        rule.check(count_parts(everyone, origins))
+        return Plan(everyone, everyone, part_numbers(everyone, origins), _count_lots(everyone, origins), folds)
+    held = _hold_out(groups, order, n * float(how))
+    parts = part_numbers(held, origins)
+    try:
+        rule.check(int(parts.max()) + 1)
+    except CalibrationError as error:
+        advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
+        raise CalibrationError(f"{error} {advice}") from error
+    return Plan(np.setdiff1d(np.arange(n), held), held, parts, _count_lots(held, origins))
+
+
+def part_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp]:
+    """The part that each image shows, as numbers from 0 without gaps; an image of unknown part is a part of its own."""
+    numbers: dict[Hashable, int] = {}
+    keys = [_part(origins[image], int(image)) if origins else int(image) for image in images]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
+
+def count_parts(images: NDArray[np.intp], origins: Sequence[Origin]) -> int:
+    """Number of different parts that these images show."""
+    return int(part_numbers(images, origins).max(initial=-1)) + 1
+
+
+def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:
+    """One score a part: the largest of its images, as the score of an image is the largest of its pixels.
+
+    Images of one part are no independent evidence. And a bound for the largest image of a part holds for each.
+
+    Example:
+        >>> largest_of_each(np.array([1, 5, 2], np.float32), np.array([0, 1, 0])).image.tolist()
+        [2.0, 5.0]
+    """
+    largest = np.full(int(parts.max(initial=-1)) + 1, -np.inf, np.float32)
+    np.maximum.at(largest, parts, scores)
+    return Scores(largest)
+
+
+def _part(origin: Origin, image: int) -> Hashable:
+    """Part numbers often begin anew in each lot, so the lot belongs to the name."""
+    return image if origin.part is None else (origin.product, origin.lot, origin.part)
+
+
+def _count_lots(images: NDArray[np.intp], origins: Sequence[Origin]) -> int | None:
+    lots = {(origins[image].product, origins[image].lot) for image in images if origins and origins[image].lot}
+    return len(lots) or None
+
+
+def _groups(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
+    """What must stay together: the images of a lot, or of a part where there is one lot or none."""
+    if origins and len(origins) != n:
+        raise InputError(f"{len(origins)} origins for {n} images arrived; one an image is expected")
+    if not origins:
+        return _by(range(n))
+    for keys in (map(_lot, origins, range(n)), map(_part, origins, range(n))):
+        if len(groups := _by(keys)) > 1:
+            return groups
+    raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
+
+
+def _lot(origin: Origin, image: int) -> Hashable:
+    return _part(origin, image) if origin.lot is None else (origin.product, origin.lot)
+
+
+def _by(keys: Iterable[Hashable]) -> list[NDArray[np.intp]]:
+    groups: dict[Hashable, list[int]] = {}
+    for image, key in enumerate(keys):
+        groups.setdefault(key, []).append(image)
+    return [np.array(group, np.intp) for group in groups.values()]
+
+
+def _hold_out(groups: list[NDArray[np.intp]], order: NDArray[np.intp], wanted: float) -> NDArray[np.intp]:
+    """Whole groups in random order until about `wanted` images are together; one group at least stays to learn."""
+    sizes = np.cumsum([len(groups[group]) for group in order])
+    count = int(np.abs(sizes[:-1] - max(1, round(wanted))).argmin()) + 1
+    return np.sort(np.concatenate([groups[group] for group in order[:count]]))

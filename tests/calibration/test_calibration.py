@@ -1,0 +1,99 @@
+"""Who learns and who calibrates: nobody twice, whole lots, one score a part, refusals before any work."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiss.calibration import Folds, largest_of_each, part_numbers, plan_calibration, read_calibration
+from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.data import Origin
+from amiss.inspector import Inspector
+from amiss.rules import Conformal, Fixed
+from amiss.testing import toy_part
+
+LOTS = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=2, max_size=60)
+
+
+@given(LOTS, st.floats(0.05, 0.9), st.integers(0, 5))
+def test_held_out_images_are_whole_lots_and_nobody_is_in_both_parts(lots, share, seed):
+    origins = [Origin(lot=None if lot is None else f"L{lot}") for lot in lots]
+    n = len(lots)
+    if len(set(lots)) == 1 and lots[0] is not None:
+        groups = {(i,) for i in range(n)}  # one lot: single images are divided
+    else:
+        groups = {tuple(i for i in range(n) if lots[i] == lot) for lot in set(lots) - {None}}
+        groups |= {(i,) for i in range(n) if lots[i] is None}
+    plan = plan_calibration(n, share, Fixed(0.0), seed, origins)
+    assert sorted([*plan.learn, *plan.calibrate]) == list(range(n))
+    assert len(plan.learn) and len(plan.calibrate)
+    held = set(plan.calibrate.tolist())
+    assert all(set(group) <= held or not set(group) & held for group in groups)
+
+
+@given(st.integers(2, 60), st.integers(2, 70), st.integers(0, 5))
+def test_folds_cover_everybody_once_and_k_is_capped(n, k, seed):
+    plan = plan_calibration(n, Folds(k), Fixed(0.0), seed)
+    assert len(plan.folds) == min(k, n)
+    assert sorted(np.concatenate(plan.folds)) == list(range(n)) == list(plan.learn)
+    sizes = [len(fold) for fold in plan.folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_without_origins_the_share_is_exact_and_the_draw_depends_on_the_seed_only():
+    plans = [plan_calibration(200, 0.2, Conformal(), seed) for seed in (0, 0, 1)]
+    assert [len(plan.calibrate) for plan in plans] == [40, 40, 40]
+    assert plans[0].calibrate.tolist() == plans[1].calibrate.tolist() != plans[2].calibrate.tolist()
+    assert plans[0].n == 40 and plans[0].lots is None
+
+
+def test_parts_are_counted_not_images():
+    origins = [Origin(lot="A", part=str(i // 4)) for i in range(80)]  # one lot: parts are kept together
+    plan = plan_calibration(80, 0.5, Conformal(), 0, origins)
+    assert plan.n == 10 and len(plan.calibrate) == 40 and plan.lots == 1
+    with pytest.raises(CalibrationError, match="10 arrived: 9 more are needed"):
+        plan_calibration(80, 0.5, Conformal(0.05), 0, origins)
+
+
+def test_a_part_number_belongs_to_its_lot():
+    origins = [Origin(lot="A", part="1"), Origin(lot="B", part="1"), Origin(part="1"), Origin(), Origin(part="1")]
+    assert part_numbers(np.arange(5), origins).tolist() == [0, 1, 2, 3, 2]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(-9, 9, width=32)), min_size=1))
+def test_the_largest_score_of_each_part(pairs):
+    numbers = part_numbers(np.arange(len(pairs)), [Origin(part=str(part)) for part, _ in pairs])
+    found = largest_of_each(np.array([score for _, score in pairs], np.float32), numbers).image
+    assert sorted(found) == sorted(max(s for q, s in pairs if q == p) for p in {p for p, _ in pairs})
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [("auto", "auto"), ("folds", Folds(5)), ("folds:12", Folds(12)), ("0.3", 0.3), ("30%", 0.3), (0.25, 0.25)],
+)
+def test_words(words, meaning):
+    assert read_calibration(words) == meaning
+
+
+@pytest.mark.parametrize("words", ["fold", "folds:", "folds:x", "folds:1", "", "1.5", "0", 1.0, True, "-20%"])
+def test_other_words_are_refused(words):
+    with pytest.raises(InputError, match="expected"):
+        read_calibration(words)
+
+
+def test_what_cannot_be_divided_is_refused():
+    with pytest.raises(DataError, match="all 5 good images show one part"):
+        plan_calibration(5, 0.2, Fixed(0.0), 0, [Origin(lot="A", part="1")] * 5)
+    with pytest.raises(DataError, match="1 good image arrived"):
+        plan_calibration(1, 0.2, Fixed(0.0), 0)
+    with pytest.raises(InputError, match="3 origins for 5 images"):
+        plan_calibration(5, 0.2, Fixed(0.0), 0, [Origin()] * 3)
+
+
+def test_fit_keeps_lots_together_and_says_so():
+    images = toy_part(40, seed=0).images
+    origins = [Origin(lot=f"{i // 8}", part=f"{i // 2}") for i in range(40)]
+    inspector = Inspector.fit(images, preset="tiny", size=64, calibration="folds:5", origins=origins)
+    assert inspector.rule.n == 20 and inspector.record.calibration.lots == 5
+    assert "40 calibration images show 20 parts" in inspector.statement() and "5 lots" in inspector.statement()
+    assert "by folds" in inspector.statement()
