@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_count, check_rate
+from amiss.core.checks import check_count, check_rate, read_rate
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
@@ -89,12 +89,9 @@ def read_calibration(how: How) -> How:
     if how == "auto":
         return how
     try:
-        share = float(how.strip().removesuffix("%")) / (100 if how.strip().endswith("%") else 1)
-    except ValueError:
-        raise InputError(
-            f"calibration = {how!r} arrived; 'auto', 'folds', 'folds:10', or a share such as 0.2 or 20% is expected"
-        ) from None
-    return check_rate("calibration", share)
+        return read_rate("calibration", how)
+    except InputError as error:
+        raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
 
 
 def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> Plan:

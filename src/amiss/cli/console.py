@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from amiss.core.checks import read_rate
 from amiss.core.errors import InputError
 from amiss.core.progress import Progress
 
@@ -56,12 +57,7 @@ def parse_rate(name: str, text: str) -> float | str:
     Raises:
         InputError: None of these.
     """
-    if text == "auto":
-        return text
-    try:
-        return float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        raise InputError(f"{name} = {text!r} arrived; 'auto', a rate such as 0.05, or 5% is expected") from None
+    return text if text == "auto" else read_rate(name, text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -24,7 +24,7 @@ def fit(
     threshold: Annotated[float | None, typer.Option(help="Of the rule fixed.")] = None,
     calibration: Annotated[
         str,
-        typer.Option(help="Share of good images held out to calibrate; folds or folds:10; or auto: 0.2, folds below 50 images."),
+        typer.Option(help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."),
     ] = "auto",
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,

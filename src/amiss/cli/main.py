@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from amiss.cli import demo, doctor, evaluate, fit, inspect, methods
+from amiss.cli import certify, demo, doctor, evaluate, fit, inspect, methods, plan
 
 REFUSED, INTERRUPTED = 2, 130
 """Exit codes of the command itself: it was asked for something impossible; the user stopped it."""
@@ -21,7 +21,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (fit.fit, inspect.inspect, evaluate.evaluate, demo.demo, methods.methods, doctor.doctor):
+for verb in (
+    fit.fit,
+    inspect.inspect,
+    evaluate.evaluate,
+    certify.certify,
+    plan.plan,
+    demo.demo,
+    methods.methods,
+    doctor.doctor,
+):
     app.command()(verb)
 
 

@@ -19,6 +19,21 @@ def check_rate(name: str, value: float) -> float:
     return float(value)
 
 
+def read_rate(name: str, text: str) -> float:
+    """A rate as people write it: "0.05" or "5%".
+
+    Example:
+        >>> read_rate("alpha", "5%"), read_rate("alpha", "0.05")
+        (0.05, 0.05)
+    """
+    words = text.strip()
+    try:
+        value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"{name} = {text!r} arrived; a rate such as 0.05 or 5% is expected") from None
+    return check_rate(name, value)
+
+
 def check_count(name: str, value: int, *, least: int = 1) -> int:
     """A whole number that is not too small."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

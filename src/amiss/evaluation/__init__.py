@@ -1,5 +1,6 @@
 """Measure an inspector on a data set."""
 
+from amiss.evaluation.certificate import Certificate, certify
 from amiss.evaluation.evaluate import Evaluation, Metrics, evaluate
 
-__all__ = ["Evaluation", "Metrics", "evaluate"]
+__all__ = ["Certificate", "Evaluation", "Metrics", "certify", "evaluate"]

@@ -1,0 +1,80 @@
+"""``amiss certify``: what can be shown on parts that the model never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amiss.cli.console import progress_display, say, say_json
+from amiss.core.checks import read_rate
+
+if TYPE_CHECKING:
+    from amiss.evaluation.certificate import Certificate, Finding
+
+NOT_SHOWN = 4
+
+
+def certify(
+    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
+    data: Annotated[str, typer.Argument(help="A data set with test parts, good and defective, that it never saw.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for certificate.html and certificate.json.")] = None,
+    confidence: Annotated[str, typer.Option(help="Of every bound: 0.95 or 95%.")] = "0.95",
+    false_alarm: Annotated[str | None, typer.Option(help="Rate to be shown for good parts, such as 1%.")] = None,
+    escape: Annotated[str | None, typer.Option(help="Rate to be shown for defective parts, such as 5%.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """State false-alarm and escape rates with their bounds. Exits with 4 when a demanded rate was not shown."""
+    from amiss.data import open_dataset
+    from amiss.evaluation import certify as show
+    from amiss.inspector import Inspector
+    from amiss.reporting import write_certificate
+
+    sure = read_rate("confidence", confidence)
+    demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
+    inspector = Inspector.load(model)
+    with progress_display() as progress:
+        certificate = show(
+            inspector,
+            open_dataset(data, seed=inspector.record.seed),
+            confidence=sure,
+            false_alarm=demands[0],
+            escape=demands[1],
+            progress=progress,
+        )
+    pages = [] if output is None else write_certificate(output, certificate)
+    if json:
+        say_json(certificate.summary())
+    else:
+        say(*_lines(certificate), *(f"Written to {page}" for page in pages))
+    if not certificate.shown:
+        raise typer.Exit(NOT_SHOWN)
+
+
+def _lines(certificate: Certificate) -> list[str]:
+    from amiss.rules.ranks import percent
+
+    findings = {"false alarms": certificate.false_alarms, "escapes": certificate.escapes}
+    findings |= {f"{truth} parts for review": finding for truth, finding in certificate.reviews.items()}
+    findings |= {f"escapes, {kind}": finding for kind, finding in certificate.per_defect.items()}
+    findings |= {f"false alarms, lot {lot}": finding for lot, finding in certificate.per_lot.items()}
+    return [
+        f"{certificate.dataset}: {len(certificate.entries)} pictures that {certificate.method} has never seen, "
+        f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence",
+        *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
+        *(f"Mind: {warning}" for warning in certificate.warnings),
+        f"Inspector: SHA-256 {certificate.fingerprint}",
+    ]
+
+
+def _words(finding: Finding) -> str:
+    from amiss.rules.ranks import percent
+
+    if finding.rate.n == 0:
+        text = "no part was inspected; nothing is shown"
+    else:
+        text = f"{finding.rate.count} of {finding.rate.n}, so at most {percent(finding.bound)}"
+    if finding.demanded is None:
+        return text
+    return f"{text}; at most {percent(finding.demanded)} was to be shown: {'shown' if finding.shown else 'NOT SHOWN'}"

@@ -1,0 +1,103 @@
+"""``amiss plan``: how many parts a promise or a proof needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amiss.cli.console import say, say_json
+from amiss.core.checks import read_rate
+
+if TYPE_CHECKING:
+    from amiss.rules.planning import Plan
+
+
+def plan(
+    false_alarm: Annotated[
+        str | None, typer.Option(help="Largest share of good parts that may raise an alarm: 0.005 or 0.5%.")
+    ] = None,
+    escape: Annotated[
+        str | None, typer.Option(help="Largest share of defective parts that may pass as good: 0.01 or 1%.")
+    ] = None,
+    confidence: Annotated[str, typer.Option(help="With which the rate is to be shown: 0.95 or 95%.")] = "0.95",
+    good: Annotated[int | None, typer.Option(help="Good parts at hand: what can they show?", min=0)] = None,
+    defective: Annotated[int | None, typer.Option(help="Defective parts at hand: what can they show?", min=0)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Answer how many good or defective parts to collect, or what those at hand can show."""
+    from amiss.core.errors import InputError
+    from amiss.rules.planning import plan as make
+
+    if false_alarm is None and escape is None and good is None and defective is None:
+        raise InputError("nothing to plan arrived; give --false-alarm, --escape, --good or --defective")
+    sure = read_rate("confidence", confidence)
+    alarms = None if false_alarm is None else make(read_rate("false-alarm", false_alarm), sure)
+    escapes = None if escape is None else make(read_rate("escape", escape), sure)
+    hand = {"good": good, "defective": defective}
+    if json:
+        say_json(_summary(alarms, escapes, hand, sure))
+        return
+    if alarms is not None:
+        say(*_alarm_lines(alarms))
+    if escapes is not None:
+        say(*_escape_lines(escapes))
+    for kind, count in hand.items():
+        if count is not None:
+            say(_hand_line(kind, count, sure))
+
+
+def _alarm_lines(plan: Plan) -> list[str]:
+    from amiss.rules.planning import held_out_total
+    from amiss.rules.ranks import percent
+
+    fewest = plan.rows[0].n
+    return [
+        f"At most {percent(plan.rate)} of good parts raise an alarm, with {percent(plan.confidence)} confidence:",
+        *_table(plan, "false alarms"),
+        "Each row is enough, both to calibrate (rule certified: so many calibration scores may lie above the "
+        "threshold) and to prove it afterwards on parts that the model never saw (amiss certify).",
+        f"These parts are apart from those learned from: when a fifth is held out, {fewest} need "
+        f"{held_out_total(fewest, 0.2)} good parts in all.",
+        f"On average over calibration sets only (rule conformal): {plan.on_average} good parts.",
+    ]
+
+
+def _escape_lines(plan: Plan) -> list[str]:
+    from amiss.rules.ranks import percent
+
+    return [
+        f"At most {percent(plan.rate)} of defective parts pass as good, with {percent(plan.confidence)} confidence:",
+        *_table(plan, "escapes"),
+        "The defects must be drawn like those of the line: what is shown holds for these kinds and no others.",
+    ]
+
+
+def _table(plan: Plan, events: str) -> list[str]:
+    from amiss.rules.ranks import percent
+
+    head = f"chance to succeed when the true rate is {percent(plan.rate / 10)}"
+    rows = [f"  {row.events:>12}  {row.n:>12}  {int(100 * row.chance)} %" for row in plan.rows]
+    return [f"  {events:>12}  {'parts needed':>12}  {head}", *rows]
+
+
+def _hand_line(kind: str, count: int, confidence: float) -> str:
+    from amiss.rules.planning import rate_shown
+    from amiss.rules.ranks import percent
+
+    bad, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
+    bound = percent(rate_shown(count, confidence))
+    return f"{count} {kind} parts without {bad} show: at most {bound} {verb}, with {percent(confidence)} confidence."
+
+
+def _summary(alarms: Plan | None, escapes: Plan | None, hand: dict[str, int | None], confidence: float) -> Any:
+    from dataclasses import asdict
+
+    from amiss.rules.planning import rate_shown
+
+    return {
+        "confidence": confidence,
+        "false_alarm": None if alarms is None else asdict(alarms),
+        "escape": None if escapes is None else asdict(escapes),
+        **{f"{kind}_show": None if n is None else rate_shown(n, confidence) for kind, n in hand.items()},
+    }

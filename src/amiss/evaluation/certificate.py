@@ -1,0 +1,309 @@
+"""What was shown about an inspector on parts that it never saw: false alarms and escapes, each with its bound."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.calibration import part_numbers
+from amiss.core.checks import check_rate
+from amiss.core.errors import DataError
+from amiss.core.progress import Progress, silent
+from amiss.core.verdict import Label, Verdict
+from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.inspector import Inspector
+from amiss.metrics import Rate
+from amiss.rules.planning import rate_shown
+
+RESAMPLES = 2000
+"""Permutations of the test whether false alarms gather in lots."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of a certificate.
+
+    Args:
+        name: Its path.
+        sha256: Of its file.
+        defect: Its true type, "good" for a good part.
+        part: Number of the part that it shows; pictures of one part share it.
+        lot: Its lot, or None.
+        verdict: What the inspector said, without arrays.
+    """
+
+    name: str
+    sha256: str
+    defect: str
+    part: int
+    lot: str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rate that was counted over parts, and what that shows.
+
+    Args:
+        rate: Count and n.
+        bound: The true rate is at most this, with the certificate's confidence (one-sided Clopper-Pearson).
+        demanded: The rate that was to be shown, or None.
+    """
+
+    rate: Rate
+    bound: float
+    demanded: float | None = None
+
+    @property
+    def shown(self) -> bool | None:
+        """Whether the demanded rate was shown; None when nothing was demanded."""
+        return None if self.demanded is None else self.bound <= self.demanded
+
+    def summary(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**self.rate.summary(), "bound": self.bound, "demanded": self.demanded, "shown": self.shown}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certificate:
+    """What was shown. Counts are of parts: a part alarms when one of its pictures does.
+
+    A picture that cannot be used counts against the inspector: as a false alarm on a good part, and as an escape on a
+    defective one. A part that is left to a person is neither; `reviews` counts those.
+
+    Args:
+        dataset: Name of the data set.
+        method: Registry name of the method.
+        fingerprint: SHA-256 of the whole inspector.
+        statement: The inspector's own promise.
+        alpha: False-alarm rate that its rule promises, or None.
+        confidence: Of every bound.
+        date: When the pictures were inspected, UTC, ISO 8601.
+        entries: One a picture.
+        false_alarms: Good parts called anomalous.
+        escapes: Defective parts passed as good.
+        reviews: Parts left to a person, "good" and "defective"; empty when the rule asks nobody.
+        per_defect: Escapes by true type.
+        per_lot: False alarms by lot, in the order of the names; empty when lots are not known.
+        warnings: What makes the bounds weaker than they look, a sentence each.
+    """
+
+    dataset: str
+    method: str
+    fingerprint: str
+    statement: str
+    alpha: float | None
+    confidence: float
+    date: str
+    entries: tuple[Entry, ...]
+    false_alarms: Finding
+    escapes: Finding
+    reviews: dict[str, Finding]
+    per_defect: dict[str, Finding]
+    per_lot: dict[str, Finding]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> bool:
+        """True when every demanded rate was shown."""
+        return self.false_alarms.shown is not False and self.escapes.shown is not False
+
+    @property
+    def errors(self) -> tuple[Entry, ...]:
+        """Pictures that could not be used."""
+        return tuple(entry for entry in self.entries if entry.verdict.label is Label.ERROR)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything, as plain JSON values."""
+        plain = ("dataset", "method", "fingerprint", "statement", "alpha", "confidence", "date", "shown")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "false_alarms": self.false_alarms.summary(),
+            "escapes": self.escapes.summary(),
+            "reviews": {truth: finding.summary() for truth, finding in self.reviews.items()},
+            "per_defect": {defect: finding.summary() for defect, finding in self.per_defect.items()},
+            "per_lot": {lot: finding.summary() for lot, finding in self.per_lot.items()},
+            "n_errors": len(self.errors),
+            "warnings": list(self.warnings),
+            "images": [
+                {"sha256": e.sha256, "truth": e.defect, "part": e.part, "lot": e.lot, **e.verdict.summary()}
+                for e in self.entries
+            ],
+        }
+
+
+def certify(
+    inspector: Inspector,
+    dataset: Dataset,
+    *,
+    confidence: float = 0.95,
+    false_alarm: float | None = None,
+    escape: float | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Certificate:
+    """Inspect the test pictures of a data set and state what that shows.
+
+    Args:
+        inspector: Ready to inspect.
+        dataset: Its test pictures, good and defective; none of them may be one that the inspector has seen.
+        confidence: Of every bound, in (0, 1).
+        false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
+        escape: Rate among defective parts that is to be shown, in (0, 1), or None.
+        seed: Of the permutation test over lots.
+        progress: See `amiss.core.progress`.
+
+    Raises:
+        DataError: No test pictures, or some that the inspector has learned from or was calibrated on.
+        InputError: A rate out of range.
+    """
+    check_rate("confidence", confidence)
+    demands = [None if rate is None else check_rate("demanded rate", rate) for rate in (false_alarm, escape)]
+    if len(dataset.test) == 0:
+        raise DataError(f"{dataset.name}: no test pictures; give good and defective parts that the model never saw")
+    entries, copies = _distinct(_inspect(inspector, dataset, progress))
+    good = [entry for entry in entries if entry.defect == GOOD]
+    defective = [entry for entry in entries if entry.defect != GOOD]
+    lots = sorted({entry.lot for entry in good if entry.lot is not None})
+    return Certificate(
+        dataset=dataset.name,
+        method=inspector.record.method,
+        fingerprint=inspector.fingerprint,
+        statement=inspector.statement(),
+        alpha=inspector.rule.alpha,
+        confidence=confidence,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        entries=tuple(entries),
+        false_alarms=_finding(_alarming(good), confidence, demands[0]),
+        escapes=_finding(_escaping(defective), confidence, demands[1]),
+        reviews={
+            truth: _finding(_left_to_a_person(some), confidence)
+            for truth, some in (("good", good), ("defective", defective))
+            if inspector.rule.review_threshold is not None
+        },
+        per_defect={
+            defect: _finding(_escaping(e for e in defective if e.defect == defect), confidence)
+            for defect in sorted({entry.defect for entry in defective})
+        },
+        per_lot={lot: _finding(_alarming(e for e in good if e.lot == lot), confidence) for lot in lots},
+        warnings=tuple(_warnings(inspector, entries, copies, confidence, seed)),
+    )
+
+
+def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress) -> list[Entry]:
+    images, n = dataset.test, len(dataset.test)
+    hashes = [images.sha256(index) for index in range(n)]
+    if known := [name for name, digest in zip(images.names, hashes, strict=True) if digest in inspector.seen]:
+        raise DataError(
+            f"{dataset.name}: the inspector has seen {len(known)} of these {n} pictures while it was made, such as "
+            f"{known[0]}; nothing can be certified on them. Give others"
+        )
+    origins = dataset.test_origins or (Origin(),) * n
+    parts = part_numbers(np.arange(n), origins)
+    entries = []
+    for index, verdict in enumerate(inspector.inspect(images)):
+        small = Verdict(**{**vars(verdict), "map": None, "mask": None})
+        entries.append(
+            Entry(verdict.name, hashes[index], dataset.defects[index], int(parts[index]), origins[index].lot, small)
+        )
+        progress("certifying", index + 1, n)
+    return entries
+
+
+def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
+    """Without the copies of a picture: the same file twice is no second part. And how many copies there were."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        kept = first.setdefault(entry.sha256, entry)
+        if kept.defect != entry.defect:
+            raise DataError(f"{kept.name} ({kept.defect}) and {entry.name} ({entry.defect}) are the same picture")
+    return list(first.values()), len(entries) - len(first)
+
+
+def _by_part(entries: Iterable[Entry]) -> dict[int, list[Label]]:
+    parts: dict[int, list[Label]] = defaultdict(list)
+    for entry in entries:
+        parts[entry.part].append(entry.verdict.label)
+    return parts
+
+
+def _alarming(entries: Iterable[Entry]) -> list[bool]:
+    """For each part whether a picture of it raised an alarm, or could not be used."""
+    return [not {Label.ANOMALOUS, Label.ERROR}.isdisjoint(labels) for labels in _by_part(entries).values()]
+
+
+def _escaping(entries: Iterable[Entry]) -> list[bool]:
+    """For each part whether every picture of it was passed, or could not be used."""
+    return [{Label.ANOMALOUS, Label.REVIEW}.isdisjoint(labels) for labels in _by_part(entries).values()]
+
+
+def _left_to_a_person(entries: Iterable[Entry]) -> list[bool]:
+    """For each part whether no picture of it raised an alarm, and one was for review."""
+    return [Label.REVIEW in labels and Label.ANOMALOUS not in labels for labels in _by_part(entries).values()]
+
+
+def _finding(events: Sequence[bool], confidence: float, demanded: float | None = None) -> Finding:
+    rate = Rate(sum(events), len(events))
+    return Finding(rate, rate_shown(rate.n, confidence, rate.count), demanded)
+
+
+def _warnings(
+    inspector: Inspector, entries: Sequence[Entry], copies: int, confidence: float, seed: int
+) -> Iterator[str]:
+    parts = len({entry.part for entry in entries})
+    if parts < len(entries):
+        yield f"{len(entries)} pictures show {parts} parts; n counts parts, and one alarming picture rejects its part."
+    if copies:
+        yield f"{copies} pictures are copies of others, byte for byte; each picture counts once."
+    errors = sum(entry.verdict.label is Label.ERROR for entry in entries)
+    if errors:
+        yield f"{errors} pictures could not be used; each counts as a false alarm, or as an escape of a defective part."
+    good = [entry for entry in entries if entry.defect == GOOD]
+    alarms, alpha = Rate(sum(_alarming(good)), len(_by_part(good))), inspector.rule.alpha
+    at_least = 1 - rate_shown(alarms.n, confidence, alarms.n - alarms.count)
+    if alpha is not None and at_least > alpha:
+        yield (
+            f"{alarms.count} of {alarms.n} good parts raised an alarm, so the true rate is above the rule's alpha = "
+            f"{alpha:g}: these parts differ from those it was calibrated on. Recalibrate (amiss calibrate)."
+        )
+    yield from _lot_warnings(good, seed)
+
+
+def _lot_warnings(good: Sequence[Entry], seed: int) -> Iterator[str]:
+    """Whether the alarms gather in few lots: the parts are then no independent draws."""
+    lots = {entry.part: entry.lot for entry in good if entry.lot is not None}
+    names = sorted({lot for lot in lots.values() if lot is not None})
+    if len(names) == 1:
+        yield f"All good parts are of one lot, {names[0]}; other lots may differ."
+    if len(names) < 2:
+        return
+    alarms = dict(zip(_by_part(good), _alarming(good), strict=True))
+    events = np.array([int(alarms[part]) for part in lots])
+    members = np.array([[lot == name for lot in lots.values()] for name in names])
+    p = _gathering(events, members, seed)
+    if p <= 0.05:
+        counts = members @ events
+        worst = int(np.argmax(counts))
+        yield (
+            f"The false alarms gather in lots (permutation test, p = {p:.3f}): {counts[worst]} of {int(events.sum())} "
+            f"are of lot {names[worst]}. Parts of one lot are no independent evidence, so the bounds are too narrow."
+        )
+
+
+def _gathering(events: NDArray[Any], members: NDArray[Any], seed: int) -> float:
+    """P that alarms spread over the lots at random are as uneven as these: sum of squares over expected counts."""
+    rng = np.random.default_rng(seed)
+    sizes = members.sum(axis=1)
+
+    def uneven(drawn: NDArray[Any]) -> float:
+        return float(((members @ drawn) ** 2 / sizes).sum())
+
+    seen = uneven(events)
+    as_uneven = sum(uneven(rng.permutation(events)) >= seen - 1e-9 for _ in range(RESAMPLES))
+    return (1 + as_uneven) / (1 + RESAMPLES)

@@ -1,0 +1,28 @@
+"""`write_certificate`: what was shown, as one HTML file for people and one JSON file for machines."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amiss.reporting.gallery import short_names
+from amiss.reporting.page import render
+from amiss.storage import write_file
+
+if TYPE_CHECKING:
+    from amiss.evaluation import Certificate
+
+
+def write_certificate(folder: str | Path, certificate: Certificate) -> tuple[Path, Path]:
+    """Write ``certificate.html`` and ``certificate.json``, each at once; the paths of both.
+
+    Bounds are rounded up, so that what is printed is no more than what was shown.
+    """
+    names = short_names([entry.name for entry in certificate.entries])
+    page = render("certificate.html.jinja", c=certificate, names=names, version=version("amiss"))
+    html, plain = Path(folder) / "certificate.html", Path(folder) / "certificate.json"
+    write_file(html, page)
+    write_file(plain, json.dumps(certificate.summary(), indent=2, allow_nan=False).encode())
+    return html, plain

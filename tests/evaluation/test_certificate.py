@@ -1,0 +1,183 @@
+"""Certificates: counts of parts, bounds by definition, nothing certified on what was seen, everything against us."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import beta, binom
+
+from amiss.cli.main import app
+from amiss.core.errors import DataError, InputError
+from amiss.core.images import Images
+from amiss.core.verdict import Label
+from amiss.data import Dataset, Origin
+from amiss.evaluation import certify
+from amiss.evaluation.certificate import _gathering
+from amiss.inspector import Inspector
+from amiss.reporting import write_certificate
+from amiss.rules import Conformal, Fixed
+from amiss.rules.planning import chance_of_success, parts_needed, plan, rate_shown
+from amiss.testing import toy_part
+
+
+@pytest.fixture(scope="module")
+def inspector():
+    return Inspector.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
+
+
+def dataset(good, defective, origins=()):
+    pictures = [*toy_part(good, seed=11).images] if good else []
+    pictures += [*toy_part(defective, seed=12, defective=True).images] if defective else []
+    kinds = ["good"] * good + ["dent", "scratch"] * defective
+    return Dataset("toy", Images([]), Images(pictures), tuple(kinds[: good + defective]), test_origins=tuple(origins))
+
+
+def test_the_counts_and_bounds_are_those_of_the_verdicts(inspector):
+    data = dataset(30, 11)
+    found = certify(inspector, data, confidence=0.9)
+    labels = [verdict.label for verdict in inspector.inspect(data.test)]
+    alarms, escapes = labels[:30].count(Label.ANOMALOUS), labels[30:].count(Label.GOOD)
+    assert (found.false_alarms.rate.count, found.false_alarms.rate.n) == (alarms, 30)
+    assert (found.escapes.rate.count, found.escapes.rate.n) == (escapes, 11)
+    assert found.false_alarms.bound == pytest.approx(beta.ppf(0.9, alarms + 1, 30 - alarms))
+    assert {kind: finding.rate.n for kind, finding in found.per_defect.items()} == {"dent": 6, "scratch": 5}
+    assert sum(finding.rate.count for finding in found.per_defect.values()) == escapes
+    assert found.fingerprint == inspector.fingerprint and found.per_lot == {} and found.reviews == {}
+
+
+def test_demands(inspector):
+    found = certify(inspector, dataset(30, 11), false_alarm=0.5, escape=0.0001)
+    assert found.false_alarms.shown and found.escapes.shown is False and not found.shown
+    assert certify(inspector, dataset(30, 11)).shown
+    with pytest.raises(InputError, match="between 0 and 1"):
+        certify(inspector, dataset(3, 1), confidence=1.0)
+
+
+def test_without_defects_nothing_is_shown_about_escapes(inspector):
+    found = certify(inspector, dataset(5, 0), escape=0.5)
+    assert found.escapes.rate.n == 0 and found.escapes.bound == 1.0 and not found.shown
+
+
+def test_pictures_that_were_learned_from_or_calibrated_on_are_refused(inspector):
+    seen = [*toy_part(40, seed=0).images]
+    for index in (0, 17, 39):
+        mixed = Dataset("leak", Images([]), Images([*toy_part(3, seed=5).images, seen[index]]), ("good",) * 4)
+        with pytest.raises(DataError, match=r"has seen 1 of these 4 pictures .* image 3"):
+            certify(inspector, mixed)
+    with pytest.raises(DataError, match="no test pictures"):
+        certify(inspector, dataset(0, 0))
+
+
+def test_a_part_counts_once_and_one_alarming_picture_rejects_it(inspector):
+    """A good part alarms when any of its pictures does; a defective one escapes when none does."""
+    good, bad = [*toy_part(4, seed=11).images], [*toy_part(4, seed=12, defective=True).images]
+    pictures = [good[0], good[1], bad[0], good[2], bad[1], good[3]]
+    truth = ("good", "good", "good", "dent", "dent", "dent")
+    origins = tuple(Origin(part=part) for part in "aabccd")
+    inspector = inspector.with_rule(Fixed(between(inspector, good, bad)))
+    found = certify(inspector, Dataset("parts", Images([]), Images(pictures), truth, test_origins=origins))
+    assert (found.false_alarms.rate.count, found.false_alarms.rate.n) == (1, 2)
+    assert (found.escapes.rate.count, found.escapes.rate.n) == (1, 2)
+    assert any("6 pictures show 4 parts" in warning for warning in found.warnings)
+
+
+def between(inspector, good, bad):
+    scores = [inspector.image_scores(Images(pictures)).image for pictures in (good, bad[:2])]
+    assert scores[0].max() < scores[1].min(), "the toy parts of this test are told apart"
+    return float(scores[0].max() + scores[1].min()) / 2
+
+
+def test_copies_count_once_and_must_agree(inspector):
+    pictures = [*toy_part(3, seed=11).images]
+    twice = Dataset("copies", Images([]), Images([*pictures, *pictures]), ("good",) * 6)
+    found = certify(inspector, twice)
+    assert found.false_alarms.rate.n == 3 and any("3 pictures are copies" in text for text in found.warnings)
+    torn = replace(twice, defects=("good", "good", "good", "good", "dent", "good"))
+    with pytest.raises(DataError, match="are the same picture"):
+        certify(inspector, torn)
+
+
+def test_a_picture_that_cannot_be_used_counts_against_the_inspector(inspector):
+    pictures = [np.zeros((64, 64)), *toy_part(2, seed=11).images, np.ones((64, 64))]  # floats are no pictures
+    data = Dataset("broken", Images([]), Images(pictures), ("good", "good", "good", "dent"))
+    found = certify(inspector.with_rule(Fixed(1e9)), data)
+    assert found.false_alarms.rate.count == 1 and found.escapes.rate.count == 1 and len(found.errors) == 2
+    assert any("2 pictures could not be used" in warning for warning in found.warnings)
+
+
+def test_a_broken_promise_is_said(inspector):
+    dark = Images([picture // 3 for picture in toy_part(30, seed=11).images])
+    found = certify(inspector, Dataset("dark", Images([]), dark, ("good",) * 30))
+    assert found.false_alarms.rate.count > 10
+    assert any("Recalibrate" in warning for warning in found.warnings)
+
+
+def test_alarms_that_gather_in_a_lot_are_noticed(inspector):
+    pictures = [*toy_part(36, seed=11).images]
+    pictures[30:] = [picture // 3 for picture in pictures[30:]]
+    origins = tuple(Origin(lot=f"L{i // 6}") for i in range(36))
+    data = Dataset("lots", Images([]), Images(pictures), ("good",) * 36, test_origins=origins)
+    found = certify(inspector, data)
+    assert any("gather in lots" in warning and "L5" in warning for warning in found.warnings)
+    assert sum(f.rate.count for f in found.per_lot.values()) == found.false_alarms.rate.count
+    assert [f.rate.n for f in found.per_lot.values()] == [6] * 6
+
+
+def test_alarms_without_structure_seldom_gather():
+    rng = np.random.default_rng(0)
+    members = np.repeat(np.eye(8, dtype=bool), 10, axis=1)
+    p_values = [_gathering((rng.random(80) < 0.1).astype(int), members, seed) for seed in range(60)]
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.15
+    clustered = np.zeros(80, int)
+    clustered[:6] = 1
+    assert _gathering(clustered, members, 0) < 0.01
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.05, 0.013])
+@pytest.mark.parametrize("confidence", [0.6, 0.95])
+@pytest.mark.parametrize("events", [0, 1, 4])
+def test_parts_needed_by_search(rate, confidence, events):
+    n = parts_needed(rate, confidence, events)
+    first = next(n for n in range(1, 5000) if binom.cdf(events, n, rate) <= 1 - confidence)
+    assert n == first
+    assert rate_shown(n, confidence, events) <= rate < rate_shown(n - 1, confidence, events)
+
+
+def test_a_plan_is_what_certified_needs():
+    from amiss.rules import Certified
+
+    for alpha in (0.1, 0.01, 0.003):
+        assert plan(alpha).rows[0].n == Certified().needed(alpha)
+        assert plan(alpha).on_average == Conformal().needed(alpha)
+    assert chance_of_success(299, 0.001, 2) == pytest.approx(binom.cdf(2, 299, 0.001))
+    with pytest.raises(InputError, match="more than"):
+        parts_needed(1e-12)
+
+
+def test_the_files_hold_it_all_and_are_safe(inspector, tmp_path):
+    data = replace(dataset(6, 2), name="<b>toy</b>")
+    found = certify(inspector, data)
+    page, plain = write_certificate(tmp_path, found)
+    text, values = page.read_text(), json.loads(plain.read_text())
+    assert "<b>toy" not in text and "&lt;b&gt;toy" in text and found.fingerprint in text
+    assert "http" not in text.replace("http-equiv", "") and "<script" not in text
+    assert len(values["images"]) == 8 and values["images"][0]["sha256"] == data.test.sha256(0)
+    assert values["false_alarms"]["bound"] == found.false_alarms.bound
+
+
+def test_the_verb(inspector, tmp_path, capsys):
+    inspector.save(tmp_path / "model.amiss")
+    for folder, pictures in (("good", toy_part(9, seed=11)), ("dent", toy_part(3, seed=12, defective=True))):
+        (tmp_path / "data" / "test" / folder).mkdir(parents=True)
+        for number, picture in enumerate(pictures.images):
+            cv2.imwrite(str(tmp_path / "data" / "test" / folder / f"{number}.png"), picture)
+    (tmp_path / "data" / "train" / "good").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "train" / "good" / "0.png"), toy_part(1, seed=13).images[0])
+    words = ["certify", str(tmp_path / "model.amiss"), str(tmp_path / "data")]
+    assert app([*words, "--output", str(tmp_path / "out")], standalone_mode=False) in (0, None)
+    out = capsys.readouterr().out
+    assert "of 9, so at most" in out and "certificate.html" in out
+    assert app([*words, "--false-alarm", "1%"], standalone_mode=False) == 4
+    assert "NOT SHOWN" in capsys.readouterr().out
