@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amiss.core.checks import read_rate
 from amiss.core.errors import InputError
 from amiss.core.progress import Progress
 
@@ -17,27 +17,44 @@ from amiss.core.progress import Progress
 def progress_display() -> Iterator[Progress]:
     """Progress bars on a terminal, one line a finished stage elsewhere; always on standard error."""
     if not sys.stderr.isatty():
-        yield _log_line
+        yield _Log()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Bars(*columns, *times, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
-        def show(stage: str, done: int, total: int) -> None:
+        def show(stage: str, done: int, total: int, note: str = "") -> None:
             if stage not in tasks or bars.tasks[tasks[stage]].total != total:
-                tasks[stage] = bars.add_task(stage)
-            bars.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bars.add_task(stage, note="")
+            bars.update(tasks[stage], completed=done, total=total, note=note)
 
         yield show
 
 
-def _log_line(stage: str, done: int, total: int) -> None:
-    if done == total:
-        print(f"{stage}: {total} done", file=sys.stderr, flush=True)
+class _Log:
+    """A line when a stage ends, and one a minute while it goes on."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._said = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        began = self._began.setdefault(stage, now)
+        tail = f"; {note}" if note else ""
+        if done == total:
+            print(f"{stage}: {total} done{tail}", file=sys.stderr, flush=True)
+            self._began.pop(stage)
+            self._said = now
+        elif done and now - self._said > 60:
+            left = (now - began) * (total - done) / done
+            print(f"{stage}: {done} of {total}, about {left:.0f} s left{tail}", file=sys.stderr, flush=True)
+            self._said = now
 
 
 def say(*lines: str) -> None:
@@ -49,15 +66,6 @@ def say(*lines: str) -> None:
 def say_json(value: Any) -> None:
     """Print one JSON value on one line."""
     print(json.dumps(value, allow_nan=False), flush=True)
-
-
-def parse_rate(name: str, text: str) -> float | str:
-    """ "auto", "0.05" or "5%".
-
-    Raises:
-        InputError: None of these.
-    """
-    return text if text == "auto" else read_rate(name, text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

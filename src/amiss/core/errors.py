@@ -5,6 +5,7 @@
     │   ├── ImageError                   one file or array is not a usable picture: ``.name``, ``.reason``
     │   └── DataError                    a folder or data set is empty or laid out differently
     ├── CalibrationError (ValueError)    too few normal images for the promise that was asked for
+    ├── DivergedError (ArithmeticError)  training has come to a loss that is not finite
     ├── NotReadyError (RuntimeError)     used before ``learn`` or ``calibrate``
     ├── MissingExtraError (ImportError)  an optional library is not installed
     └── ArtefactError                    a saved inspector cannot be used
@@ -48,6 +49,10 @@ class DataError(InputError):
 
 class CalibrationError(AmissError, ValueError):
     """Too few normal images for the promise that was asked for."""
+
+
+class DivergedError(AmissError, ArithmeticError):
+    """Training has come to a loss that is not finite; says at which step and what to try."""
 
 
 class NotReadyError(AmissError, RuntimeError):

@@ -1,0 +1,118 @@
+"""Features of a frozen backbone on disk: every picture goes through the network once, however long training takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amiss.core.images import Images
+from amiss.core.progress import Progress, silent
+from amiss.storage import write_file
+
+VARIABLE = "AMISS_CACHE"
+"""Environment variable: a folder to keep features in. Without it they live in a temporary folder while learning."""
+
+BATCH = 8
+
+
+class CachedFeatures:
+    """Feature maps of a list of pictures, memory-mapped: reading one touches no other.
+
+    Args:
+        files: One .npy file a picture, the flattened stages one after the other, float32.
+        shapes: (C, h, w) of each stage.
+    """
+
+    def __init__(self, files: Sequence[Path], shapes: Sequence[tuple[int, int, int]]) -> None:
+        self._files, self.shapes = tuple(files), tuple(shapes)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batch(self, indices: Sequence[int] | NDArray[np.integer]) -> list[Tensor]:
+        """The features of some pictures: one (B, C, h, w) a stage."""
+        rows = np.stack([np.load(self._files[int(index)], mmap_mode="r", allow_pickle=False) for index in indices])
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
+        parts = np.split(rows, ends[:-1], axis=1)
+        return [
+            torch.from_numpy(part.reshape(-1, *shape).copy()) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
+
+    def batches(self, count: int = BATCH) -> Iterator[list[Tensor]]:
+        """All pictures in order, up to `count` at a time."""
+        for start in range(0, len(self), count):
+            yield self.batch(range(start, min(start + count, len(self))))
+
+
+@contextmanager
+def cached_features(
+    extract: Callable[[Tensor], list[Tensor]], key: str, images: Images, progress: Progress = silent
+) -> Iterator[CachedFeatures]:
+    """Features of all pictures, computed where they are not on disk yet.
+
+    Args:
+        extract: A batch (B, 3, H, W) in [0, 1] to one (B, C, h, w) a stage; frozen, and independent of the batch.
+        key: Names the extractor, such as backbone, weights and stages: what gives other features has another key.
+        images: With a size.
+        progress: Reports the stage "features".
+
+    Yields:
+        The features, in the order of `images`; the files are gone afterwards unless AMISS_CACHE names a folder.
+
+    Cost:
+        Disk: 4 bytes a number; 0.3 MB a picture of 256 x 256 at strides 8 and 16 of EfficientNet-Lite0.
+    """
+    kept = os.environ.get(VARIABLE)
+    with tempfile.TemporaryDirectory(prefix="amiss-features-") as temporary:
+        folder = Path(kept or temporary) / hashlib.sha256(f"{key} {images.size}".encode()).hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{images.sha256(index)}.npy" for index in range(len(images))]
+        shapes = _shapes(extract, images)
+        missing = [index for index, file in enumerate(files) if not _whole(file, shapes)]
+        done = len(images) - len(missing)
+        for start in range(0, len(missing), BATCH):
+            chosen = missing[start : start + BATCH]
+            pixels = np.stack([images[index] for index in chosen])
+            rows = _flat(extract(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255))
+            for index, row in zip(chosen, rows, strict=True):
+                write_file(files[index], _npy(row))
+            done += len(chosen)
+            progress("features", done, len(images))
+        yield CachedFeatures(files, shapes)
+
+
+def _shapes(extract: Callable[[Tensor], list[Tensor]], images: Images) -> list[tuple[int, int, int]]:
+    probe = torch.from_numpy(images[0]).permute(2, 0, 1)[None].float() / 255
+    return [(f.shape[1], f.shape[2], f.shape[3]) for f in extract(probe)]
+
+
+def _flat(features: Sequence[Tensor]) -> NDArray[np.float32]:
+    return torch.cat([feature.flatten(1) for feature in features], dim=1).float().numpy(force=True)
+
+
+def _whole(file: Path, shapes: Sequence[tuple[int, int, int]]) -> bool:
+    """True when the file holds as many numbers as expected; anything else is computed anew."""
+    if not file.is_file():
+        return False
+    try:
+        found = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        return False
+    return bool(found.dtype == np.float32) and found.shape == (sum(int(np.prod(shape)) for shape in shapes),)
+
+
+def _npy(row: NDArray[np.float32]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, row, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,246 @@
+"""One plain training loop: steps, a seed for each, clipping, schedule, checkpoints that continue bit for bit.
+
+Each step draws from its own seed, made of the run's seed and the number of the step. So no random state has to be
+saved: a run that was killed and one that was not are the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amiss.core.checks import check_count
+from amiss.core.errors import DivergedError, InputError
+from amiss.core.progress import Progress, silent
+from amiss.storage import write_file
+
+Loss = Callable[[int, np.random.Generator], Tensor]
+"""``loss(step, rng)``: the loss of one step, a scalar; everything random comes from `rng` or torch's global state."""
+
+Schedule = Callable[[float], float]
+"""Share of the run that is done, in [0, 1), to the factor of the learning rate."""
+
+
+def constant(done: float) -> float:
+    """The rate stays as it is."""
+    return 1.0
+
+
+def cosine(done: float) -> float:
+    """From the full rate to zero along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def drop(at: float, factor: float = 0.1) -> Schedule:
+    """The full rate up to a share of the run, then a fraction of it.
+
+    Example:
+        >>> rate = drop(0.95)
+        >>> rate(0.5), rate(0.96)
+        (1.0, 0.1)
+    """
+    return lambda done: 1.0 if done < at else factor
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run leaves its state, so that it can go on later.
+
+    Args:
+        folder: Made when it is missing; holds one file a training stage.
+        identity: What the run is: method, hyper-parameters, seed and images. A checkpoint of another run is refused.
+        every: Steps between two saves; a killed run loses at most so many.
+    """
+
+    folder: Path
+    identity: str
+    every: int = 200
+
+    def file(self, stage: str) -> Path:
+        """The file of one training stage."""
+        return self.folder / f"{stage.replace(' ', '-')}.safetensors"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Stop early, judged by a loss on held-out *normal* images; the best state is kept. Never give test images.
+
+    Args:
+        loss: Evaluated without gradients, in evaluation mode.
+        every: Steps between two evaluations.
+        patience: Evaluations in a row without a better loss after which training stops.
+    """
+
+    loss: Callable[[], float]
+    every: int
+    patience: int
+
+
+def train(
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Loss,
+    *,
+    steps: int,
+    seed: int,
+    schedule: Schedule = constant,
+    clip: float | None = None,
+    held_out: HeldOut | None = None,
+    checkpoint: Checkpoint | None = None,
+    stage: str = "learning",
+    progress: Progress = silent,
+) -> list[float]:
+    """Take `steps` steps, or go on from a checkpoint until there are so many.
+
+    The module is left in evaluation mode. Global random states of NumPy are not used; torch's is seeded anew in every
+    step, so call this inside `torch.random.fork_rng` (`Detector.fit` does).
+
+    Args:
+        module: Everything whose state must be saved; trained as a whole in training mode.
+        optimiser: Over the module's parameters, with their rates.
+        loss: See `Loss`.
+        steps: Number of steps.
+        seed: Of the run.
+        schedule: See `Schedule`.
+        clip: Largest norm of the gradient, or None.
+        held_out: See `HeldOut`, or None.
+        checkpoint: See `Checkpoint`, or None.
+        stage: Name of this training in progress and checkpoints.
+        progress: See `amiss.core.progress`; its note carries loss and rate.
+
+    Returns:
+        The loss of every step that was taken, also before a restart.
+
+    Raises:
+        DivergedError: A loss that is not finite; says at which step and what to try.
+        InputError: A checkpoint of another run.
+    """
+    check_count("steps", steps)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    state = _State(module, optimiser)
+    if checkpoint is not None:
+        state.resume(checkpoint, stage)
+    while state.step < steps and not state.stopped:
+        factor = schedule(state.step / steps)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        state.losses.append(_one_step(module, optimiser, loss, state.step, seed, clip))
+        state.step += 1
+        progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[0] * factor:.2g}")
+        if held_out is not None and (state.step % held_out.every == 0 or state.step == steps):
+            state.judge(held_out)
+        if checkpoint is not None and (state.step % checkpoint.every == 0 or state.step == steps or state.stopped):
+            state.save(checkpoint, stage)
+    if state.stopped:
+        progress(stage, steps, steps, f"stopped at step {state.step}: held-out normals got no better")
+    state.restore_best()
+    module.eval()
+    return state.losses
+
+
+def _one_step(
+    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, step: int, seed: int, clip: float | None
+) -> float:
+    rng = np.random.default_rng([seed, step])
+    torch.manual_seed(int(rng.integers(2**63)))
+    module.train()
+    optimiser.zero_grad(set_to_none=True)
+    value = loss(step, rng)
+    number = float(value.detach())
+    if not math.isfinite(number):
+        raise DivergedError(
+            f"the loss is {number} at step {step + 1}; try a smaller rate, or look for pictures unlike the rest"
+        )
+    value.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
+    optimiser.step()
+    return number
+
+
+class _State:
+    """What a run is at some step: module, optimiser, losses, and the best state on held-out normals."""
+
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        self.module, self.optimiser = module, optimiser
+        self.step, self.losses = 0, list[float]()
+        self.best, self.worse, self.stopped = math.inf, 0, False
+        self.best_state: dict[str, Tensor] = {}
+
+    def judge(self, held_out: HeldOut) -> None:
+        self.module.eval()
+        with torch.no_grad():
+            found = held_out.loss()
+        if found < self.best:
+            self.best, self.worse = found, 0
+            self.best_state = {name: value.clone() for name, value in self.module.state_dict().items()}
+            return
+        self.worse += 1
+        self.stopped = self.worse >= held_out.patience
+
+    def restore_best(self) -> None:
+        if self.best_state:
+            self.module.load_state_dict(self.best_state)
+
+    def save(self, checkpoint: Checkpoint, stage: str) -> None:
+        from safetensors.torch import save
+
+        tensors = {f"module/{name}": value for name, value in self.module.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best_state.items()}
+        numbers: dict[str, dict[str, Any]] = {}
+        for index, entries in self.optimiser.state_dict()["state"].items():
+            for name, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimiser/{index}/{name}"] = value
+                else:
+                    numbers.setdefault(str(index), {})[name] = value
+        best = None if math.isinf(self.best) else self.best
+        known = {"step": self.step, "losses": self.losses, "best": best, "worse": self.worse, "stopped": self.stopped}
+        record = {"identity": checkpoint.identity, "state": json.dumps({**known, "optimiser": numbers})}
+        contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
+        write_file(checkpoint.file(stage), save(contiguous, record))
+
+    def resume(self, checkpoint: Checkpoint, stage: str) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        path = checkpoint.file(stage)
+        if not path.is_file():
+            return
+        try:
+            with safe_open(path, "pt") as file:
+                record = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: not a checkpoint of Amiss ({error}); delete it to begin anew") from error
+        if record.get("identity") != checkpoint.identity:
+            raise InputError(
+                f"{path}: a checkpoint of another run (method, settings, seed or pictures differ); "
+                f"delete {path.parent} to begin anew"
+            )
+        known = json.loads(record["state"])
+        self.step, self.losses = known["step"], known["losses"]
+        self.best = math.inf if known["best"] is None else known["best"]
+        self.worse, self.stopped = known["worse"], known["stopped"]
+        self.module.load_state_dict(_below("module", tensors))
+        self.best_state = _below("best", tensors)
+        self._load_optimiser(_below("optimiser", tensors), known["optimiser"])
+
+    def _load_optimiser(self, tensors: dict[str, Tensor], numbers: dict[str, dict[str, Any]]) -> None:
+        state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
+        for key, value in tensors.items():
+            index, _, name = key.partition("/")
+            state.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
