@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
+from amiss.training import Checkpoint
 
 BATCH = 8
 """Pictures per batch: enough to keep two cores busy, little memory."""
@@ -60,26 +63,40 @@ class Detector(nn.Module):
             name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
         }
 
-    def fit(self, images: Images, *, seed: int = 0, progress: Progress = silent) -> Self:
+    checkpoint: Checkpoint | None = None
+    """Where training leaves its state; set by `fit`, for `amiss.training.train`."""
+
+    def fit(
+        self, images: Images, *, seed: int = 0, progress: Progress = silent, checkpoint: Path | None = None
+    ) -> Self:
         """Build, then learn from normal images. The same seed and images give the same detector.
 
         Args:
             images: Normal images with a `size`.
             seed: Seed of everything that is drawn; global random states are left as they were.
             progress: See `amiss.core.progress`.
+            checkpoint: A folder in which gradient methods leave their state as they go, and from which an interrupted
+                fit goes on bit for bit; None for neither.
 
         Raises:
-            InputError: No images, or images without a size.
+            InputError: No images, images without a size, or the checkpoint of another run.
+            DivergedError: Training came to a loss that is not finite.
         """
         if images.size is None or len(images) == 0:
             raise InputError(
                 f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))"
             )
+        self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.build(pretrained=True)
             self.learn(images, np.random.default_rng(seed), progress)
         return self.eval()
+
+    def _identity(self, images: Images, seed: int) -> str:
+        """What a checkpoint belongs to."""
+        digest = hashlib.sha256("".join(images.sha256(index) for index in range(len(images))).encode())
+        return f"{self.card.name} {self.hyperparameters()} {seed} {images.size} {digest.hexdigest()}"
 
     @torch.no_grad()
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -92,6 +93,13 @@ class FeatureExtractor(nn.Module):
             if returned:
                 features.append(x)
         return features
+
+    def key(self) -> str:
+        """What tells this extractor's features from any other's, for `amiss.features.cache`: name, stages, weights."""
+        digest = hashlib.sha256()
+        for value in self.state_dict().values():
+            digest.update(value.numpy(force=True).tobytes())
+        return f"{self.name} {self.strides} {digest.hexdigest()}"
 
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: a frozen network has nothing to train."""
