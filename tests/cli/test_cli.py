@@ -215,3 +215,24 @@ def test_learning_without_torch_names_the_extra_in_one_line(world, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "amiss[fit]" in done.stderr
+
+
+def test_deciding_over_a_batch(amiss, model, world, tmp_path):
+    code, out, _ = amiss("inspect", model, world / "test" / "blot", "--batch", "20%", "--json")
+    batch = json.loads(out.splitlines()[-1])["batch"]
+    assert code == 0 and batch["judged"] == 8 and batch["warning"].startswith("n = 20 calibration images")
+    code, out, _ = amiss("inspect", model, world / "test", "--batch", "0.2")
+    assert code == 0 and f"Together, {out.count(chr(10) + '  ')} of 20 pictures are named" in out
+    code, _, err = amiss("inspect", model, world / "test", "--batch", "20")
+    assert code == 2 and "batch = 20.0 arrived" in err
+
+
+def test_planning(amiss):
+    code, out, _ = amiss("plan", "--false-alarm", "0.005", "--confidence", "0.95", "--json")
+    assert code == 0 and json.loads(out)["false_alarm"]["rows"][0]["n"] == 598
+    code, out, _ = amiss("plan", "--escape", "1%", "--good", "120", "--defective", "0")
+    assert code == 0 and " 299 " in out and "120 good parts without a false alarm show: at most 2.47 %" in out
+    assert "0 defective parts without an escape show: at most 100 %" in out
+    for words, says in (((), "nothing to plan"), (("--escape", "2"), "escape = 2.0"), (("--escape", "x"), "'x'")):
+        code, _, err = amiss("plan", *words)
+        assert code == 2 and says in err and err.count("\n") == 1

@@ -1,9 +1,11 @@
 """Every rule passes every check of `amiss.testing`, and the suite catches dishonest ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from amiss.rules import RULES, Certified, Conformal, Fixed
+from amiss.rules import RULES, Bootstrap, Certified, Conformal, Fixed, Quantile, Sigma, Tail, Triage
 from amiss.testing import check_rule
 from amiss.testing.rule_checks import CHECKS
 
@@ -13,6 +15,12 @@ MAKERS = {
     "certified auto": Certified,
     "certified 10 % at 90 %": lambda: Certified(0.1, 0.9),
     "fixed": lambda: Fixed(0.9),
+    "quantile 0.9": lambda: Quantile(0.9),
+    "sigma": Sigma,
+    "bootstrap 10 %": lambda: Bootstrap(0.1),
+    "tail 2 %": lambda: Tail(0.02),
+    "triage 20 % and 5 %": lambda: Triage(0.2, 0.05),
+    "triage 20 % and 10 % at 80 %": lambda: Triage(0.2, 0.1, 0.8),
 }
 
 
@@ -90,6 +98,40 @@ class Lossy(Conformal):
         return {}
 
 
+class Lazy(Triage):
+    """Asks about more parts than it promises."""
+
+    def __init__(self, alpha):
+        super().__init__(4 * alpha, alpha)
+
+    def config(self):
+        return {"alpha": self.reject}
+
+    @property
+    def review_threshold(self):
+        return float(self.normal[-min(self.n, 2 * int(self.accept * self.n))])
+
+
+class Crossed(Lazy):
+    """Asks about parts that it rejects."""
+
+    @property
+    def review_threshold(self):
+        return float(self.normal[-1]) + 1
+
+
+class Undecided(Lazy):
+    """Says anomalous and for review of the same part."""
+
+    @property
+    def review_threshold(self):
+        return float(self.normal[0])
+
+    def decide(self, scores):
+        decision = super().decide(scores)
+        return dataclasses.replace(decision, review=decision.review | decision.label)
+
+
 @pytest.mark.parametrize(
     ("rule", "complaint"),
     [
@@ -101,6 +143,9 @@ class Lossy(Conformal):
         (Careless, "false alarms of"),
         (Silent, "is not in 'at most a few"),
         (Lossy, "decides otherwise"),
+        (Lazy, "good images not accepted"),
+        (Crossed, "is above the threshold"),
+        (Undecided, "both anomalous and for review"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from amiss.cli.console import parse_rate, parse_settings, parse_size, progress_display, say, say_json
+from amiss.cli.console import parse_settings, parse_size, progress_display, say, say_json
+from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
 
 
 def fit(
@@ -18,13 +19,15 @@ def fit(
     size: Annotated[
         str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")
     ] = "256",
-    rule: Annotated[str, typer.Option(help="conformal, certified or fixed.")] = "conformal",
-    alpha: Annotated[str, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")] = "auto",
-    confidence: Annotated[float, typer.Option(help="Of the rule certified.")] = 0.95,
-    threshold: Annotated[float | None, typer.Option(help="Of the rule fixed.")] = None,
+    rule: RuleWords = "conformal",
+    alpha: Alpha = None,
+    confidence: Confidence = None,
+    threshold: Threshold = None,
     calibration: Annotated[
         str,
-        typer.Option(help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."),
+        typer.Option(
+            help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."
+        ),
     ] = "auto",
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
@@ -47,7 +50,7 @@ def fit(
             preset=preset,
             settings=parse_settings(settings or []),
             size=parse_size(size),
-            rule=_rule(rule, alpha, confidence, threshold),
+            rule=read_rule(rule, alpha, confidence, threshold),
             calibration=calibration,
             origins=dataset.normal_origins,
             mask_filters=(MinArea(min_area),) if min_area > 1 else (),
@@ -69,19 +72,3 @@ def fit(
     )
     if dataset.normal.ignored:
         say(f"Ignored {len(dataset.normal.ignored)} files that are no pictures, such as {dataset.normal.ignored[0]}.")
-
-
-def _rule(name: str, alpha: str, confidence: float, threshold: float | None) -> Any:
-    from amiss.core.errors import InputError
-    from amiss.rules import create_rule
-
-    options: dict[str, Any] = {"alpha": parse_rate("alpha", alpha)}
-    if name == "certified":
-        options["confidence"] = confidence
-    if name == "fixed":
-        if threshold is None:
-            raise InputError("the rule 'fixed' needs --threshold")
-        options = {"threshold": threshold}
-    elif threshold is not None:
-        raise InputError(f"--threshold belongs to the rule 'fixed', not to {name!r}")
-    return create_rule(name, **options)

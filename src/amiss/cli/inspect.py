@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.console import progress_display, say, say_json
+from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
@@ -22,26 +23,35 @@ def inspect(
     output: Annotated[
         Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
     ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="Also decide over all pictures together: at most this share of those named is good, as 10%."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
 ) -> None:
     """Tell good from anomalous. Exits with 3 when a picture could not be inspected."""
     from amiss.inspector import Inspector
     from amiss.reporting import ResultsWriter
 
+    together = None if batch is None else read_rate("batch", batch)
     inspector = Inspector.load(model)
     pictures = _pictures(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
     counts: Counter[str] = Counter()
+    judged: list[tuple[str, float | None]] = []
     with writer as results, progress_display() as progress:
         for index, verdict in enumerate(inspector.inspect(pictures, progress=progress)):
             counts[str(verdict.label)] += 1
+            judged.append((verdict.name, verdict.p_value))
             if results is not None:
                 results.add(verdict, None if verdict.label == "error" else pictures[index])
             if json:
                 say_json(verdict.summary())
             else:
                 say(_line(verdict))
+    if together is not None:
+        _decide_together(judged, together, inspector.rule.n, json)
     if not json:
         say(f"{len(pictures)} pictures: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement())
@@ -51,6 +61,27 @@ def inspect(
             say(f"Written to {output}")
     if counts["error"]:
         raise typer.Exit(3)
+
+
+def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
+    """Benjamini-Hochberg over all pictures of this call."""
+    from amiss.core.errors import CalibrationError
+    from amiss.rules import benjamini_hochberg
+    from amiss.rules.ranks import percent
+
+    if n == 0:
+        raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")
+    decision = benjamini_hochberg([float("nan") if p is None else p for _, p in judged], rate, n=n)
+    named = [name for (name, _), rejected in zip(judged, decision.rejected, strict=True) if rejected]
+    if json:
+        say_json({"batch": {"rate": rate, "judged": decision.judged, "named": named, "warning": decision.warning}})
+        return
+    say(
+        f"Together, {len(named)} of {decision.judged} pictures are named anomalous; on average at most {percent(rate)} "
+        f"of such names are good parts (Benjamini-Hochberg, n = {n}).",
+        *(f"  {name}" for name in named),
+        *([f"Mind: {decision.warning}"] if decision.warning else []),
+    )
 
 
 def _pictures(sources: list[Path]) -> Images:

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from amiss.cli import certify, demo, doctor, evaluate, fit, inspect, methods, plan
+from amiss.cli import (
+    bench,
+    calibrate,
+    certify,
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    fit,
+    inspect,
+    methods,
+    monitor,
+    plan,
+)
 
 REFUSED, INTERRUPTED = 2, 130
 """Exit codes of the command itself: it was asked for something impossible; the user stopped it."""
@@ -22,11 +36,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for verb in (
+    data.data,
     fit.fit,
+    calibrate.calibrate,
     inspect.inspect,
     evaluate.evaluate,
+    monitor.monitor,
+    compare.compare,
     certify.certify,
     plan.plan,
+    bench.bench,
     demo.demo,
     methods.methods,
     doctor.doctor,

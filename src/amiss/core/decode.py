@@ -45,37 +45,37 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.
     Raises:
         ImageError: Missing, empty, cut off, not a picture, of another format, or too large.
     """
-    name = str(path)
-    try:
-        size = Path(path).stat().st_size
-        data = b"" if size > max_pixels * _BYTES_PER_PIXEL else Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(name, f"cannot be read ({error.strerror or error})") from error
-    except ValueError as error:  # a zero byte in the name
-        raise ImageError(name, f"cannot be read ({error})") from error
-    if size > max_pixels * _BYTES_PER_PIXEL:
-        raise ImageError(name, f"the file has {size} bytes, too many for a picture of {max_pixels} pixels")
-    return decode_image(data, name=name, max_pixels=max_pixels)
+    return decode_image(_read_bytes(Path(path), max_pixels), name=str(path), max_pixels=max_pixels)
+
+
+def read_values(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """The numbers of one picture file as they are stored, for masks and position maps: nothing is scaled or turned.
+
+    Args:
+        path: The file, of the formats of `read_image`, or a TIFF of floats.
+        max_pixels: Cap on width x height.
+
+    Returns:
+        (H, W), or (H, W, C) with the channels in the order of the file; uint8, uint16 or float32.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
+    import cv2
+
+    data = _read_bytes(Path(path), max_pixels)
+    image = _decode(data, str(path), max_pixels, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3 and image.shape[2] >= 3:  # OpenCV has blue first, and alpha last
+        image[:, :, :3] = image[:, :, 2::-1].copy()
+    return image
 
 
 def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode the bytes of one picture file; `name` is how errors call it. See `read_image`."""
     import cv2
 
-    if not data:
-        raise ImageError(name, "the file is empty")
-    kind = _format(data)
-    if kind is None:
-        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP picture (its first bytes say so)")
-    _check_header(data, kind, name, max_pixels)
-    with _quiet(cv2):
-        try:
-            # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
-        except cv2.error as error:
-            raise ImageError(name, f"cannot be decoded ({error.err})") from error
-    if image is None:
-        raise ImageError(name, "cannot be decoded: cut off, damaged, or of an unusual kind such as float TIFF")
+    # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
+    image = _decode(data, name, max_pixels, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
     return to_rgb8(image[:, :, ::-1], name)
 
 
@@ -120,6 +120,38 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     if small != size:
         image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     return image
+
+
+def _read_bytes(path: Path, max_pixels: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        data = b"" if size > max_pixels * _BYTES_PER_PIXEL else path.read_bytes()
+    except OSError as error:
+        raise ImageError(str(path), f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # a zero byte in the name
+        raise ImageError(str(path), f"cannot be read ({error})") from error
+    if size > max_pixels * _BYTES_PER_PIXEL:
+        raise ImageError(str(path), f"the file has {size} bytes, too many for a picture of {max_pixels} pixels")
+    return data
+
+
+def _decode(data: bytes, name: str, max_pixels: int, flags: int) -> NDArray[Any]:
+    import cv2
+
+    if not data:
+        raise ImageError(name, "the file is empty")
+    kind = _format(data)
+    if kind is None:
+        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP picture (its first bytes say so)")
+    _check_header(data, kind, name, max_pixels)
+    with _quiet(cv2):
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as error:
+            raise ImageError(name, f"cannot be decoded ({error.err})") from error
+    if image is None:
+        raise ImageError(name, "cannot be decoded: cut off, damaged, or of an unusual kind such as float TIFF")
+    return np.asarray(image)
 
 
 def _format(data: bytes) -> str | None:

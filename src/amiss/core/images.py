@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,30 @@ from amiss.core.errors import DataError, ImageError, InputError
 Size = tuple[int, int]
 
 
+@runtime_checkable
+class Picture(Protocol):
+    """A picture that is neither a file of its own nor an array in memory, such as one of many in an archive."""
+
+    @property
+    def name(self) -> str:
+        """How errors and reports call it."""
+        ...
+
+    def read(self) -> NDArray[Any]:
+        """Its pixels, read anew each time: uint8 or uint16, shaped as the arrays that `Images` takes."""
+        ...
+
+
+Item = Path | NDArray[Any] | Picture
+
+
 class Images:
     """Pictures from a folder, from paths, or from arrays. Each is read when it is asked for, every time anew.
 
     Args:
-        source: A folder (searched recursively, in the order of the names), one file, a list of paths, or a list of
-            arrays (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB). An array (N, H, W, C) works too.
+        source: A folder (searched recursively, in the order of the names), one file, or a list of paths, of arrays
+            (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Picture` objects. An array
+            (N, H, W, C) works too.
         size: Height and width that every picture is resized to; None leaves each as it is.
         max_pixels: Cap on width x height of a file, checked before it is decoded.
 
@@ -48,18 +66,18 @@ class Images:
         self.ignored: tuple[Path, ...] = ()
         if isinstance(source, (str, Path)):
             found, self.ignored = _find(Path(source))
-            self._items: tuple[Path | NDArray[Any], ...] = found
+            self._items: tuple[Item, ...] = found
         else:
             self._items = _items(source)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """How errors and reports call each picture: its path, or its number among the arrays."""
+        """How errors and reports call each picture: its path or name, or its number among the arrays."""
         return tuple(map(_name, range(len(self)), self._items))
 
     @property
     def paths(self) -> tuple[Path | None, ...]:
-        """The file of each picture; None for arrays."""
+        """The file of each picture; None for one that has no file of its own."""
         return tuple(item if isinstance(item, Path) else None for item in self._items)
 
     def __len__(self) -> int:
@@ -75,7 +93,7 @@ class Images:
         if isinstance(item, Path):
             image = read_image(item, max_pixels=self.max_pixels)
         else:
-            image = to_rgb8(item, _name(index, item))
+            image = to_rgb8(_pixels(index, item), _name(index, item))
         return image if self.size is None else resize(image, self.size)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -86,16 +104,16 @@ class Images:
         return f"Images({len(self)} pictures, size={self.size})"
 
     def sha256(self, index: int) -> str:
-        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the array's.
+        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the pixels.
 
         Raises:
             ImageError: The file cannot be read.
         """
         item = self._items[index]
         try:
-            content = item.read_bytes() if isinstance(item, Path) else np.ascontiguousarray(item).tobytes()
+            content = item.read_bytes() if isinstance(item, Path) else _pixels(index, item).tobytes()
         except OSError as error:
-            raise ImageError(str(item), f"cannot be read ({error.strerror})") from error
+            raise ImageError(_name(index, item), f"cannot be read ({error.strerror})") from error
         return hashlib.sha256(content).hexdigest()
 
     def resized(self, size: Size) -> Images:
@@ -119,7 +137,7 @@ class Images:
                 raise InputError(f"pictures of different sizes {sorted(shapes)}; use Images(..., size=(height, width))")
             yield np.stack(batch)
 
-    def _with(self, items: tuple[Path | NDArray[Any], ...], size: Size | None) -> Images:
+    def _with(self, items: tuple[Item, ...], size: Size | None) -> Images:
         images = Images([], size=size, max_pixels=self.max_pixels)
         images._items, images.ignored = items, self.ignored
         return images
@@ -141,23 +159,32 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _name(number: int, item: Path | NDArray[Any]) -> str:
-    return str(item) if isinstance(item, Path) else f"image {number}"
+def _name(number: int, item: Item) -> str:
+    if isinstance(item, np.ndarray):
+        return f"image {number}"
+    return str(item) if isinstance(item, Path) else item.name
 
 
-def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Path | NDArray[Any], ...]:
+def _pixels(number: int, item: NDArray[Any] | Picture) -> NDArray[Any]:
+    pixels = item if isinstance(item, np.ndarray) else item.read()
+    if not isinstance(pixels, np.ndarray):
+        raise ImageError(_name(number, item), f"read() gave a {type(pixels).__name__}; a NumPy array is expected")
+    return np.ascontiguousarray(pixels)
+
+
+def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
     if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
         raise InputError(f"one array of shape {source.shape} arrived; give a list of pictures, or (N, H, W, C)")
     if not isinstance(source, Iterable):
         raise InputError(f"a {type(source).__name__} arrived; a folder, or a list of paths or arrays is expected")
-    items: list[Path | NDArray[Any]] = []
+    items: list[Item] = []
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
             items.append(Path(item))
-        elif isinstance(item, np.ndarray):
+        elif isinstance(item, (np.ndarray, Picture)):
             items.append(item)
         else:
-            raise InputError(f"item {number} is a {type(item).__name__}; a path or a NumPy array is expected")
+            raise InputError(f"item {number} is a {type(item).__name__}; a path, array or Picture is expected")
     return tuple(items)
 
 

@@ -58,6 +58,11 @@ class Rule(ABC):
         return None
 
     @property
+    def review_alpha(self) -> float | None:
+        """The promised share of good images above `review_threshold`, in (0, 1); None where nobody is asked."""
+        return None
+
+    @property
     @abstractmethod
     def alpha(self) -> float | None:
         """The false-alarm rate that is promised, in (0, 1), or None."""

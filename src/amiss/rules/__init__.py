@@ -1,23 +1,29 @@
 """Ingredient 3: decision rules with controlled false alarms."""
 
-from typing import Any
-
-from amiss.core.checks import create_named
-from amiss.core.rule import Rule
+from amiss.rules.batch import BatchDecision, benjamini_hochberg
+from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
 from amiss.rules.fixed import Fixed
+from amiss.rules.parse import parse_rule
+from amiss.rules.quantile import Quantile
+from amiss.rules.sigma import Sigma
+from amiss.rules.table import RULES, create_rule
+from amiss.rules.tail import Tail
+from amiss.rules.triage import Triage
 
-RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Certified, Conformal, Fixed)}
-
-
-def create_rule(name: str, **config: Any) -> Rule:
-    """The rule of a name with its constructor's arguments.
-
-    Raises:
-        InputError: Unknown name or argument.
-    """
-    return create_named("rule", RULES, name, config)
-
-
-__all__ = ["RULES", "Certified", "Conformal", "Fixed", "create_rule"]
+__all__ = [
+    "RULES",
+    "BatchDecision",
+    "Bootstrap",
+    "Certified",
+    "Conformal",
+    "Fixed",
+    "Quantile",
+    "Sigma",
+    "Tail",
+    "Triage",
+    "benjamini_hochberg",
+    "create_rule",
+    "parse_rule",
+]

@@ -8,7 +8,7 @@ import numpy as np
 
 from amiss.core.checks import check_real
 from amiss.core.rule import Rule
-from amiss.rules.ranks import false_alarm_bound, percent
+from amiss.rules.ranks import count_bound, percent
 
 
 class Fixed(Rule):
@@ -51,10 +51,10 @@ class Fixed(Rule):
         if self.n == 0:
             return f"fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
         count = int((self.normal > np.float32(self._threshold)).sum())
-        bound = "100 %" if count == self.n else percent(false_alarm_bound(count + 1, self.n))
         return (
             f"fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of n = {self.n} good "
-            f"calibration images lie above it, so the rate is below {bound} with 95 % confidence."
+            f"calibration images lie above it, so the rate is below {percent(count_bound(count, self.n))} with 95 % "
+            "confidence."
         )
 
     def config(self) -> dict[str, Any]:

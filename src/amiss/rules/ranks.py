@@ -6,6 +6,8 @@ from abc import abstractmethod
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+import numpy as np
+
 from amiss.core.checks import check_rate
 from amiss.core.errors import CalibrationError, NotReadyError
 from amiss.core.rule import Rule
@@ -66,7 +68,15 @@ class RankRule(Rule):
         """
         if self.n == 0:
             raise NotReadyError(f"the rule {self.name!r} is not calibrated yet; call calibrate(scores of good images)")
-        return self._rank(self.resolve(self.n), self.n)
+        return self.rank_of(self.n)
+
+    def rank_of(self, n: int) -> int:
+        """The rank that n calibration images give.
+
+        Raises:
+            CalibrationError: n supports no such alpha.
+        """
+        return self._rank(self.resolve(n), n)
 
     @property
     def threshold(self) -> float:
@@ -96,11 +106,36 @@ def false_alarm_bound(rank: int, n: int, confidence: float = 0.95) -> float:
     return float(betaincinv(rank, n + 1 - rank, confidence))
 
 
+def count_bound(count: int, n: int, confidence: float = 0.95) -> float:
+    """Upper bound of the false-alarm rate of a threshold that `count` of n normal scores lie above.
+
+    The bound of Clopper and Pearson, exact for a threshold that was given. For one computed from the same scores, such
+    as their mean and standard deviations, it is checked by simulation (`tests/rules`).
+
+    Example:
+        >>> round(count_bound(0, 299), 5), count_bound(20, 20)
+        (0.00997, 1.0)
+    """
+    return 1.0 if count == n else false_alarm_bound(count + 1, n, confidence)
+
+
 def confidence_of(rank: int, n: int, alpha: float) -> float:
     """P(false-alarm rate <= alpha) for the threshold "rank-th largest of n normal scores"."""
     from scipy.special import betainc
 
     return float(betainc(rank, n + 1 - rank, alpha))
+
+
+def check_reachable(rule: Rule) -> None:
+    """A threshold must be a number that scores (float32) can have.
+
+    Raises:
+        CalibrationError: It is larger than any.
+    """
+    if not abs(rule.threshold) <= float(np.finfo(np.float32).max):
+        raise CalibrationError(
+            f"{rule.name}: the threshold {rule.threshold:g} is larger than any score can be. Take the rule conformal."
+        )
 
 
 def percent(rate: float) -> str:

@@ -9,7 +9,9 @@ For authors of rules, ours and plugged in::
 
 `CHECKS` lists the single checks, to run each as a test of its own. A check that does not apply raises
 `unittest.SkipTest`, which pytest and unittest report as skipped: a rule whose alpha is None promises nothing, so its
-promise is not checked. Scores are synthetic and seeded; no detector and no picture is needed.
+promise is not checked. A rule may refuse scores that it cannot use (`CalibrationError`), such as many equal ones; it is
+judged on those that it accepts, and must accept most sets of uniform scores. Scores are synthetic and seeded; no
+detector and no picture is needed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import contextlib
 import json
 import unittest
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +40,9 @@ MOST = 20_000
 
 REPEATS = 2000
 """Calibration sets drawn to check a promise. One new image is judged by each: the judgements are independent."""
+
+SCORES = 100_000
+"""Scores drawn at most to check a promise: a rule that needs many images is checked on fewer sets of them."""
 
 LEVEL = 1e-4
 """Probability with which an honest rule would fail a statistical check, were the seeds not fixed."""
@@ -94,24 +100,43 @@ def check_decide_is_pure(make_rule: Make) -> None:
 
 
 def check_monotone(make_rule: Make) -> None:
-    """A higher score never turns anomalous into good, and its p-value never grows."""
+    """A higher score never turns anomalous into review or good, nor review into good, and its p-value never grows."""
     rule = _calibrated(make_rule)
     scores = np.unique(np.concatenate([rule.normal, np.linspace(-1, 2, 301), [-1e30, rule.threshold, 1e30]]))
     decision = rule.decide(Scores(scores))
-    require(bool((np.diff(decision.label.astype(int)) >= 0).all()), "a higher score turns anomalous into good")
+    rising = np.diff(decision.review + 2 * decision.label.astype(int)) >= 0
+    require(bool(rising.all()), "a higher score turns anomalous into good or review, or review into good")
     require(bool((np.diff(decision.p_value) <= 0).all()), "a higher score has a larger p-value")
     require(bool(decision.label[-1]) and not decision.label[0], "a score of 1e30 must alarm, one of -1e30 must not")
 
 
 def check_mask_agrees_with_label(make_rule: Make) -> None:
-    """An image is anomalous exactly when at least one of its pixels is; without a map there is no mask."""
+    """An image is anomalous or for review exactly when a pixel is in the mask; without a map there is no mask."""
     rule, scores = _calibrated(make_rule), _maps(40)
     decision = rule.decide(scores)
     if decision.mask is None or scores.map is None:
         raise AssertionError("scores with a map must give a mask")
     require(decision.mask.shape == scores.map.shape, f"mask {decision.mask.shape} for a map {scores.map.shape}")
-    require(np.array_equal(decision.label, decision.mask.any(axis=(1, 2))), "label and mask.any() differ")
+    found = decision.label | decision.review
+    require(np.array_equal(found, decision.mask.any(axis=(1, 2))), "label or review, and mask.any(), differ")
     require(rule.decide(Scores(scores.image)).mask is None, "scores without a map must give no mask")
+
+
+def check_review(make_rule: Make) -> None:
+    """What a person judges lies between two thresholds, is never called anomalous too, and has a promise of its own."""
+    rule = _calibrated(make_rule)
+    lowest = rule.threshold if rule.review_threshold is None else rule.review_threshold
+    require(lowest <= rule.threshold, f"review_threshold {lowest:g} is above the threshold {rule.threshold:g}")
+    edges = np.array([lowest, rule.threshold], np.float32)
+    around = [edges, np.nextafter(edges, np.float32(-np.inf)), np.nextafter(edges, np.float32(np.inf))]
+    scores = np.sort(np.concatenate([rule.normal, *around]))
+    decision = rule.decide(Scores(scores))
+    require(not (decision.label & decision.review).any(), "an image is both anomalous and for review")
+    between = (scores > np.float32(lowest)) & (scores <= np.float32(rule.threshold))
+    require(np.array_equal(decision.review, between), "review is not what lies between the two thresholds")
+    require((rule.review_threshold is None) == (rule.review_alpha is None), "a review threshold comes with its promise")
+    if rule.alpha is not None and rule.review_alpha is not None:
+        require(rule.alpha < rule.review_alpha, f"alpha {rule.alpha:g} is not below that of review {rule.review_alpha}")
 
 
 def check_decision_says_what_it_is(make_rule: Make) -> None:
@@ -169,27 +194,28 @@ def check_p_value_range(make_rule: Make) -> None:
 def check_p_values_uniform(make_rule: Make) -> None:
     """On new normal images P(p <= t) <= t for every t, and with continuous scores it is no smaller than it must be."""
     n, draws = _least(make_rule()), np.random.default_rng(0)
-    _, p_value = _judge(make_rule, n, draws, ties=False)
+    p_value = _judge(make_rule, n, draws, ties=False).p_value
     spread = p_value - draws.random(len(p_value)) / (n + 1)  # p has steps of 1/(n+1); spread evenly it is uniform
     require(stats.kstest(spread, "uniform").pvalue > LEVEL, "p-values of new normal images are not uniform (KS test)")
-    _, tied = _judge(make_rule, n, draws, ties=True)
+    tied = _judge(make_rule, n, draws, ties=True).p_value
     for values, what in ((p_value, "continuous"), (tied, "tied")):
+        if not len(values):
+            continue
         test = stats.kstest(values, "uniform", alternative="greater")
         require(test.pvalue > LEVEL, f"p-values of new normal images with {what} scores are too small (KS test)")
 
 
 def check_false_alarms(make_rule: Make) -> None:
-    """New normal images raise an alarm at most as often as alpha promises, with and without ties."""
+    """New normal images raise an alarm at most as often as alpha promises, with and without ties; review as well."""
     least = _least(make_rule())
     for n in (least, 2 * least + 1):
-        alpha = _require_promise(make_rule().calibrate(_draw(n)))
-        allowed = stats.binom.isf(LEVEL, REPEATS, alpha)
+        rule = make_rule().calibrate(_draw(n))
+        alpha = _require_promise(rule)
         for ties in (False, True):
-            label, _ = _judge(make_rule, n, np.random.default_rng(n), ties=ties)
-            require(
-                label.sum() <= allowed,
-                f"{label.sum()} false alarms of {REPEATS} with n = {n}; alpha = {alpha:g} allows {allowed:g}",
-            )
+            judged = _judge(make_rule, n, np.random.default_rng(n), ties=ties)
+            _require_rate(judged.label, alpha, n, "false alarms")
+            if rule.review_alpha is not None:
+                _require_rate(judged.label | judged.review, rule.review_alpha, n, "good images not accepted")
 
 
 CHECKS: tuple[Callable[[Make], None], ...] = (
@@ -197,6 +223,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_calibrate_copies,
     check_decide_is_pure,
     check_monotone,
+    check_review,
     check_mask_agrees_with_label,
     check_decision_says_what_it_is,
     check_config_round_trip,
@@ -215,6 +242,14 @@ def _require_too_few(rule: Rule, n: int) -> None:
     except CalibrationError:
         return
     raise AssertionError(f"{n} images are accepted; CalibrationError is expected")
+
+
+def _require_rate(found: NDArray[np.bool_], alpha: float, n: int, what: str) -> None:
+    allowed = stats.binom.isf(LEVEL, len(found), alpha)
+    require(
+        found.sum() <= allowed,
+        f"{found.sum()} {what} of {len(found)} with n = {n}; alpha = {alpha:g} allows {allowed:g}",
+    )
 
 
 def _require_promise(rule: Rule) -> float:
@@ -252,18 +287,33 @@ def _maps(count: int) -> Scores:
     return Scores.of_map(score_map)
 
 
-def _judge(
-    make_rule: Make, n: int, draws: np.random.Generator, *, ties: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Label and p-value of one new normal image under each of `REPEATS` rules, each calibrated on n normal images."""
-    scores = draws.random((REPEATS, n + 1))
+class _Judged(NamedTuple):
+    """What new normal images were called, (number of rules that accepted their calibration scores,) each."""
+
+    label: NDArray[np.bool_]
+    review: NDArray[np.bool_]
+    p_value: NDArray[np.float64]
+
+
+def _judge(make_rule: Make, n: int, draws: np.random.Generator, *, ties: bool) -> _Judged:
+    """One new normal image under each of up to `REPEATS` rules, each calibrated on n normal images."""
+    repeats = min(REPEATS, SCORES // n)
+    scores = draws.random((repeats, n + 1))
     if ties:
         scores = np.floor(scores * 8) / 8
-    rule = make_rule()
-    decisions = [rule.calibrate(Scores(row[:-1])).decide(Scores(row[-1:])) for row in scores]
-    return np.array([d.label[0] for d in decisions]), np.array([d.p_value[0] for d in decisions])
+    rule, decisions = make_rule(), []
+    for row in scores:
+        with contextlib.suppress(CalibrationError):
+            decisions.append(rule.calibrate(Scores(row[:-1])).decide(Scores(row[-1:])))
+    require(ties or len(decisions) > 0.8 * repeats, f"{repeats - len(decisions)} of {repeats} sets of scores refused")
+    return _Judged(
+        np.array([d.label[0] for d in decisions], bool),
+        np.array([d.review[0] for d in decisions], bool),
+        np.array([d.p_value[0] for d in decisions], float),
+    )
 
 
 def _same(one: Decision, other: Decision) -> bool:
     masks = one.mask is other.mask or np.array_equal(np.array(one.mask), np.array(other.mask))
-    return masks and np.array_equal(one.label, other.label) and np.array_equal(one.p_value, other.p_value)
+    fields = ("label", "review", "p_value")
+    return masks and all(np.array_equal(getattr(one, field), getattr(other, field)) for field in fields)

@@ -1,0 +1,59 @@
+"""``amiss calibrate``: another rule, or other calibration images, without learning again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A folder of good images, or a data-set root: its good images. Without: stored scores."),
+    ] = None,
+    *,
+    rule: RuleWords = None,
+    alpha: Alpha = None,
+    confidence: Confidence = None,
+    threshold: Threshold = None,
+    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Change the rule on the stored scores, or calibrate on new good images that the detector never saw."""
+    from dataclasses import replace
+
+    from amiss.core.errors import ArtefactError, InputError
+    from amiss.data import open_dataset
+    from amiss.inspector import Inspector
+
+    if data is None and rule is None and alpha is None and confidence is None and threshold is None:
+        raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
+    if output.is_dir() and not (output / "model.json").is_file():
+        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    before = Inspector.load(model)
+    chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
+    if data is None:
+        after = before.with_rule(chosen)
+    else:
+        dataset = open_dataset(data, seed=before.record.seed)
+        with progress_display() as progress:
+            after = replace(before, rule=chosen).calibrate(
+                dataset.normal, origins=dataset.normal_origins, progress=progress
+            )
+    after.save(output)
+    if json:
+        record = after.record.model_dump(mode="json")
+        say_json({"output": str(output), "statement": after.statement(), **record})
+        return
+    say(
+        f"Threshold {before.rule.threshold:.4g} (rule {before.rule.name}, n = {before.rule.n}) is now "
+        f"{after.rule.threshold:.4g} (rule {after.rule.name}, n = {after.rule.n}).",
+        after.statement(),
+        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+    )

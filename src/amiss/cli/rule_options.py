@@ -1,0 +1,47 @@
+"""How verbs are told a rule: ``--rule NAME:VALUES``, and its three most usual values as options of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from amiss.core.rule import Rule
+
+RuleWords = Annotated[
+    str | None,
+    typer.Option(
+        help="conformal, certified, tail:0.1%, triage:5%,0.5%, quantile:0.99, sigma:3, bootstrap:5% or fixed:2.5."
+    ),
+]
+Alpha = Annotated[str | None, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")]
+Confidence = Annotated[str | None, typer.Option(help="Of the rules certified (95% if not given) and triage.")]
+Threshold = Annotated[float | None, typer.Option(help="Of the rule fixed.")]
+
+
+def read_rule(
+    words: str | None,
+    alpha: str | None,
+    confidence: str | None,
+    threshold: float | None,
+    *,
+    present: Rule | None = None,
+) -> Rule:
+    """The rule that these options mean. Without its name: the present one with other values, else conformal.
+
+    Raises:
+        InputError: Unknown rule or value, one missing, or one given twice.
+    """
+    from amiss.rules import create_rule, parse_rule
+    from amiss.rules.parse import parse_value
+
+    options = {
+        "alpha": None if alpha is None else parse_value(alpha),
+        "confidence": None if confidence is None else parse_value(confidence),
+        "threshold": threshold,
+    }
+    if words is None and present is not None:
+        given = {key: value for key, value in options.items() if value is not None}
+        return create_rule(present.name, **{**present.config(), **given})
+    return parse_rule(words or "conformal", **options)

@@ -1,0 +1,119 @@
+"""``amiss calibrate``, and rules in words, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from amiss.cli import main as entry
+from amiss.core.images import Images
+from amiss.inspector import Inspector
+from amiss.testing import toy_part
+
+
+def write(folder: Path, images: Images) -> None:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), image[:, :, ::-1])
+
+
+@pytest.fixture
+def amiss(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command; returns exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["amiss", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good parts to learn from, others to calibrate on, and a model of the first."""
+    root = tmp_path_factory.mktemp("world")
+    write(root / "parts", toy_part(50, seed=1).images)
+    write(root / "more", toy_part(70, seed=2).images)
+    inspector = Inspector.fit(root / "parts", preset="tiny", size=64, calibration=0.5)
+    inspector.save(root / "model.amiss")
+    return root
+
+
+def test_another_rule_on_the_stored_scores_needs_no_pictures(amiss, world, tmp_path):
+    code, out, err = amiss(
+        "calibrate", world / "model.amiss", "--rule", "triage:20%,5%", "--output", tmp_path / "n.amiss"
+    )
+    assert code == 0 and err == ""
+    assert "is now" in out and "(rule conformal, n = 25)" in out and "triage: at most 20 %" in out
+    after, before = Inspector.load(tmp_path / "n.amiss"), Inspector.load(world / "model.amiss")
+    assert after.rule.name == "triage" and after.rule.normal.tolist() == before.rule.normal.tolist()
+    assert after.statement() in out
+
+
+def test_new_pictures_calibrate_without_learning(amiss, world, tmp_path):
+    code, out, _ = amiss(
+        "calibrate", world / "model.amiss", world / "more", "--rule", "certified:5%", "--output", tmp_path / "n.amiss"
+    )
+    assert code == 0 and "(rule certified, n = 70)" in out
+    after, before = Inspector.load(tmp_path / "n.amiss"), Inspector.load(world / "model.amiss")
+    assert after.parts["weights.safetensors"] == before.parts["weights.safetensors"]
+    assert after.rule.config() == {"alpha": 0.05, "confidence": 0.95} and after.record.calibration.n == 70
+
+
+def test_new_pictures_alone_keep_the_rule(amiss, world, tmp_path):
+    _, out, _ = amiss("calibrate", world / "model.amiss", world / "more", "--json", "--output", tmp_path / "n.amiss")
+    record = json.loads(out)
+    assert record["rule"] == {"name": "conformal", "config": {"alpha": "auto"}} and record["alpha"] == 0.02
+    assert record["calibration"]["n"] == 70 and "n = 70 " in record["statement"]
+
+
+def test_options_alone_change_the_rule_that_is_there(amiss, world, tmp_path):
+    code, out, _ = amiss(
+        "calibrate", world / "model.amiss", "--alpha", "10%", "--json", "--output", tmp_path / "n.amiss"
+    )
+    assert code == 0 and json.loads(out)["rule"] == {"name": "conformal", "config": {"alpha": 0.1}}
+
+
+def test_a_rule_in_words_while_learning(amiss, world, tmp_path):
+    tiny = ("--preset", "tiny", "--size", 64, "--calibration", "0.5", "--output", tmp_path / "m.amiss")
+    code, out, _ = amiss("fit", world / "parts", "--rule", "quantile:0.9", *tiny)
+    assert code == 0 and "quantile: nominally 10 %" in out
+    code, out, _ = amiss("fit", world / "parts", "--rule", "sigma", "--json", *tiny)
+    assert code == 0 and json.loads(out)["rule"] == {"name": "sigma", "config": {"k": 3.0}}
+    code, out, _ = amiss("fit", world / "parts", "--alpha", "8%", "--rule", "certified", "--confidence", "80%", *tiny)
+    assert code == 0 and "80 % confidence at most 8 %" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("calibrate", "MODEL"), ["nothing to change", "--rule"]),
+        (("calibrate", "nowhere.amiss", "--rule", "sigma"), ["nowhere.amiss"]),
+        (("calibrate", "MODEL", "nowhere"), ["nowhere", "no such folder"]),
+        (("calibrate", "MODEL", "PARTS"), ["25 of 50 images were learned from"]),
+        (("calibrate", "MODEL", "MORE", "--rule", "certified:1%"), ["299", "70 arrived", "229 more"]),
+        (("calibrate", "MODEL", "--rule", "tail:0.1%"), ["300", "25 arrived", "275 more"]),
+        (("calibrate", "MODEL", "--rule", "triage:5%,0.5%"), ["to reject at most 0.5 %", "174 more"]),
+        (("calibrate", "MODEL", "--rule", "fixed"), ["needs threshold", "--threshold"]),
+        (("calibrate", "MODEL", "--threshold", "3"), ["conformal", "threshold"]),
+        (("calibrate", "MODEL", "--alpha", "lots"), ["alpha = 'lots'"]),
+        (("fit", "PARTS", "--rule", "sigma:3", "--alpha", "1%"), ["alpha does not belong", "takes k"]),
+        (("fit", "PARTS", "--rule", "conformal:1%", "--alpha", "1%"), ["alpha", "twice"]),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(amiss, world, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    places = {"MODEL": world / "model.amiss", "PARTS": world / "parts", "MORE": world / "more"}
+    named = [places.get(argument, argument) for argument in arguments]
+    code, out, err = amiss(*named, "--output", tmp_path / "n.amiss")
+    assert code == 2 and out == "" and err.startswith("amiss: ") and err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert not list(tmp_path.iterdir())
