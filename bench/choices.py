@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accuracy import locate, run
-
+from amiss.core.errors import AmissError
+from amiss.data import open_dataset
+from amiss.evaluation.benchmark.child import measure
+from amiss.evaluation.benchmark.runs import locate
 from amiss.features import efficientnet_lite
 from amiss.storage import write_file
 
@@ -39,15 +41,18 @@ def main() -> None:
     lines = []
     for data in DATA:
         address = locate(data)
-        if address is None:
-            print(f"skipped {data}: set AMISS_DATA to the folder that holds it", file=sys.stderr)
+        try:
+            name = open_dataset(address).name
+        except AmissError as error:
+            print(f"skipped {data}: {error}", file=sys.stderr)
             continue
         for method, settings, scaling in CANDIDATES:
             efficientnet_lite.MEAN, efficientnet_lite.STD = scaling
-            result = run(method, "default", address, 0, settings, 256)
-            keys = ("method", "data", "image_auroc", "pixel_auroc", "pixel_aupro", "n_good", "n_defective")
-            name = "as trained" if scaling == TRAINED_WITH else "ImageNet's"
-            lines.append({**{key: result[key] for key in keys}, **settings, "input_scaling": name})
+            result = measure(method, "default", address, 0, settings, 256)
+            keys = ("image_auroc", "pixel_auroc", "pixel_aupro", "n_good", "n_defective")
+            figures = {key: result[key] for key in keys}
+            scaled = "as trained" if scaling == TRAINED_WITH else "ImageNet's"
+            lines.append({"method": method, "data": name, **figures, **settings, "input_scaling": scaled})
             print(json.dumps(lines[-1]), flush=True)
     write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n").encode())
 

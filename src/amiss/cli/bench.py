@@ -1,0 +1,195 @@
+"""``amiss bench``: compare methods on data sets with known truth, over seeds, with what others have published.
+
+Nothing can be chosen by test scores: no option picks an epoch, a setting or a seed; every seed counts; runs with
+``--set`` make rows of their own that are ranked nowhere. `amiss.evaluation.benchmark.runs` says how that is so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amiss.cli.console import parse_settings, parse_size, say, say_json
+from amiss.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from amiss.evaluation.benchmark.runs import Plan, Step
+    from amiss.evaluation.benchmark.lines import Line
+
+FAILED = 3
+"""Exit code when at least one run failed; the others are there."""
+
+
+def bench(
+    data: Annotated[
+        list[str],
+        typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
+    ],
+    methods: Annotated[str, typer.Option(help="Names with commas between them, see `amiss methods`; or all.")] = "all",
+    presets: Annotated[str, typer.Option(help="Presets of each method, with commas between them.")] = "default",
+    seeds: Annotated[str, typer.Option(help="Whole numbers with commas between them; all of them count.")] = "0,1,2",
+    size: Annotated[
+        str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")
+    ] = "256",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyper-parameter: name=value. Kept as rows of their own, never as the preset's."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the lines (METHOD.jsonl) and the tables.")] = Path("bench"),
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out data sets that are not on this machine.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Do finished runs again too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure methods x data sets x seeds, each run in a process of its own; finished runs are kept.
+
+    A second call does only what is missing or has failed. Exit code 3: some run failed, see its reason in the tables.
+    """
+    from amiss.core.errors import DataError
+    from amiss.evaluation.benchmark.runs import kept_lines, other_commits, plan_runs, run_all
+
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file; --output names the folder for the lines and the tables")
+    plan = plan_runs(
+        data,
+        _methods(methods),
+        presets=_words("presets", presets),
+        seeds=_seeds(seeds),
+        size=parse_size(size),
+        settings=parse_settings(settings or []),
+        skip_missing=skip_missing,
+    )
+    kept = {} if again else kept_lines(plan.runs, output)
+    _introduce(plan, len(kept), other_commits(kept.values()))
+    with _display() as (tell, progress):
+        lines = run_all(plan, output, again=again, tell=tell, progress=progress)
+    _conclude(plan, lines, len(kept), output, json)
+
+
+def _introduce(plan: Plan, kept: int, commits: list[str]) -> None:
+    for name, reason in plan.skipped:
+        _note(f"skipped {name}: {reason}")
+    if kept:
+        _note(f"{kept} of {len(plan.runs)} runs are finished already")
+    if commits:
+        _note(f"some of them by other code ({', '.join(commits)}); --again does them again")
+
+
+def _conclude(plan: Plan, lines: list[Line], kept: int, output: Path, json: bool) -> None:
+    failed = [line for line in lines if "failed" in line]
+    tables, statements = _write_tables(output) if lines else ([], [])
+    if json:
+        counts = {"runs": len(lines), "kept": kept, "failed": len(failed)}
+        skipped = [{"data": name, "reason": reason} for name, reason in plan.skipped]
+        say_json({"output": str(output), **counts, "skipped": skipped, "ranks": statements, "lines": lines})
+    elif lines:
+        say(*statements, f"{len(lines) - len(failed)} of {len(lines)} runs have figures.")
+        say(*(f"failed: {line['method']}, {line['data']}, seed {line['seed']}: {line['failed']}" for line in failed))
+        say(f"Tables: {', '.join(str(path) for path in tables)}")
+    else:
+        say("Nothing to do: none of the data sets is on this machine.")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _write_tables(output: Path) -> tuple[list[Path], list[str]]:
+    """Tables of everything that is kept in the folder, and what can be said of the ranks."""
+    from amiss.evaluation.benchmark.lines import read_lines
+    from amiss.evaluation.benchmark.ranks import rank_rows
+    from amiss.evaluation.benchmark.table import table_of
+    from amiss.evaluation.benchmark.text import RANKED, csv_text, markdown, sheets
+    from amiss.reporting.benchmark_page import write_benchmark_page
+    from amiss.storage import write_file
+
+    table = table_of(read_lines(output))
+    rankings = [rank_rows(table, metric) for metric in RANKED]
+    found = sheets(table, rankings)
+    write_file(output / "table.md", markdown(found).encode())
+    write_file(output / "table.csv", csv_text(table, rankings).encode())
+    write_benchmark_page(output / "table.html", table, rankings, found)
+    paths = [output / f"table.{kind}" for kind in ("md", "csv", "html")]
+    return paths, [ranking.statement() for ranking in rankings if ranking.labels]
+
+
+def _methods(text: str) -> list[str]:
+    from amiss.registry import list_methods
+
+    return list(list_methods()) if text.strip() == "all" else _words("methods", text)
+
+
+def _words(name: str, text: str) -> list[str]:
+    from amiss.core.errors import InputError
+
+    words = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    if not all(words):
+        raise InputError(f"{name} = {text!r} arrived; words with commas between them are expected")
+    return words
+
+
+def _seeds(text: str) -> list[int]:
+    from amiss.core.errors import InputError
+
+    words = _words("seeds", text)
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"seeds = {text!r} arrived; whole numbers from 0 with commas between them are expected")
+    return [int(word) for word in words]
+
+
+@contextmanager
+def _display() -> Iterator[tuple[Callable[[Step], None], Progress]]:
+    """A bar with the time left on a terminal, one line a run elsewhere; always on standard error."""
+    if not sys.stderr.isatty():
+        yield _log, silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns: tuple[Any, ...] = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as bars:
+        task, left = bars.add_task(""), ""
+
+        def tell(step: Step) -> None:
+            nonlocal left
+            if step.run is not None:
+                bars.console.print(_outcome(step), markup=False, highlight=False)
+            left = _left(step)
+            bars.update(task, completed=step.done, total=step.total, description=left)
+
+        def progress(stage: str, done: int, total: int, note: str = "") -> None:
+            bars.update(task, description=f"{left}  {stage} {done}/{total} {note}")
+
+        yield tell, progress
+
+
+def _log(step: Step) -> None:
+    if step.run is not None:
+        left = _left(step)
+        _note(f"[{step.done}/{step.total}] {_outcome(step)}{f'; {left}' if left else ''}")
+
+
+def _outcome(step: Step) -> str:
+    line = step.line or {}
+    if "failed" in line:
+        return f"{step.run}: failed: {line['failed']}"
+    area = line["image_auroc"]
+    return f"{step.run}: image AUROC {'undefined' if area is None else f'{area:.4f}'}, fit {line['fit_seconds']:.0f} s"
+
+
+def _left(step: Step) -> str:
+    if step.seconds_left is None or step.done == step.total:
+        return ""
+    minutes = round(step.seconds_left / 60)
+    if minutes >= 60:
+        return f"about {minutes // 60} h {minutes % 60} min left"
+    return f"about {minutes} min left" if minutes else f"about {max(1, round(step.seconds_left))} s left"
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,118 @@
+"""What is kept of a benchmark: one JSON line a run in FOLDER/<method>.jsonl. No path of a machine is in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amiss.core.errors import DataError
+from amiss.storage import write_file
+
+Line = dict[str, Any]
+"""One run as it is kept: who ran on what, and either the figures or, under "failed", why there are none."""
+
+ORIGIN = ("method", "preset", "data", "seed")
+FIGURES = ("image_auroc", "pixel_auroc", "pixel_aupro", "pixel_aupro_05")
+EXTRAS = ("pixel_spro_05", *(f"{name}_interval" for name in (*FIGURES, "pixel_spro_05")))
+"""Kept where they are measured; lines of older code lack them."""
+COUNTS = ("alpha", "false_alarms", "detections", "n_calibration", "n_good", "n_defective")
+
+_FOLDERS = re.compile(r"(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s\\/'\"]+[\\/])+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run that is asked for.
+
+    Args:
+        method: Registry name.
+        preset: One of the method's presets.
+        data: Name of the data set.
+        seed: Of the split, the hold-out draw and learning.
+        size: Height and width of the detector's input.
+        address: Where the data set is on this machine; never kept.
+        settings: Hyper-parameters that differ from the preset, as asked for.
+        config: All hyper-parameters, and the size.
+    """
+
+    method: str
+    preset: str
+    data: str
+    seed: int
+    size: tuple[int, int]
+    address: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self) -> Line:
+        """What every line of this run says, with or without figures."""
+        kept = {"settings": without_folders(self.settings), "config": without_folders(self.config)}
+        return {**{name: getattr(self, name) for name in ORIGIN}, **kept}
+
+    def __str__(self) -> str:
+        own = "".join(f" {name}={value}" for name, value in self.settings.items())
+        return f"{self.method} {self.preset}{own}, {self.data}, seed {self.seed}"
+
+
+def key(line: Mapping[str, Any]) -> str:
+    """What makes two runs the same: method, preset, data, seed and every hyper-parameter."""
+    return json.dumps([*(line[name] for name in ORIGIN), line["config"]], sort_keys=True)
+
+
+def read_lines(folder: Path) -> list[Line]:
+    """All lines of a folder, by method and file order; none when it is not there.
+
+    Raises:
+        DataError: A line that no benchmark wrote.
+    """
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in read_file(path)]
+
+
+def read_file(path: Path) -> list[Line]:
+    """The lines of one method's file; none when it is not there.
+
+    Raises:
+        DataError: A line that no benchmark wrote.
+    """
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], start=1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        wanted = {*ORIGIN, "config"}
+        if not isinstance(line, dict) or not ({*wanted, *FIGURES} <= set(line) or {*wanted, "failed"} <= set(line)):
+            raise DataError(f"{path}, line {number}: no line of a benchmark; choose another folder, or take it out")
+        lines.append(line)
+    return lines
+
+
+def keep_line(folder: Path, line: Line) -> None:
+    """Write a line into its method's file, in place of an older one that was asked for with the same words."""
+    path = folder / f"{line['method']}.jsonl"
+    lines = [old for old in read_file(path) if _asked(old) != _asked(line)] + [line]
+    lines.sort(key=lambda entry: [str(entry[name]) for name in ORIGIN] + [_asked(entry)])
+    write_file(path, "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in lines).encode())
+
+
+def without_folders(value: Any) -> Any:
+    """A JSON value whose texts name files without the folders they are in; tuples become lists.
+
+    Example:
+        >>> without_folders({"backbone": "file:/home/me/nets/wide.pth", "stages": (4, 8)})
+        {'backbone': 'file:wide.pth', 'stages': [4, 8]}
+    """
+    if isinstance(value, str):
+        return _FOLDERS.sub("", value)
+    if isinstance(value, Mapping):
+        return {name: without_folders(entry) for name, entry in value.items()}
+    return [without_folders(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _asked(line: Mapping[str, Any]) -> str:
+    size = line["config"].get("size")
+    return json.dumps([*(line[name] for name in ORIGIN), line.get("settings", {}), size], sort_keys=True)

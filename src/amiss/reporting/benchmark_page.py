@@ -1,0 +1,70 @@
+"""`write_benchmark_page`: the tables and plots of a benchmark as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amiss.reporting import benchmark_charts as charts
+from amiss.storage import write_file
+
+if TYPE_CHECKING:
+    from amiss.evaluation.benchmark.ranks import Ranking
+    from amiss.evaluation.benchmark.table import Table
+    from amiss.evaluation.benchmark.text import Sheet
+
+TEMPLATE = "benchmark.html.jinja"
+TITLES = {"image_auroc": "Image AUROC", "pixel_aupro": "AUPRO to 0.3"}
+
+
+def write_benchmark_page(path: Path, table: Table, rankings: Sequence[Ranking], sheets: Sequence[Sheet]) -> None:
+    """Write one HTML file: no network, no scripts, all charts inside. Complete or not at all.
+
+    Args:
+        path: The file; folders are made when they are missing.
+        table: What was measured.
+        rankings: One a metric that is plotted.
+        sheets: The tables as texts, in order.
+    """
+    page = _template().render(**_context(table, rankings, sheets))
+    write_file(path, page.encode("utf-8", "replace"))
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("amiss.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _context(table: Table, rankings: Sequence[Ranking], sheets: Sequence[Sheet]) -> dict[str, Any]:
+    scatters = [charts.scatter(table, ranking, TITLES[ranking.metric]) for ranking in rankings]
+    figures = [charts.rank_figure(ranking, TITLES[ranking.metric]) for ranking in rankings]
+    finished = [line for row in table.rows for cell in row.cells.values() for line in cell.lines]
+    return {
+        "data": table.data,
+        "rows": len(table.presets),
+        "own": len(table.own),
+        "runs": len(finished),
+        "failed": len(table.failed),
+        "seeds": sorted({line["seed"] for line in finished}),
+        "scatters": [chart for chart in scatters if chart is not None],
+        "rank_figures": [figure for figure in figures if figure is not None],
+        "panels": [
+            (TITLES[ranking.metric], charts.panels(table, ranking.metric, ranking.labels)) for ranking in rankings
+        ],
+        "sheets": sheets,
+        "commits": table.commits,
+        "hardware": sorted({line["hardware"] for line in finished}),
+        "sizes": sorted({_size(row.config["size"]) for row in table.rows if "size" in row.config}),
+    }
+
+
+def _size(value: Any) -> str:
+    height, width = value if isinstance(value, list) else (value, value)
+    return f"{height} x {width}"
