@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, roc_auc_score
 
-from amiss.core.errors import DataError
+from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.data import Dataset
+from amiss.data.truth import RegionFiles, Saturation
 from amiss.evaluation import Evaluation, evaluate
 from amiss.inspector import Inspector
-from amiss.rules import Fixed
+from amiss.metrics import aupimo, spro
+from amiss.rules import Fixed, Triage
 from amiss.testing import toy_texture
 
 N_GOOD, N_BAD = 12, 10
@@ -105,7 +107,7 @@ def test_the_promise_is_in_the_summary(inspector: Inspector, dataset: Dataset) -
     from amiss.rules import Conformal
 
     ruled = inspector.with_rule(Conformal(0.1))
-    summary = evaluate(ruled, dataset).summary()
+    summary = evaluate(ruled, dataset, resamples=20).summary()
     assert summary["alpha"] == 0.1
     assert summary["n_calibration"] == ruled.rule.n == 10
     assert summary["rule"] == "conformal"
@@ -182,12 +184,178 @@ def test_a_defective_image_without_a_mask_has_no_pixel_truth(inspector: Inspecto
         tuple(dataset.defects[i] for i in kept),
         tuple(masks[i] for i in kept),
     )
-    assert evaluate(inspector, partial).metrics.pixel_ap == evaluate(inspector, fewer).metrics.pixel_ap
+    assert (
+        evaluate(inspector, partial, resamples=9).metrics.pixel_ap
+        == evaluate(inspector, fewer, resamples=9).metrics.pixel_ap
+    )
 
 
 def test_no_test_images_is_an_error_that_teaches(inspector: Inspector, dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"bare: no test images.*MVTec"):
         evaluate(inspector, Dataset("bare", dataset.normal, Images([])))
+
+
+def test_every_area_has_an_interval_around_it(evaluation: Evaluation) -> None:
+    summary = evaluation.summary()
+    for name in ("image_auroc", "image_ap", "fpr_at_95_tpr", "f1", "pixel_auroc", "pixel_ap", "pixel_aupro",
+                 "pixel_aupro_05", "seg_f1"):  # fmt: skip
+        low, high = summary[f"{name}_interval"]
+        assert 0 <= low <= summary[name] <= high <= 1, name
+        assert low < high, name
+    assert summary["aupimo"] is None and summary["aupimo_interval"] is None  # 12 good maps of 64 x 64 are too few
+    assert summary["pixel_spro_05"] is None and summary["mean_over_types"] is None
+
+
+def test_what_holds_at_the_threshold_is_that_of_sklearn(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation
+) -> None:
+    maps = inspector.score(dataset.test).map
+    assert maps is not None
+    labels = dataset.anomalous
+    alarms = maps.max(axis=(1, 2)) > np.float32(inspector.rule.threshold)
+    summary = evaluation.summary()
+    assert summary["precision"]["rate"] == pytest.approx(precision_score(labels, alarms))
+    assert summary["recall"] == summary["detections"]
+    assert summary["accuracy"]["rate"] == pytest.approx(np.mean(labels == alarms))
+    assert summary["f1"] == pytest.approx(f1_score(labels, alarms))
+    truth = np.stack([dataset.mask(index, (64, 64)) for index in range(len(labels))])
+    assert summary["seg_f1"] == pytest.approx(
+        f1_score(truth.ravel(), maps.ravel() > np.float32(inspector.rule.threshold))
+    )
+
+
+def test_each_defect_type_against_the_good_images(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation
+) -> None:
+    parts = evaluation.summary()["per_defect"]
+    for defect in ("blot", "faint"):
+        chosen = [i for i, name in enumerate(dataset.defects) if name in ("good", defect)]
+        masks = dataset.masks or ()
+        alone = Dataset(
+            defect,
+            dataset.normal,
+            dataset.test.subset(chosen),
+            tuple(dataset.defects[i] for i in chosen),
+            tuple(masks[i] for i in chosen),
+        )
+        wanted = evaluate(inspector, alone, resamples=20).summary()
+        for name in ("image_auroc", "pixel_aupro", "pixel_aupro_05"):
+            assert parts[defect][name] == wanted[name]
+        low, high = parts[defect]["image_auroc_interval"]
+        assert low <= parts[defect]["image_auroc"] <= high
+        assert parts[defect]["n"] == N_BAD // 2
+
+
+def test_review_is_neither_alarm_nor_escape(inspector: Inspector, dataset: Dataset) -> None:
+    asking = inspector.with_rule(Triage(accept=0.6, reject=0.1))
+    found = evaluate(asking, replace(dataset, masks=None), resamples=20)
+    scores, low, high = found.scores, asking.rule.review_threshold, asking.rule.threshold
+    assert low is not None and low < high
+    counts = {
+        kind: (
+            int((scores[rows] <= np.float32(low)).sum()),
+            int(((scores[rows] > np.float32(low)) & (scores[rows] <= np.float32(high))).sum()),
+            int((scores[rows] > np.float32(high)).sum()),
+        )
+        for kind, rows in (("good", slice(0, N_GOOD)), ("defective", slice(N_GOOD, None)))
+    }
+    summary = found.summary()
+    assert summary["review_threshold"] == low and counts["good"][1] > 0 and counts["defective"][1] > 0
+    assert [summary["reviews"][kind]["count"] for kind in counts] == [counts[kind][1] for kind in counts]
+    assert summary["reviews"]["good"]["n"] == N_GOOD and summary["reviews"]["defective"]["n"] == N_BAD
+    assert summary["false_alarms"]["count"] == counts["good"][2]
+    assert summary["detections"]["count"] == counts["defective"][2]
+    assert summary["escapes"]["count"] == counts["defective"][0]
+    assert summary["precision"]["n"] == counts["good"][2] + counts["defective"][2]
+    of_types = summary["per_defect"].values()
+    for name in ("escapes", "reviews"):
+        whole = summary[name] if name == "escapes" else summary[name]["defective"]
+        assert sum(part[name]["count"] for part in of_types) == whole["count"]
+
+
+@dataclass
+class Part:
+    mask: np.ndarray
+    saturation: float
+
+
+def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
+    """Two regions a defective picture, in files of their own, as MVTec LOCO AD has them."""
+    sources: list[RegionFiles | None] = [None] * N_GOOD
+    regions: list[list[Part]] = [[] for _ in range(N_GOOD)]
+    rng = np.random.default_rng(0)
+    for number in range(N_BAD):
+        paths = []
+        regions.append([])
+        for part in range(2):
+            y, x = rng.integers(0, 90, 2)
+            mask = np.zeros((128, 128), np.uint8)
+            mask[y : y + 30, x : x + 30] = 1 + part
+            paths.append(tmp_path / f"{number}_{part}.png")
+            cv2.imwrite(str(paths[-1]), mask)
+            small = mask[::2, ::2] > 0
+            regions[-1].append(Part(small, min((90, 450)[part] / 4, small.sum())))
+        sources.append(RegionFiles(tuple(paths), {1: Saturation(90, False), 2: Saturation(0.5, True)}))
+    marked = replace(dataset, masks=tuple(sources))
+    maps = inspector.score(marked.test).map
+    assert maps is not None and marked.has_saturation
+    wanted = spro(regions, maps)
+    found = evaluate(inspector, marked, resamples=100)
+    summary = found.summary()
+    keys = [f"pixel_spro_{number}" for number in ("01", "05", "10", "30", "100")]
+    assert [summary[key] for key in keys] == pytest.approx(wanted)
+    for key in keys:
+        low, high = summary[f"{key}_interval"]
+        assert low <= summary[key] <= high
+    types = summary["per_defect"]
+    for name in ("image_auroc", "pixel_spro_05"):
+        wanted_mean = (types["blot"][name] + types["faint"][name]) / 2
+        assert summary["mean_over_types"][name] == pytest.approx(wanted_mean)
+
+
+def test_enough_good_pixels_give_aupimo(dataset: Dataset) -> None:
+    larger = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=96, calibration=0.5)
+    found = evaluate(larger, dataset, resamples=50)
+    assert N_GOOD * 96 * 96 > 100_000
+    maps = larger.score(dataset.test).map
+    assert maps is not None
+    masks = np.stack([dataset.mask(index, (96, 96)) for index in range(len(maps))])
+    pimo = aupimo(masks, maps, defective=dataset.anomalous)
+    summary = found.summary()
+    assert (summary["aupimo"], summary["aupimo_median"], summary["aupimo_p33"]) == (pimo.mean, pimo.median, pimo.p33)
+    assert summary["n_aupimo"] == N_BAD
+    low, high = summary["aupimo_interval"]
+    assert low <= summary["aupimo"] <= high
+
+
+def test_an_empty_mask_of_a_defective_image_is_measured_as_such(
+    inspector: Inspector, dataset: Dataset, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.png"
+    cv2.imwrite(str(empty), np.zeros((128, 128), np.uint8))
+    masks = list(dataset.masks or ())
+    masks[N_GOOD] = empty
+    found = evaluate(inspector, replace(dataset, masks=tuple(masks)), resamples=20).summary()
+    assert 0 < found["pixel_aupro"] < 1 and found["detections"]["n"] == N_BAD
+    nothing = tuple(None if mask is None else empty for mask in masks)
+    found = evaluate(inspector, replace(dataset, masks=nothing), resamples=20).summary()
+    assert found["pixel_auroc"] is None and found["pixel_aupro_interval"] is None and found["seg_f1"] is None
+    assert found["image_auroc"] is not None
+
+
+def test_a_mask_of_another_size_is_an_error(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.png"
+    cv2.imwrite(str(wrong), np.full((50, 60), 255, np.uint8))
+    masks = list(dataset.masks or ())
+    masks[-1] = wrong
+    with pytest.raises(DataError, match=r"wrong\.png"):
+        evaluate(inspector, replace(dataset, masks=tuple(masks)))
+
+
+@pytest.mark.parametrize("resamples", [0, 2.5])
+def test_resamples_are_a_whole_number(inspector: Inspector, dataset: Dataset, resamples: int) -> None:
+    with pytest.raises(InputError, match="resamples"):
+        evaluate(inspector, dataset, resamples=resamples)
 
 
 def test_progress_counts_to_the_end(inspector: Inspector, dataset: Dataset) -> None:

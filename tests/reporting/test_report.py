@@ -20,7 +20,7 @@ from amiss.metrics import Rate
 from amiss.reporting import charts, gallery, write_report
 from amiss.reporting.overlay import ColourScale
 from amiss.reporting.report import percent, promise_kept
-from amiss.rules import Certified, Conformal, Fixed
+from amiss.rules import Certified, Conformal, Fixed, Triage
 from amiss.testing import toy_texture
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -45,12 +45,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     empty = folder / f"empty{HOSTILE}.png"
     empty.write_bytes(b"")
     defects = ("good",) * 6 + ("<b>blot</b>",) * 3 + ("good",)
-    return Dataset("toy & co", Images(paths[:1]), Images([*paths, empty]), defects, (*masks, None), "<i>none</i>")
+    test = Images([*paths, empty])
+    return Dataset("toy & co", Images(paths[:1]), test, defects, (*masks, None), licence="<i>none</i>")
 
 
 @pytest.fixture(scope="module")
 def evaluation(inspector: Inspector, dataset: Dataset) -> Evaluation:
-    return evaluate(inspector, dataset)
+    return evaluate(inspector, dataset, resamples=50)
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +134,10 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
 
 
 def test_misses_and_false_alarms_are_shown(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
-    scores = evaluate(inspector, dataset).scores
+    scores = evaluate(inspector, dataset, resamples=5).scores
     for threshold, missed, false in ((float(np.nanmax(scores)) - 1e-3, 2, 0), (0.0, 0, 6)):
         ruled = inspector.with_rule(Fixed(threshold))
-        found = evaluate(ruled, dataset)
+        found = evaluate(ruled, dataset, resamples=5)
         write_report(tmp_path / "r.html", found, ruled, dataset, worst=4)
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         images = [tag for tag, _ in parse(text).tags if tag == "img"]
@@ -167,7 +168,7 @@ def test_every_rule_and_poor_data_set_has_a_report(
     chosen = {"good": [0, 1], "defective": [6, 7], "errors": [9]}[kinds]
     poor = Dataset("poor", dataset.normal, dataset.test.subset(chosen), tuple(dataset.defects[i] for i in chosen))
     ruled = inspector.with_rule(rule)
-    write_report(tmp_path / "r.html", evaluate(ruled, poor), ruled, poor)
+    write_report(tmp_path / "r.html", evaluate(ruled, poor, resamples=5), ruled, poor)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     parse(text)
     assert "nan" not in re.sub(r"base64,[^\"]*|[0-9a-f]{64}", "", text)
@@ -223,3 +224,31 @@ def test_short_names() -> None:
     assert gallery.short_names(["/a/b/0.png"]) == ("0.png",)
     assert gallery.short_names(["image 0", "image 1"]) == ("image 0", "image 1")
     assert gallery.short_names(["/a/0.png", "b/0.png"]) == ("/a/0.png", "b/0.png")
+
+
+def test_review_and_types_are_on_the_page(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
+    asking = inspector.with_rule(Triage(accept=0.6, reject=0.1))
+    defects = ("good",) * 6 + ("dent", "scratch", "scratch", "good")
+    typed = replace(dataset, defects=defects)
+    found = evaluate(asking, typed, resamples=20)
+    write_report(tmp_path / "r.html", found, asking, typed)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    parse(page)
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert found.good_reviews.count + found.defective_reviews.count > 0
+    assert f"left to a person: {found.good_reviews} of the good and {found.defective_reviews} of the" in text
+    assert f"Passed as good were {found.escapes} of the defective ones" in text
+    assert "defect type against good" in text
+    for defect in ("dent", "scratch"):
+        measured = found.types[defect]
+        low, high = measured.image_auroc_interval
+        assert f"{measured.image_auroc:.4f} {low:.4f} to {high:.4f} {measured.pixel_aupro:.4f}" in text
+    assert f"{found.metrics.seg_f1:.4f}" in text and "nan" not in re.sub(r"base64,[^\"]*|[0-9a-f]{64}", "", page)
+
+
+def test_every_metric_shows_its_interval(page: str, evaluation: Evaluation) -> None:
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    for name in ("image_auroc", "image_ap", "fpr_at_95_tpr", "pixel_auroc", "pixel_ap", "pixel_aupro", "f1", "seg_f1"):
+        low, high = evaluation.metrics.interval(name)
+        assert f"{getattr(evaluation.metrics, name):.4f} {low:.4f} to {high:.4f}" in text, name
+    assert "AUPIMO" not in text and "sPRO" not in text  # not defined here, so not shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,29 +44,65 @@ def evaluate(
         say(f"Report: {output / 'report.html'}")
 
 
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1 max (oracle)",
+    "fpr_at_95_tpr": "false alarms at 95 % found (oracle)",
+    "f1": "F1 at the rule's threshold",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_aupro": "AUPRO to FPR 0.3",
+    "pixel_aupro_05": "AUPRO to FPR 0.05",
+    "pixel_spro_05": "sPRO to FPR 0.05",
+    "aupimo": "AUPIMO, mean",
+    "seg_f1": "pixel F1 at the rule's threshold",
+}
+
+
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The result for a person."""
     summary = evaluation.summary()
-    names = {
-        "image_auroc": "image AUROC",
-        "image_ap": "image AP",
-        "image_f1_max": "image F1 max (oracle)",
-        "pixel_auroc": "pixel AUROC",
-        "pixel_ap": "pixel AP",
-        "pixel_aupro": "AUPRO to FPR 0.3",
-        "pixel_aupro_05": "AUPRO to FPR 0.05",
-    }
-    measured = [f"{label} {summary[key]:.4f}" for key, label in names.items() if summary[key] is not None]
-    interval, seconds = summary["image_auroc_interval"], summary["seconds_per_image"]
-    if interval and measured:
-        measured[0] += f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})"
+    seconds = summary["seconds_per_image"]
+    asked = evaluation.review_threshold is not None
+    measured = [f"{label:<36}{_value(summary, key)}" for key, label in _METRICS.items() if summary[key] is not None]
     return [
         f"{summary['dataset']}: {summary['n_good']} good and {summary['n_defective']} defective test images, "
         f"{summary['method']}",
         f"false alarms: {evaluation.false_alarms}",
         f"detections:   {evaluation.detections}",
-        *([f"errors:       {len(summary['errors'])} pictures could not be inspected"] if summary["errors"] else []),
+        *([f"escapes:      {evaluation.escapes}"] if asked else []),
+        *([f"review:       of good {evaluation.good_reviews}"] if asked else []),
+        *([f"              of defective {evaluation.defective_reviews}"] if asked else []),
+        f"precision:    {evaluation.outcomes.precision}",
+        f"accuracy:     {evaluation.outcomes.accuracy}",
+        *([f"errors:       {_pictures(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
         *measured,
+        *_type_lines(summary),
         *([f"{1000 * seconds:.1f} ms a picture, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
     ]
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'' if count == 1 else 's'}"
+
+
+def _value(summary: dict[str, Any], key: str) -> str:
+    interval = summary.get(f"{key}_interval")
+    width = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+    return f"{summary[key]:.4f}{width}"
+
+
+def _type_lines(summary: dict[str, Any]) -> list[str]:
+    """One line a defect type, where there are several."""
+    parts = summary["per_defect"]
+    if len(parts) < 2:
+        return []
+    lines = []
+    for defect, part in parts.items():
+        shown = {"image AUROC": "image_auroc", "AUPRO 0.3": "pixel_aupro", "sPRO 0.05": "pixel_spro_05"}
+        values = [f"{label} {_value(part, key)}" for label, key in shown.items() if part.get(key) is not None]
+        lines.append(f"  {defect}: {part['count']} of {part['n']} detected; {', '.join(values)}".rstrip("; "))
+    mean = {key: value for key, value in (summary["mean_over_types"] or {}).items() if value is not None}
+    return lines + ([f"  mean of the types: {', '.join(f'{k} {v:.4f}' for k, v in mean.items())}"] if mean else [])

@@ -25,12 +25,21 @@ TEMPLATE = "report.html.jinja"
 
 _METRICS = (
     ("image_auroc", "Image AUROC", "chance that a defective picture scores above a good one", "images"),
-    ("image_ap", "Image average precision", "mean precision over all recalls", "images"),
+    ("image_ap", "Image average precision", "mean precision over all recalls; hangs on the share of defects", "images"),
     ("image_f1_max", "Image F1, best possible", "an oracle: it chooses its threshold with the labels", "images"),
-    ("pixel_auroc", "Pixel AUROC", "chance that a defective pixel scores above a good one", "pixels"),
+    (
+        "fpr_at_95_tpr",
+        "False alarms at 95 % found",
+        "an oracle too: the price of finding 95 % of the defects",
+        "images",
+    ),
+    ("pixel_auroc", "Pixel AUROC", "chance that a defective pixel scores above a good one; flatters", "pixels"),
     ("pixel_ap", "Pixel average precision", "mean precision over all recalls", "pixels"),
     ("pixel_aupro", "Pixel AUPRO up to 30 %", "mean overlap with each marked defect", "pixels"),
     ("pixel_aupro_05", "Pixel AUPRO up to 5 %", "the same, when only few false pixels are allowed", "pixels"),
+    ("pixel_spro_05", "Pixel sPRO up to 5 %", "the same, each defect found once enough of it is", "regions"),
+    ("aupimo", "AUPIMO, mean", "share of a defect found while good pictures stay almost clean", "clean"),
+    ("aupimo_p33", "AUPIMO, lowest third", "a third of the defective pictures has at most this", "clean"),
 )
 
 
@@ -40,6 +49,7 @@ class Row:
 
     title: str
     good: int
+    review: int
     anomalous: int
     error: int
     rate: Rate
@@ -102,10 +112,14 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
     usable = evaluation.scores == evaluation.scores
     return {
         "evaluation": evaluation,
-        "n_missed": evaluation.detections.n - evaluation.detections.count,
+        "n_missed": evaluation.escapes.count,
         "kept": promise_kept(evaluation),
         "rows": verdict_rows(evaluation),
         "figures": metric_rows(evaluation),
+        "decisions": decision_rows(evaluation),
+        "types": type_rows(evaluation),
+        "asks": evaluation.review_threshold is not None,
+        "with_pixels": not math.isnan(evaluation.metrics.pixel_auroc),
         "degenerate": evaluation.metrics.image_auroc_interval == (1.0, 1.0),
         "errors": [(n, v.reason) for n, v in zip(names, evaluation.verdicts, strict=True) if v.label is Label.ERROR],
         "histogram": _histogram(evaluation, inspector),
@@ -145,8 +159,9 @@ def verdict_rows(evaluation: Evaluation) -> list[Row]:
 
     def row(title: str, wanted: set[str], rate: Rate, part: bool = False) -> Row:
         labels = [v.label for v, d in zip(evaluation.verdicts, evaluation.defects, strict=True) if d in wanted]
-        good, alarms, errors = (labels.count(label) for label in (Label.GOOD, Label.ANOMALOUS, Label.ERROR))
-        return Row(title, good, alarms, errors, rate, "false alarms" if GOOD in wanted else "detected", part)
+        kinds = (Label.GOOD, Label.REVIEW, Label.ANOMALOUS, Label.ERROR)
+        good, review, alarms, errors = (labels.count(label) for label in kinds)
+        return Row(title, good, review, alarms, errors, rate, "false alarms" if GOOD in wanted else "detected", part)
 
     defects = set(evaluation.defects) - {GOOD}
     rows = [row("Good", {GOOD}, evaluation.false_alarms), row("Defective", defects, evaluation.detections)]
@@ -156,16 +171,55 @@ def verdict_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def metric_rows(evaluation: Evaluation) -> list[Figure]:
-    """Every metric with its n; those that are not defined say so by None."""
+    """Every metric with its n and interval; those that are not defined say so by None."""
     values = evaluation.metrics.summary()
-    n = f"{evaluation.false_alarms.n} good, {evaluation.detections.n} defective"
-    interval = values["image_auroc_interval"]
-    with_pixels = values["pixel_auroc"] is not None
+    good, n = evaluation.false_alarms.n, f"{evaluation.false_alarms.n} good, {evaluation.detections.n} defective"
+    shown = {
+        "images": True,
+        "pixels": values["pixel_auroc"] is not None,
+        "regions": values["pixel_spro_05"] is not None,
+        "clean": values["aupimo"] is not None,
+    }
     return [
-        Figure(title, meaning, values[key], interval if key == "image_auroc" else None, n)
+        Figure(
+            title,
+            meaning,
+            values[key],
+            values.get(f"{key}_interval"),
+            f"{good} good, {evaluation.metrics.n_aupimo} marked" if kind == "clean" else n,
+        )
         for key, title, meaning, kind in _METRICS
-        if kind == "images" or with_pixels
+        if shown[kind]
     ]
+
+
+def decision_rows(evaluation: Evaluation) -> list[Figure]:
+    """What the verdicts are worth, at the rule's threshold."""
+    outcomes, values = evaluation.outcomes, evaluation.metrics.summary()
+    rates = (
+        ("Precision", outcomes.precision, "alarms that are right; hangs on the share of defects among these pictures"),
+        ("Accuracy", outcomes.accuracy, "verdicts that are right; flatters when one kind is rare"),
+    )
+    shares = (
+        ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} pictures"),
+        ("Pixel F1", "seg_f1", "the same of all pixels above the threshold", f"{outcomes.n} pictures"),
+    )
+    rows = [
+        Figure(title, meaning, rate.rate if rate.n else None, rate.interval if rate.n else None, f"{rate.n} pictures")
+        for title, rate, meaning in rates
+    ]
+    return rows + [
+        Figure(title, meaning, values[key], values[f"{key}_interval"], n)
+        for title, key, meaning, n in shares
+        if key == "f1" or values[key] is not None
+    ]
+
+
+def type_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Each defect type against the good pictures, where there are several."""
+    parts = evaluation.summary()["per_defect"]
+    measured = {defect: part for defect, part in parts.items() if part.get("image_auroc") is not None}
+    return [{"defect": defect, **part} for defect, part in measured.items()] if len(measured) > 1 else []
 
 
 def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> list[tuple[str, str]]:
@@ -186,7 +240,7 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
         ("Filters", filters),
         ("Data set", f"{evaluation.dataset} (licence of the pictures: {dataset.licence or 'not stated'})"),
         ("Time per picture", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
-        ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the interval of the AUROC"),
+        ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the intervals of the metrics"),
         ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),
         ("Made with", f"amiss {record.amiss_version}, {versions}"),
         ("Inspector made", record.created),

@@ -1,0 +1,87 @@
+"""``amiss compare``: two inspectors on the same images, and whether they differ by more than luck."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amiss.cli.console import progress_display, say, say_json
+
+if TYPE_CHECKING:
+    from amiss.evaluation.compare import Comparison
+    from amiss.metrics import Agreement, Difference
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="An artefact that `amiss fit` wrote.")],
+    second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Another one.")],
+    data: Annotated[str, typer.Argument(help="A data set with test images that neither has seen.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for comparison.json.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare two models on the same images: differences with intervals and p-values."""
+    from amiss.data import open_dataset
+    from amiss.evaluation import compare as measure
+    from amiss.inspector import Inspector
+
+    models = Inspector.load(first), Inspector.load(second)
+    dataset = open_dataset(data, seed=models[0].record.seed)
+    with progress_display() as progress:
+        comparison = measure(*models, dataset, names=(str(first), str(second)), progress=progress)
+    if output is not None:
+        import json as codec
+
+        from amiss.storage import write_file
+
+        text = codec.dumps(comparison.summary(), indent=2, allow_nan=False)
+        write_file(output / "comparison.json", text.encode())
+    if json:
+        say_json(comparison.summary())
+        return
+    say(*comparison_lines(comparison))
+    if output is not None:
+        say(f"Written to {output / 'comparison.json'}")
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """The result for a person."""
+    lines = [
+        f"{comparison.dataset}: {comparison.n_good} good and {comparison.n_defective} defective images that both used"
+        + (f", {comparison.n_excluded} left out for both" if comparison.n_excluded else "")
+    ]
+    for letter, side in zip("AB", (comparison.first, comparison.second), strict=True):
+        promise = "no promise" if side.alpha is None else f"alpha = {100 * side.alpha:g} %"
+        lines += [
+            f"{letter}: {side.name} ({side.method}, {side.rule}, {promise})"
+            + (f", errors: {side.errors}" if side.errors else ""),
+            f"   false alarms {side.false_alarms}",
+            f"   detections   {side.detections}",
+        ]
+    differences = {
+        "image AUROC": comparison.image_auroc,
+        "AUPRO to FPR 0.3": comparison.pixel_aupro,
+        "AUPRO to FPR 0.05": comparison.pixel_aupro_05,
+    }
+    lines += [_difference(name, one) for name, one in differences.items() if not math.isnan(one.difference)]
+    lines += [_agreement("good", comparison.good), _agreement("defective", comparison.defective)]
+    return [line for line in lines if line]
+
+
+def _difference(name: str, one: Difference) -> str:
+    low, high = one.interval
+    return (
+        f"{name}: A {one.first:.4f}, B {one.second:.4f}, A - B = {one.difference:+.4f} "
+        f"(95 % interval {low:+.4f} to {high:+.4f}, p = {one.p_value:.2g})"
+    )
+
+
+def _agreement(kind: str, one: Agreement) -> str:
+    if one.n == 0:
+        return ""
+    return (
+        f"right on {kind} images: both {one.both}, only A {one.only_first}, only B {one.only_second}, "
+        f"neither {one.neither} (n = {one.n}, McNemar p = {one.p_value:.2g})"
+    )

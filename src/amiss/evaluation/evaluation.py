@@ -1,0 +1,173 @@
+"""`Evaluation`: what an inspector did on the test images of one data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.verdict import Label, Verdict
+from amiss.data.dataset import GOOD
+from amiss.evaluation.measure import Metrics, TypeMetrics
+from amiss.metrics import Outcomes, Rate, at_threshold
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What an inspector did on the test images of one data set.
+
+    A picture that cannot be used is an error. It is listed, and it enters no rate and no metric: neither the good
+    nor the defective ones, for nothing was measured on it. A picture for review raises no alarm and is not passed
+    either: it is no false alarm, no detection and no escape.
+
+    Args:
+        dataset: Name of the data set.
+        method: Registry name of the method.
+        statement: The inspector's promise, for a person.
+        rule: Name of the rule.
+        alpha: False-alarm rate that the rule promises, in (0, 1), or None.
+        threshold: An image is anomalous when its score is larger.
+        n_calibration: Number of good images that the rule was calibrated on.
+        verdicts: One an image, in the order of the data set, without maps and masks.
+        defects: Defect type of each image, "good" for a normal one.
+        metrics: Metrics over the usable images.
+        seconds_per_image: Mean wall time to decode, resize, score and decide, over usable images; NaN without any.
+        seed: Seed of the bootstrap.
+        review_threshold: An image above it, up to `threshold`, is for a person to judge; None where nobody is asked.
+        types: Metrics of each defect type against the good images.
+        saturation: Whether the ground truth knows saturations, as in MVTec LOCO AD: results are then also averaged
+            over the defect types.
+    """
+
+    dataset: str
+    method: str
+    statement: str
+    rule: str
+    alpha: float | None
+    threshold: float
+    n_calibration: int
+    verdicts: tuple[Verdict, ...]
+    defects: tuple[str, ...]
+    metrics: Metrics
+    seconds_per_image: float
+    seed: int = 0
+    review_threshold: float | None = None
+    types: Mapping[str, TypeMetrics] = field(default_factory=dict)
+    saturation: bool = False
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Truth: True = defective, (N,)."""
+        return np.array([defect != GOOD for defect in self.defects], dtype=bool)
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """Raw image scores, float32 (N,); NaN for a picture that could not be used."""
+        return np.array([np.nan if v.score is None else v.score for v in self.verdicts], dtype=np.float32)
+
+    @property
+    def errors(self) -> tuple[Verdict, ...]:
+        """The verdicts on pictures that could not be used."""
+        return tuple(verdict for verdict in self.verdicts if verdict.label is Label.ERROR)
+
+    @property
+    def false_alarms(self) -> Rate:
+        """Alarms among the usable good images."""
+        return self.rate(Label.ANOMALOUS, {GOOD})
+
+    @property
+    def detections(self) -> Rate:
+        """Alarms among the usable defective images."""
+        return self.rate(Label.ANOMALOUS, self._bad)
+
+    @property
+    def escapes(self) -> Rate:
+        """Usable defective images that were called good."""
+        return self.rate(Label.GOOD, self._bad)
+
+    @property
+    def good_reviews(self) -> Rate:
+        """Usable good images that were sent to review."""
+        return self.rate(Label.REVIEW, {GOOD})
+
+    @property
+    def defective_reviews(self) -> Rate:
+        """Usable defective images that were sent to review."""
+        return self.rate(Label.REVIEW, self._bad)
+
+    @property
+    def per_defect(self) -> dict[str, Rate]:
+        """Detections of each defect type, in the order of the names."""
+        return {defect: self.rate(Label.ANOMALOUS, {defect}) for defect in sorted(self._bad)}
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Verdicts on the usable images against truth; review counts as no alarm."""
+        usable = np.array([verdict.label is not Label.ERROR for verdict in self.verdicts], dtype=bool)
+        alarms = np.array([verdict.label is Label.ANOMALOUS for verdict in self.verdicts], dtype=bool)
+        return at_threshold(self.labels[usable], alarms[usable])
+
+    def rate(self, label: Label, defects: set[str]) -> Rate:
+        """How many of the usable images of some defect types got a label."""
+        chosen = [v.label for v, defect in zip(self.verdicts, self.defects, strict=True) if defect in defects]
+        return Rate(chosen.count(label), len(chosen) - chosen.count(Label.ERROR))
+
+    @property
+    def _bad(self) -> set[str]:
+        return set(self.defects) - {GOOD}
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that fits into plain JSON, in one dictionary. Undefined numbers are None.
+
+        ``n_good`` and ``n_defective`` count the usable images, those that the rates and metrics are made of;
+        ``errors`` lists the ``n_errors`` others by name and reason, which are counted nowhere else. Precision, recall,
+        specificity, accuracy and F1 are those of the verdicts.
+        """
+        return {
+            "dataset": self.dataset,
+            "method": self.method,
+            "rule": self.rule,
+            "alpha": self.alpha,
+            "threshold": _finite(self.threshold),
+            "review_threshold": None if self.review_threshold is None else _finite(self.review_threshold),
+            "n_calibration": self.n_calibration,
+            "statement": self.statement,
+            "n_good": self.false_alarms.n,
+            "n_defective": self.detections.n,
+            "false_alarms": self.false_alarms.summary(),
+            "detections": self.detections.summary(),
+            "escapes": self.escapes.summary(),
+            "reviews": {"good": self.good_reviews.summary(), "defective": self.defective_reviews.summary()},
+            **self.outcomes.summary(),
+            "per_defect": {defect: self._type_summary(defect, rate) for defect, rate in self.per_defect.items()},
+            "mean_over_types": self._mean_over_types(),
+            **self.metrics.summary(),
+            "n_errors": len(self.errors),
+            "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
+            "seconds_per_image": _finite(self.seconds_per_image),
+            "seed": self.seed,
+        }
+
+    def _type_summary(self, defect: str, rate: Rate) -> dict[str, Any]:
+        measured = self.types.get(defect)
+        return {
+            **rate.summary(),
+            "escapes": self.rate(Label.GOOD, {defect}).summary(),
+            "reviews": self.rate(Label.REVIEW, {defect}).summary(),
+            **({} if measured is None else measured.summary()),
+        }
+
+    def _mean_over_types(self) -> dict[str, float | None] | None:
+        """Of structural and logical defects, as MVTec LOCO AD reports them; None for other data sets."""
+        if not self.saturation or not self.types:
+            return None
+        names = ("image_auroc", "pixel_spro_05")
+        return {name: _finite(float(np.mean([getattr(one, name) for one in self.types.values()]))) for name in names}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,227 @@
+"""From scores, verdicts and maps to metrics, each with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.evaluation.pixels import PRO_LIMITS, Pixels
+from amiss.metrics import (
+    aupimo,
+    aupro,
+    auroc,
+    average_precision,
+    bootstrap_interval,
+    f1_max,
+    fpr_at_tpr,
+    spro,
+)
+from amiss.metrics.intervals import Metric
+from amiss.metrics.pimo import resolves
+from amiss.metrics.resample import Interval, areas, draw, percentile_interval
+from amiss.metrics.spro import LIMITS
+from amiss.metrics.threshold import f1_of, pixel_outcomes
+
+UNKNOWN = (math.nan, math.nan)
+
+SPRO = {f"pixel_spro_{round(100 * limit):02d}": f"spro {limit:g}" for limit in LIMITS}
+"""Field of each sPRO and its name among resampled areas."""
+
+RESAMPLED = {
+    "pixel_auroc": "auroc",
+    "pixel_ap": "ap",
+    "pixel_aupro": "pro 0.3",
+    "pixel_aupro_05": "pro 0.05",
+    "aupimo": "aupimo",
+    "aupimo_median": "aupimo median",
+    "aupimo_p33": "aupimo p33",
+    **SPRO,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Metrics, each in [0, 1] and NaN where it is not defined. All but the last four are computed on raw scores alone.
+
+    Args:
+        image_auroc: AUROC of the image scores.
+        image_ap: Average precision of the image scores.
+        image_f1_max: Best F1 of any threshold; an oracle that nobody has on the line.
+        fpr_at_95_tpr: False-alarm rate of the threshold that finds 95 % of the defective images; an oracle too.
+        pixel_auroc: AUROC of all pixels.
+        pixel_ap: Average precision of all pixels.
+        pixel_aupro: Per-region overlap up to a false-positive rate of 0.3.
+        pixel_aupro_05: Per-region overlap up to a false-positive rate of 0.05.
+        pixel_spro_01: Saturated overlap up to a false-positive rate of 0.01; known for MVTec LOCO AD and its like.
+        pixel_spro_05: The same up to 0.05, the headline of that data set.
+        pixel_spro_10: The same up to 0.1.
+        pixel_spro_30: The same up to 0.3.
+        pixel_spro_100: The same up to 1.
+        aupimo: Mean over the defective images of the overlap while good images stay almost free of false pixels.
+        aupimo_median: The median over the defective images.
+        aupimo_p33: A third of the defective images is at or below it.
+        n_aupimo: Number of defective images with an AUPIMO, for which no range applies.
+        f1: F1 of the verdicts, at the rule's threshold.
+        seg_f1: F1 of all pixels above the rule's threshold.
+        intervals: 95 % bootstrap interval over images of each metric, by its name.
+    """
+
+    image_auroc: float
+    image_ap: float
+    image_f1_max: float
+    fpr_at_95_tpr: float
+    pixel_auroc: float = math.nan
+    pixel_ap: float = math.nan
+    pixel_aupro: float = math.nan
+    pixel_aupro_05: float = math.nan
+    pixel_spro_01: float = math.nan
+    pixel_spro_05: float = math.nan
+    pixel_spro_10: float = math.nan
+    pixel_spro_30: float = math.nan
+    pixel_spro_100: float = math.nan
+    aupimo: float = math.nan
+    aupimo_median: float = math.nan
+    aupimo_p33: float = math.nan
+    n_aupimo: int = 0
+    f1: float = math.nan
+    seg_f1: float = math.nan
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+
+    @property
+    def image_auroc_interval(self) -> Interval:
+        """Interval of the image AUROC."""
+        return self.interval("image_auroc")
+
+    def interval(self, name: str) -> Interval:
+        """95 % bootstrap interval of a metric; NaN where it has none."""
+        return self.intervals.get(name, UNKNOWN)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain JSON values, for each metric also ``<name>_interval``; None where not defined."""
+        plain: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if name == "intervals":
+                continue
+            plain[name] = value if math.isfinite(value) else None
+            if name not in ("n_aupimo", "image_f1_max"):
+                low, high = self.interval(name)
+                plain[f"{name}_interval"] = None if math.isnan(low) else [low, high]
+        return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypeMetrics:
+    """One defect type against the good images. NaN where not defined.
+
+    Args:
+        image_auroc: AUROC of the image scores.
+        image_auroc_interval: Its 95 % bootstrap interval over images.
+        pixel_aupro: Per-region overlap up to a false-positive rate of 0.3.
+        pixel_aupro_05: The same up to 0.05.
+        pixel_spro_05: Saturated overlap up to 0.05, where saturations are known.
+    """
+
+    image_auroc: float
+    image_auroc_interval: Interval
+    pixel_aupro: float = math.nan
+    pixel_aupro_05: float = math.nan
+    pixel_spro_05: float = math.nan
+
+    def summary(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        low, high = self.image_auroc_interval
+        plain = {n: v if math.isfinite(v) else None for n, v in vars(self).items() if n != "image_auroc_interval"}
+        return plain | {"image_auroc_interval": None if math.isnan(low) else [low, high]}
+
+
+def measure(
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.float32],
+    alarms: NDArray[np.bool_],
+    pixels: Pixels,
+    threshold: float,
+    *,
+    seed: int,
+    resamples: int,
+) -> Metrics:
+    """Every metric of the usable images.
+
+    Args:
+        labels: True = defective, (N,).
+        scores: Image scores, (N,).
+        alarms: True = called anomalous, (N,).
+        pixels: Maps and masks.
+        threshold: Of the rule, for the F1 of pixels.
+        seed: Of the bootstrap.
+        resamples: Of the bootstrap.
+    """
+    ranking: dict[str, Metric] = {
+        "image_auroc": auroc,
+        "image_ap": average_precision,
+        "fpr_at_95_tpr": fpr_at_tpr,
+    }
+    values = {name: metric(labels, scores) for name, metric in ranking.items()}
+    intervals = {
+        name: bootstrap_interval(metric, labels, scores, seed=seed, resamples=resamples)
+        for name, metric in ranking.items()
+    }
+    weights = draw(labels, seed=seed, resamples=resamples)
+    outcomes = np.stack([labels & alarms, ~labels & alarms, labels & ~alarms], axis=1).astype(np.int64)
+    values["f1"] = float(f1_of(*outcomes.sum(axis=0)))
+    intervals["f1"] = percentile_interval(f1_of(*(weights @ outcomes).T))
+    found, widths, count = _measure_pixels(pixels, threshold, seed, resamples)
+    return Metrics(image_f1_max=f1_max(labels, scores), **values, **found, n_aupimo=count, intervals=intervals | widths)
+
+
+def measure_type(
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.float32],
+    pixels: Pixels,
+    defect: str,
+    *,
+    seed: int,
+    resamples: int,
+) -> TypeMetrics:
+    """One defect type: `labels` and `scores` are those of its usable images and of the good ones."""
+    chosen = [i for i, name in enumerate(pixels.defects) if name == defect or not pixels.defective[i]]
+    values: dict[str, float] = {}
+    if chosen:
+        masks, maps = [pixels.masks[i] for i in chosen], [pixels.maps[i] for i in chosen]
+        values["pixel_aupro"], values["pixel_aupro_05"] = aupro(masks, maps, PRO_LIMITS)
+        if pixels.regions is not None:
+            values["pixel_spro_05"] = spro([pixels.regions[i] for i in chosen], maps, (0.05,))[0]
+    return TypeMetrics(
+        image_auroc=auroc(labels, scores),
+        image_auroc_interval=bootstrap_interval(auroc, labels, scores, seed=seed, resamples=resamples),
+        **values,
+    )
+
+
+def _measure_pixels(
+    pixels: Pixels, threshold: float, seed: int, resamples: int
+) -> tuple[dict[str, float], dict[str, Interval], int]:
+    """Values and intervals by name, and the number of images with an AUPIMO; empty without maps or masks."""
+    if len(pixels) == 0:
+        return {}, {}, 0
+    masks, maps = pixels.masks, pixels.maps
+    values = {"pixel_auroc": auroc(masks, maps), "pixel_ap": average_precision(masks, maps)}
+    values["pixel_aupro"], values["pixel_aupro_05"] = aupro(masks, maps, PRO_LIMITS)
+    if pixels.regions is not None:
+        values |= dict(zip(SPRO, spro(pixels.regions, maps, LIMITS), strict=True))
+    count = 0
+    if resolves(int((~pixels.defective).sum()) * masks[0].size):
+        pimo = aupimo(masks, maps, defective=pixels.defective)
+        values |= {"aupimo": pimo.mean, "aupimo_median": pimo.median, "aupimo_p33": pimo.p33}
+        count = pimo.n
+    outcomes = pixel_outcomes(masks, maps, threshold)
+    values["seg_f1"] = float(f1_of(*outcomes.sum(axis=0)))
+    weights = draw(pixels.defective, seed=seed, resamples=resamples)
+    resampled = areas(pixels.cells(), weights, pixels.limits)
+    widths = {name: percentile_interval(resampled[key]) for name, key in RESAMPLED.items() if name in values}
+    widths["seg_f1"] = percentile_interval(f1_of(*(weights @ outcomes).T))
+    return values, widths, count

@@ -1,0 +1,103 @@
+"""`amiss compare` and the figures of `amiss evaluate` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from amiss.cli import main as entry
+from amiss.inspector import Inspector
+from amiss.rules import Triage
+from amiss.testing import toy_part
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with two defect types, and two models of other good pictures."""
+    folder = tmp_path_factory.mktemp("compare")
+    bad = toy_part(8, seed=3, defective=True)
+    kinds = {"good": list(toy_part(10, seed=2).images), "blot": list(bad.images)[:4], "stain": list(bad.images)[4:]}
+    for kind, pictures in {**kinds, "train": list(toy_part(3, seed=9).images)}.items():
+        place = folder / "data" / ("train/good" if kind == "train" else f"test/{kind}")
+        place.mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            cv2.imwrite(str(place / f"{number}.png"), picture[:, :, ::-1])
+    for kind, masks in (("blot", list(bad.masks)[:4]), ("stain", list(bad.masks)[4:])):
+        (folder / "data" / "ground_truth" / kind).mkdir(parents=True)
+        for number, mask in enumerate(masks):
+            path = folder / "data" / "ground_truth" / kind / f"{number}_mask.png"
+            cv2.imwrite(str(path), mask.astype(np.uint8) * 255)
+    for method in ("patchcore", "padim"):
+        fitted = Inspector.fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
+        fitted.with_rule(Triage(accept=0.5, reject=0.05)).save(folder / f"{method}.amiss")
+    return folder
+
+
+@pytest.fixture
+def amiss(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command; returns exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["amiss", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+def test_compare_in_words_and_in_json(amiss, root, tmp_path):
+    models = root / "patchcore.amiss", root / "padim.amiss"
+    code, out, _ = amiss("compare", *models, root / "data", "--output", tmp_path)
+    assert code == 0 and "10 good and 8 defective images that both used" in out
+    assert "patchcore" in out and "padim" in out and "A - B =" in out and "McNemar p =" in out
+    assert "AUPRO to FPR 0.05" in out and "95 % interval" in out
+    kept = json.loads((tmp_path / "comparison.json").read_text())
+    code, out, _ = amiss("compare", *models, root / "data", "--json")
+    assert code == 0 and json.loads(out) == kept
+    assert kept["image_auroc"]["interval"][0] <= kept["image_auroc"]["difference"]
+    assert kept["good"]["n"] == 10 and kept["defective"]["n"] == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("MODEL", "nowhere.amiss", "DATA"), ["nowhere.amiss"]),
+        (("MODEL", "MODEL", "nowhere"), ["nowhere", "no such folder"]),
+        (("MODEL", "MODEL", "TRAIN"), ["no test images"]),
+    ],
+)
+def test_compare_refuses_in_one_line(amiss, root, arguments, words):
+    places = {"MODEL": root / "patchcore.amiss", "DATA": root / "data", "TRAIN": root / "data" / "train" / "good"}
+    code, out, err = amiss("compare", *(places.get(word, word) for word in arguments))
+    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert all(word in err for word in words)
+
+
+def test_compare_refuses_pictures_that_a_model_has_seen(amiss, root, tmp_path):
+    for number, picture in enumerate(toy_part(40, seed=1).images):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture[:, :, ::-1])
+    code, _, _ = amiss("fit", tmp_path, "--preset", "tiny", "--size", "64", "--output", tmp_path / "own.amiss")
+    assert code == 0
+    (tmp_path / "data" / "train" / "good").mkdir(parents=True)
+    (tmp_path / "data" / "test" / "good").mkdir(parents=True)
+    for folder in ("train", "test"):
+        (tmp_path / "data" / folder / "good" / "0.png").write_bytes((tmp_path / "0.png").read_bytes())
+    code, _, err = amiss("compare", root / "padim.amiss", tmp_path / "own.amiss", tmp_path / "data")
+    assert code == 2 and "own.amiss has seen 1 of these 1 pictures" in err
+
+
+def test_evaluate_shows_review_types_and_intervals(amiss, root):
+    code, out, _ = amiss("evaluate", root / "patchcore.amiss", root / "data")
+    assert code == 0
+    shown = ("escapes:", "review:       of good", "of defective", "precision:", "accuracy:", "pixel F1", "  blot: ")
+    for words in (*shown, "  stain: "):
+        assert words in out, words
+    lines = [line for line in out.splitlines() if line.startswith(("image AUROC", "pixel A", "AUPRO", "F1 at"))]
+    assert len(lines) == 6 and all("95 % interval" in line for line in lines)

@@ -1,0 +1,170 @@
+"""Two inspectors on the same images: values of each, paired resamples, and images that must be the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from amiss.core.errors import DataError, InputError
+from amiss.core.images import Images
+from amiss.core.verdict import Label, Verdict
+from amiss.data import Dataset
+from amiss.evaluation import Comparison, compare, evaluate
+from amiss.evaluation.compare import paired
+from amiss.inspector import Inspector
+from amiss.rules import Fixed
+from amiss.testing import toy_texture
+
+N_GOOD, N_BAD = 14, 12
+
+
+def fit(method: str, size: int) -> Inspector:
+    fitted = Inspector.fit(toy_texture(20, seed=0).images, method=method, preset="tiny", size=size, calibration=0.5)
+    return fitted.with_rule(Fixed(float(np.median(fitted.rule.normal))))
+
+
+@pytest.fixture(scope="module")
+def first() -> Inspector:
+    return fit("patchcore", 64)
+
+
+@pytest.fixture(scope="module")
+def second() -> Inspector:
+    return fit("padim", 48)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("toy")
+    good, bad = toy_texture(N_GOOD, seed=5), toy_texture(N_BAD, seed=6, defective=True)
+    faint = [
+        np.where(mask[:, :, None], picture // 6 + clean // 6 * 5, picture).astype(np.uint8)
+        for picture, mask, clean in zip(bad.images, bad.masks, bad.clean, strict=True)
+    ]
+    masks: list[Path | None] = [None] * N_GOOD
+    for number, mask in enumerate(bad.masks):
+        masks.append(folder / f"{number}.png")
+        cv2.imwrite(str(masks[-1]), mask.astype(np.uint8) * 255)
+    pictures = Images([*good.images, *faint])
+    return Dataset("toy", Images([]), pictures, ("good",) * N_GOOD + ("blot",) * N_BAD, tuple(masks))
+
+
+@pytest.fixture(scope="module")
+def comparison(first: Inspector, second: Inspector, dataset: Dataset) -> Comparison:
+    return compare(first, second, dataset, resamples=300)
+
+
+def test_each_has_the_values_of_its_own_evaluation(
+    first: Inspector, second: Inspector, dataset: Dataset, comparison: Comparison
+) -> None:
+    summary = comparison.summary()
+    for side, inspector in (("first", first), ("second", second)):
+        alone = evaluate(inspector, dataset, resamples=9).summary()
+        for name in ("image_auroc", "pixel_aupro", "pixel_aupro_05"):
+            assert summary[name][side] == pytest.approx(alone[name])
+        assert summary[side]["false_alarms"] == alone["false_alarms"]
+        assert summary[side]["detections"] == alone["detections"]
+    assert (comparison.n_good, comparison.n_defective, comparison.n_excluded) == (N_GOOD, N_BAD, 0)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_the_interval_is_that_of_pairs_of_images(
+    first: Inspector, second: Inspector, dataset: Dataset, comparison: Comparison
+) -> None:
+    labels = dataset.anomalous
+    scores = [inspector.image_scores(dataset.test).image for inspector in (first, second)]
+    rng = np.random.default_rng(3)
+    bad, good, moves = np.flatnonzero(labels), np.flatnonzero(~labels), []
+    for _ in range(500):
+        chosen = np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))])
+        a, b = (roc_auc_score(labels[chosen], one[chosen]) for one in scores)
+        moves.append(a - b)
+    found = comparison.image_auroc
+    assert found.interval == pytest.approx(np.quantile(moves, [0.025, 0.975]), abs=0.05)
+    assert found.interval[0] < found.difference < found.interval[1]
+    wanted = min(1, 2 * min(np.mean(np.array(moves) <= 0), np.mean(np.array(moves) >= 0)))
+    assert found.p_value == pytest.approx(wanted, abs=0.1)
+
+
+def test_verdicts_are_compared_on_good_and_on_defective_images_apart(
+    first: Inspector, second: Inspector, dataset: Dataset, comparison: Comparison
+) -> None:
+    a, b = (
+        inspector.image_scores(dataset.test).image > np.float32(inspector.rule.threshold)
+        for inspector in (first, second)
+    )
+    bad = dataset.anomalous
+    for agreement, wins, losses in (
+        (comparison.good, (~a & b)[~bad].sum(), (a & ~b)[~bad].sum()),
+        (comparison.defective, (a & ~b)[bad].sum(), (~a & b)[bad].sum()),
+    ):
+        assert (agreement.only_first, agreement.only_second) == (wins, losses)
+        wanted = binomtest(int(wins), int(wins + losses)).pvalue if wins + losses else 1.0
+        assert agreement.p_value == pytest.approx(wanted)
+    assert (comparison.good.n, comparison.defective.n) == (N_GOOD, N_BAD)
+
+
+def test_an_inspector_does_not_differ_from_itself(first: Inspector, dataset: Dataset) -> None:
+    same = compare(first, first, dataset, resamples=50)
+    for one in (same.image_auroc, same.pixel_aupro, same.pixel_aupro_05):
+        assert (one.difference, one.p_value, one.interval) == (0.0, 1.0, (0.0, 0.0))
+    assert same.good.p_value == same.defective.p_value == 1.0
+
+
+def test_what_one_cannot_use_is_left_out_for_both(
+    first: Inspector, second: Inspector, dataset: Dataset, comparison: Comparison, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    mixed = replace(
+        dataset,
+        test=Images([broken, *dataset.test]),
+        defects=("good", *dataset.defects),
+        masks=(None, *(dataset.masks or ())),
+    )
+    found = compare(first, second, mixed, resamples=300)
+    assert (found.n_good, found.n_defective, found.n_excluded) == (N_GOOD, N_BAD, 1)
+    assert (found.first.errors, found.second.errors) == (1, 1)
+    assert found.image_auroc == comparison.image_auroc and found.pixel_aupro == comparison.pixel_aupro
+
+
+def test_errors_of_either_are_excluded() -> None:
+    def verdicts(*labels: Label) -> list[Verdict]:
+        return [Verdict(name=str(number), label=label) for number, label in enumerate(labels)]
+
+    one = verdicts(Label.GOOD, Label.ERROR, Label.ANOMALOUS)
+    other = verdicts(Label.ERROR, Label.GOOD, Label.REVIEW)
+    assert paired(one, other).tolist() == [False, False, True]
+    with pytest.raises(DataError, match="on 3 and on 2"):
+        paired(one, other[:2])
+    with pytest.raises(DataError, match="image 0 is 0 for the first and 1"):
+        paired(one, other[1:])
+    assert paired([], []).tolist() == []
+
+
+def test_pictures_that_one_has_seen_are_refused(first: Inspector, second: Inspector, dataset: Dataset) -> None:
+    known = Images([*dataset.test, toy_texture(1, seed=0).images[0]])
+    leaky = replace(dataset, test=known, defects=(*dataset.defects, "good"), masks=None)
+    with pytest.raises(DataError, match=r"old model has seen 1 of these 27 pictures"):
+        compare(first, second, leaky, names=("old model", "new model"))
+
+
+def test_without_masks_or_one_class(first: Inspector, second: Inspector, dataset: Dataset) -> None:
+    found = compare(first, second, replace(dataset, masks=None), resamples=20)
+    assert math.isnan(found.pixel_aupro.difference) and not math.isnan(found.image_auroc.difference)
+    good = Dataset("good", dataset.normal, dataset.test.subset(range(N_GOOD)), ("good",) * N_GOOD)
+    summary = compare(first, second, good, resamples=20).summary()
+    assert summary["image_auroc"]["difference"] is None and summary["defective"]["n"] == 0
+    json.dumps(summary, allow_nan=False)
+    with pytest.raises(DataError, match="no test images"):
+        compare(first, second, Dataset("bare", dataset.normal, Images([])))
+    with pytest.raises(InputError, match="resamples"):
+        compare(first, second, good, resamples=0)
