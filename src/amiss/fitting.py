@@ -77,7 +77,7 @@ def fit_inspector(
     resized = images.resized(side)
     detector = create(method, preset, **(settings or {}))
     plan = plan_calibration(len(images), calibration, rule, seed, origins)
-    normal = _fold_scores(detector, resized, plan, score_filters, seed, progress) if plan.folds else None
+    normal = fold_scores(detector, resized, plan, score_filters, seed, progress) if plan.folds else None
     detector.fit(resized.subset(plan.learn), seed=seed, progress=progress)
     scorer, parts = _deploy(detector, resized, plan.calibrate, progress)
     parts[IMAGES] = list_images(images, plan.learn, plan.calibrate)
@@ -89,7 +89,7 @@ def fit_inspector(
     return inspector._calibrated(rule, draft.calibration)
 
 
-def _fold_scores(
+def fold_scores(
     detector: Detector,
     images: Images,
     plan: Plan,

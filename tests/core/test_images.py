@@ -135,3 +135,31 @@ def test_a_missing_and_an_empty_folder_are_data_errors(tmp_path):
 
 def test_no_pictures_at_all_are_an_empty_source():
     assert len(Images([])) == 0 and list(Images([]).batches(3)) == []
+
+
+class Drawer:
+    """One of many pictures in an archive."""
+
+    def __init__(self, number, pixels):
+        self.name, self.pixels, self.opened = f"archive#{number}", pixels, 0
+
+    def read(self):
+        self.opened += 1
+        return self.pixels
+
+
+def test_a_picture_may_come_from_an_archive():
+    drawers = [Drawer(number, np.full((4, 5), number, np.uint8)) for number in range(3)]
+    images = Images([drawers[2], np.ones((4, 5), np.uint8), drawers[0]], size=(2, 2))
+    assert images.names == ("archive#2", "image 1", "archive#0") and images.paths == (None, None, None)
+    assert greys(images) == [2, 1, 0] and [drawer.opened for drawer in drawers] == [1, 0, 1]
+    assert images.sha256(0) == Images([np.full((4, 5), 2, np.uint8)]).sha256(0) != images.sha256(2)
+    assert greys(images.subset([2, 0]).resized((3, 3))) == [0, 2]
+
+
+def test_a_picture_of_an_archive_that_is_none_is_named():
+    images = Images([Drawer(7, b"bytes"), Drawer(8, np.ones((4, 5), np.float32))])
+    with pytest.raises(ImageError, match=r"archive#7: read\(\) gave a bytes; a NumPy array is expected"):
+        images[0]
+    with pytest.raises(ImageError, match="archive#8: float32 pixels"):
+        images[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from amiss.core.errors import DataError, ImageError, InputError
 Size = tuple[int, int]
 
 
-@runtime_checkable
 class Picture(Protocol):
     """A picture that is neither a file of its own nor an array in memory, such as one of many in an archive."""
 
@@ -172,6 +171,10 @@ def _pixels(number: int, item: NDArray[Any] | Picture) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
+def _is_picture(item: object) -> TypeGuard[Picture]:
+    return isinstance(getattr(item, "name", None), str) and callable(getattr(item, "read", None))
+
+
 def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
     if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
         raise InputError(f"one array of shape {source.shape} arrived; give a list of pictures, or (N, H, W, C)")
@@ -181,7 +184,7 @@ def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
             items.append(Path(item))
-        elif isinstance(item, (np.ndarray, Picture)):
+        elif isinstance(item, np.ndarray) or _is_picture(item):
             items.append(item)
         else:
             raise InputError(f"item {number} is a {type(item).__name__}; a path, array or Picture is expected")

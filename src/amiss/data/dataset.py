@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.decode import read_image
 from amiss.core.errors import DataError
 from amiss.core.images import Images, Size
+from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
 
 GOOD = "good"
 """The defect type of a normal test image."""
@@ -43,20 +42,23 @@ class Dataset:
         normal: Normal images to learn from and calibrate with.
         test: Images to measure on; none of them is in `normal`.
         defects: For each test image its defect type, "good" for a normal one.
-        masks: For each test image the file of its ground-truth mask, None for a normal one; None without any masks.
+        masks: For each test image its ground truth: a file, an array, a `Truth`, or None for a normal one or where it
+            is not known; None without any masks.
         normal_origins: For each normal image where it comes from; empty when nothing is known.
         test_origins: The same for each test image.
         licence: Licence of the pictures, "" when unknown.
+        notes: What a reader of results should know: an own split, pictures left out, masks that are missing.
     """
 
     name: str
     normal: Images
     test: Images
     defects: tuple[str, ...] = ()
-    masks: tuple[Path | None, ...] | None = None
+    masks: tuple[MaskSource | None, ...] | None = None
     normal_origins: tuple[Origin, ...] = ()
     test_origins: tuple[Origin, ...] = ()
     licence: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, entries in (("defects", self.defects), ("masks", self.masks), ("origins", self.test_origins or None)):
@@ -70,22 +72,47 @@ class Dataset:
         """For each test image whether it is defective, (N,)."""
         return np.array([defect != GOOD for defect in self.defects], dtype=bool)
 
+    @property
+    def has_saturation(self) -> bool:
+        """Whether the ground truth says of each region how much of it is enough, so that sPRO can be measured."""
+        known = [mask for mask in self.masks or () if mask is not None]
+        return bool(known) and all(isinstance(mask, RegionFiles) for mask in known)
+
     def mask(self, index: int, size: Size) -> NDArray[np.bool_]:
         """Ground truth of one test image at (height, width): True = defective pixel (any value above 0).
 
-        Resized by nearest neighbour.
+        Resized by nearest neighbour, except that no defect vanishes: see `resize_mask`.
 
         Raises:
             DataError: The data set has no masks, or a mask has another shape than its picture.
+            ImageError: The picture or its mask cannot be decoded.
         """
-        import cv2
-
         if self.masks is None:
             raise DataError(f"{self.name} has no masks")
-        path = self.masks[index]
-        if path is None:
+        source = self.masks[index]
+        if source is None:
             return np.zeros(size, dtype=bool)
-        mask = read_image(path).max(axis=2)
-        if mask.shape != self.test[index].shape[:2]:
-            raise DataError(f"{path}: {mask.shape} pixels, but its picture has {self.test[index].shape[:2]}")
-        return np.asarray(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)) > 0
+        return resize_mask(read_mask(source, self._own_size(index)), size)
+
+    def regions(self, index: int, size: Size) -> list[GroundTruthRegion]:
+        """The marked regions of one test image at (height, width); none for a good one.
+
+        A saturation shrinks and grows with the area of the picture, and never exceeds its region.
+
+        Raises:
+            DataError: The ground truth knows no saturation (`has_saturation`), or does not fit its picture.
+            ImageError: The picture or a mask cannot be decoded.
+        """
+        if not self.has_saturation or self.masks is None:
+            raise DataError(f"{self.name}: its ground truth says of no region how much of it is enough (saturation)")
+        source = self.masks[index]
+        if not isinstance(source, RegionFiles):
+            return []
+        own = self._own_size(index)
+        scale = (size[0] * size[1]) / (own[0] * own[1])
+        found = [(region, resize_mask(region.mask, size)) for region in source.regions(own)]
+        return [GroundTruthRegion(mask, min(region.saturation * scale, float(mask.sum()))) for region, mask in found]
+
+    def _own_size(self, index: int) -> Size:
+        height, width, _ = self.test[index].shape
+        return height, width

@@ -15,6 +15,7 @@ import numpy as np
 from amiss.core.checks import check_choice, check_count
 from amiss.core.errors import DataError, MissingExtraError
 from amiss.core.images import Images
+from amiss.data.about import OWN_SPLIT
 from amiss.data.dataset import GOOD, Dataset
 
 LICENCE = "CC BY-NC-SA 4.0"
@@ -51,6 +52,10 @@ def read_elpv(kind: str = "mono", *, train: int = 200, seed: int = 0) -> Dataset
         test=Images(rest + defective),
         defects=(GOOD,) * len(rest) + ("defective",) * len(defective),
         licence=LICENCE,
+        notes=(
+            OWN_SPLIT,
+            f"{len(cells) - len(good) - len(defective)} cells on which the experts did not agree are left out.",
+        ),
     )
 
 

@@ -1,9 +1,15 @@
-"""The layout of MVTec AD, which many data sets share.
+"""MVTec AD, and the many data sets that share its layout.
 
 root/train/good/*.png
 root/test/good/*.png
 root/test/<defect type>/*.png
 root/ground_truth/<defect type>/<name>_mask.png      optional; white = defective
+
+MVTec AD itself has 15 categories, each such a root, with 3,629 + 467 good and 1,258 defective pictures. The split is
+the published one. The licence is read from the licence file of the root, because the layout does not tell whose
+pictures they are.
+
+Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021). CC BY-NC-SA 4.0 (not for commercial use).
 """
 
 from __future__ import annotations
@@ -12,7 +18,16 @@ from pathlib import Path
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
+from amiss.data.layout import first_file, licence_beside, without_picture
+
+ABOUT = About(
+    "MVTec AD",
+    "train/good, test/good, test/<type>, ground_truth/<type>/<name>_mask.png",
+    "mvtec.com (Research, Datasets)",
+    "CC BY-NC-SA 4.0",
+)
 
 
 def is_mvtec(root: Path) -> bool:
@@ -27,20 +42,27 @@ def read_mvtec(root: Path) -> Dataset:
         DataError: A folder is missing, a test picture lies outside a defect folder, or a mask is missing while
             other masks are there.
     """
-    test = root / "test"
+    test, truth = root / "test", root / "ground_truth"
+    if not is_mvtec(root):
+        raise ABOUT.missing(root, "train/good/")
     if not test.is_dir():
-        raise DataError(f"{root}: train/good is there but test/ is not; the layout is train/good, test/<type>")
+        raise ABOUT.error(f"{root}: train/good/ is there but test/ is not")
     images = Images(test)
     paths = [path for path in images.paths if path is not None]
     defects = [_defect(path, test) for path in paths]
-    truth = root / "ground_truth"
     masks = tuple(_mask(path, defect, truth) for path, defect in zip(paths, defects, strict=True))
+    empty = sorted(folder.name for folder in test.iterdir() if folder.is_dir() and folder.name not in defects)
+    notes = [f"There is no test picture of the type {name}: its folder is empty." for name in empty]
+    if GOOD not in defects and GOOD not in empty:
+        notes.append("There are no good test pictures, so false alarms cannot be measured.")
     return Dataset(
         name=root.resolve().name,
         normal=Images(root / "train" / GOOD),
         test=images,
         defects=tuple(defects),
         masks=masks if truth.is_dir() else None,
+        licence=licence_beside(root),
+        notes=(*notes, *(without_picture(truth, list(masks)) if truth.is_dir() else [])),
     )
 
 
@@ -54,8 +76,4 @@ def _defect(path: Path, test: Path) -> str:
 def _mask(path: Path, defect: str, truth: Path) -> Path | None:
     if defect == GOOD or not truth.is_dir():
         return None
-    candidates = [truth / defect / f"{path.stem}_mask.png", truth / defect / f"{path.stem}.png"]
-    for mask in candidates:
-        if mask.is_file():
-            return mask
-    raise DataError(f"{path}: its mask {candidates[0]} is missing, while {truth} is there")
+    return first_file(path, [truth / defect / f"{path.stem}_mask.png", truth / defect / f"{path.stem}.png"])

@@ -1,39 +1,97 @@
-"""One word for every data set: a folder, or the name of a set that a package brings."""
+"""One word for every data set: a path, or the name of a set that a package brings."""
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import dataclass
 from pathlib import Path
 
-from amiss.core.errors import DataError
+from amiss.core.errors import DataError, InputError
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.elpv import read_elpv
-from amiss.data.folder import read_folder
-from amiss.data.mvtec import is_mvtec, read_mvtec
+from amiss.data.readers import READERS, recognise
 
 
-def open_dataset(source: str | Path, *, seed: int = 0) -> Dataset:
+@dataclass(frozen=True)
+class Address:
+    """What a user's word for a data set means.
+
+    Args:
+        kind: Which reader, a key of `READERS` or "elpv".
+        path: Where it is; empty for elpv.
+        category: Which of several categories, objects or products; None when not said.
+    """
+
+    kind: str
+    path: Path
+    category: str | None
+
+
+def open_dataset(source: str | Path, *, category: str | None = None, seed: int = 0) -> Dataset:
     """Open a data set by what it looks like.
 
     Args:
-        source: A folder in the layout of MVTec AD, a flat folder of good images, or "elpv:mono" / "elpv:poly".
+        source: A folder or file of any kind in docs/datasets.md, such as a flat folder of good images, a data set in
+            the layout of MVTec AD, or a manifest. "KIND:PATH" forces a reader, "PATH#CATEGORY" chooses one of several
+            categories or products, and "elpv:mono" or "elpv:poly" are solar cells that a package brings.
+        category: The same as after #.
         seed: Seed of the random split, for sets that come without one.
 
     Raises:
         DataError: Nothing there, no pictures, or a layout that no reader knows.
-        ImageError: Never here: pictures are read when they are used.
+        InputError: An unknown kind or category.
+        ImageError: Only where a mask tells which picture is good; pictures are read when they are used.
     """
-    name, _, kind = str(source).partition(":")
-    if name == "elpv":
-        return read_elpv(kind or "mono", seed=seed)
-    root = Path(source)
-    if not root.is_dir():
-        raise DataError(
-            f"{source}: no such folder; give a folder of good images, a data set in MVTec layout, or elpv:mono"
-        )
-    if is_mvtec(root):
-        return read_mvtec(root)
-    if inner := sorted(folder.name for folder in root.iterdir() if is_mvtec(folder)):
-        raise DataError(f"{source}: several data sets in MVTec layout; give one of them: {', '.join(inner)}")
-    if (root / "test").is_dir():
+    address = read_address(source, category)
+    if address.kind == "elpv":
+        return read_elpv(address.category or "mono", seed=seed)
+    if address.kind == "folder" and (address.path / "test").is_dir() and str(source) == str(address.path):
         raise DataError(f"{source}: test/ is there but train/{GOOD}/ is not; good images to learn from belong there")
-    return read_folder(root)
+    return READERS[address.kind].read(address.path, address.category, seed)
+
+
+def read_address(source: str | Path, category: str | None = None) -> Address:
+    """Take a user's word for a data set apart, and find the reader.
+
+    Raises:
+        DataError: Nothing is there, or nobody knows it.
+        InputError: Two categories.
+
+    Example:
+        >>> address = read_address("elpv:poly")
+        >>> address.kind, address.category
+        ('elpv', 'poly')
+    """
+    text = str(source)
+    kind, colon, rest = text.partition(":")
+    if kind == "elpv" and (colon or not rest):
+        return Address("elpv", Path(), _one(rest or None, category))
+    if not colon or kind not in READERS:
+        kind, rest = "", text
+    if "#" in rest and not Path(rest).exists():
+        rest, _, inner = rest.rpartition("#")
+        category = _one(inner, category)
+    path = Path(rest)
+    if not path.exists():
+        raise DataError(f"{source}: no such folder or file{_hint(text)}")
+    found = kind or recognise(path)
+    if found is None:
+        raise DataError(
+            f"{source}: no such folder, and no file that a reader knows (.csv, .jsonl, .parquet, .npz); "
+            f"kinds: {', '.join(READERS)}"
+        )
+    return Address(found, path, category)
+
+
+def _one(first: str | None, second: str | None) -> str | None:
+    if first and second and first != second:
+        raise InputError(f"two categories arrived, {first!r} and {second!r}; give one")
+    return first or second
+
+
+def _hint(text: str) -> str:
+    kind, colon, _ = text.partition(":")
+    near = difflib.get_close_matches(kind, [*READERS, "elpv"], n=1) if colon else []
+    if near and near[0] != kind:
+        return f"; did you mean {near[0]}:...?"
+    return "; give a folder of good images, a data set of a known layout, a manifest, or elpv:mono"

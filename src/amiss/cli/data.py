@@ -1,0 +1,94 @@
+"""``amiss data``: what a data set holds, and whether every file of it can be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from amiss.cli.console import progress_display, say, say_json
+
+SHOWN = 10
+"""Errors that are listed for a person; JSON has all of them."""
+
+
+def data(
+    source: Annotated[
+        str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
+    ],
+    check: Annotated[bool, typer.Option("--check", help="Decode every picture and mask, and look for leaks.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the split, for sets that come without one.", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell what a data set holds. With --check it exits with 3 when a file cannot be used or test figures would lie."""
+    from amiss.data.check import check_dataset, describe, sample_sizes
+    from amiss.data.open import open_dataset, read_address
+
+    dataset = open_dataset(source, seed=seed)
+    report: dict[str, Any] = {"kind": read_address(source).kind, **describe(dataset), "checked": check}
+    if check:
+        with progress_display() as progress:
+            found = check_dataset(dataset, progress=progress)
+        report |= {"sizes": _sizes(found.sizes), "errors": list(found.errors)}
+        report["notes"] += found.notes
+    else:
+        report["sizes"] = _sizes(sample_sizes(dataset))
+    if json:
+        say_json(report)
+    else:
+        say(*_lines(report))
+    if report.get("errors"):
+        raise typer.Exit(3)
+
+
+def _sizes(sizes: Counter[tuple[int, int]]) -> list[dict[str, int]]:
+    """Height, width and number of pictures, the commonest first."""
+    return [{"height": height, "width": width, "pictures": count} for (height, width), count in sizes.most_common()]
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    tested = ", ".join(f"{count} {defect}" for defect, count in report["test"].items()) or "none"
+    lines = [
+        f"{report['name']} (read as {report['kind']})",
+        f"normal:  {report['normal']} pictures{_origins(report['normal_origins'])}",
+        f"test:    {tested}{_origins(report['test_origins'])}",
+        f"masks:   {_masks(report)}",
+        f"sizes:   {_size_line(report)}",
+        f"licence: {report['licence'] or 'not known'}",
+        *(f"note:    {note}" for note in report["notes"]),
+    ]
+    if not report["checked"]:
+        return [*lines, "Files were not checked; --check decodes every one."]
+    errors = report["errors"]
+    lines += [f"error:   {error}" for error in errors[:SHOWN]]
+    if len(errors) > SHOWN:
+        lines.append(f"error:   {len(errors) - SHOWN} more; --json lists all of them")
+    pictures = report["normal"] + sum(report["test"].values())
+    return [
+        *lines,
+        f"{len(errors)} errors in {pictures} pictures." if errors else f"All {pictures} pictures are usable.",
+    ]
+
+
+def _size_line(report: dict[str, Any]) -> str:
+    sizes, seen = report["sizes"], "all pictures" if report["checked"] else "a sample"
+    if len(sizes) <= 5:
+        shown = ", ".join(f"{size['height']} x {size['width']} ({size['pictures']})" for size in sizes)
+        return f"{shown or 'none'}; height x width, {seen}"
+    low, high = ({side: pick(size[side] for size in sizes) for side in ("height", "width")} for pick in (min, max))
+    return (
+        f"{len(sizes)} different ones, height {low['height']} to {high['height']}, "
+        f"width {low['width']} to {high['width']}, {seen}"
+    )
+
+
+def _masks(report: dict[str, Any]) -> str:
+    if report["masks"] is None:
+        return "none; pictures can be judged, pixels cannot"
+    return f"{report['masks']}{', each region with its saturation' if report['saturation'] else ''}"
+
+
+def _origins(counts: dict[str, int] | None) -> str:
+    known = [f"{count} {what}" for what, count in (counts or {}).items() if count > (what == "products")]
+    return f" from {', '.join(known)}" if known else ""

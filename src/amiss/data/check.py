@@ -1,0 +1,158 @@
+"""What a data set holds, and whether it can be trusted: every file decodes, and nothing is in both parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from amiss.core.errors import DataError, ImageError
+from amiss.core.progress import Progress, silent
+from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.truth import read_mask
+
+SAMPLE = 20
+"""Pictures of each part whose size is looked at without a full check."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What reading every file of a data set found.
+
+    Args:
+        errors: What makes results wrong or impossible, one line each.
+        notes: What a reader of results should know.
+        sizes: How many pictures have each (height, width).
+    """
+
+    errors: tuple[str, ...]
+    notes: tuple[str, ...]
+    sizes: Counter[tuple[int, int]]
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What a data set holds, without reading its pictures: names, counts, origins, licence, notes.
+
+    Example:
+        >>> import numpy as np
+        >>> from amiss.core.images import Images
+        >>> images = Images(np.zeros((3, 8, 8), np.uint8))
+        >>> describe(Dataset("x", images, images, (GOOD, GOOD, "dent")))["test"]
+        {'good': 2, 'dent': 1}
+    """
+    known = [mask for mask in dataset.masks or () if mask is not None]
+    return {
+        "name": dataset.name,
+        "normal": len(dataset.normal),
+        "test": dict(sorted(Counter(dataset.defects).items(), key=lambda pair: (pair[0] != GOOD, pair[0]))),
+        "masks": len(known) if dataset.masks is not None else None,
+        "saturation": dataset.has_saturation,
+        "normal_origins": _count_origins(dataset.normal_origins),
+        "test_origins": _count_origins(dataset.test_origins),
+        "licence": dataset.licence or None,
+        "notes": list(dataset.notes),
+    }
+
+
+def sample_sizes(dataset: Dataset) -> Counter[tuple[int, int]]:
+    """The sizes of some pictures, evenly spread over the data set; those that cannot be decoded are passed over."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for images in (dataset.normal, dataset.test):
+        for index in np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)):
+            try:
+                sizes[images[int(index)].shape[:2]] += 1
+            except ImageError:
+                continue
+    return sizes
+
+
+def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
+    """Decode every picture and mask once, and look for what is in both parts.
+
+    A picture counts as the same when its bytes are; the same part photographed twice is found by its origin only.
+
+    Args:
+        dataset: What to check.
+        progress: Called after every picture.
+    """
+    errors: list[str] = []
+    notes: list[str] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    hashes: dict[str, list[str]] = {"normal": [], "test": []}
+    total, done = len(dataset.normal) + len(dataset.test), 0
+    empty = 0
+    for part, images in (("normal", dataset.normal), ("test", dataset.test)):
+        for index in range(len(images)):
+            try:
+                hashes[part].append(images.sha256(index))
+                shape = images[index].shape[:2]
+                sizes[shape] += 1
+                if part == "test":
+                    empty += _check_mask(dataset, index, shape)
+            except (ImageError, DataError) as error:
+                errors.append(str(error))
+            done += 1
+            progress("checking", done, total)
+    if empty:
+        notes.append(f"{empty} defective test pictures have an empty mask: pixel figures see no defect in them.")
+    errors += _leaks(dataset, hashes)
+    notes += _repeats(hashes) + _shared_lots(dataset)
+    return Check(tuple(errors), tuple(notes), sizes)
+
+
+def _check_mask(dataset: Dataset, index: int, shape: tuple[int, int]) -> bool:
+    """Whether a defective picture has an empty mask; a good one whose mask is not is a `DataError`."""
+    source = dataset.masks[index] if dataset.masks is not None else None
+    if source is None:
+        return False
+    marked = bool(read_mask(source, shape).any())
+    if marked and dataset.defects[index] == GOOD:
+        raise DataError(f"{dataset.test.names[index]}: a good picture, but its mask marks a defect")
+    return not marked and dataset.defects[index] != GOOD
+
+
+def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
+    errors = []
+    both = set(hashes["normal"]) & set(hashes["test"])
+    if both:
+        index = next(number for number, value in enumerate(hashes["test"]) if value in both)
+        errors.append(
+            f"{len(both)} pictures are in both normal and test, so test figures are too good: such as the one "
+            f"of {dataset.test.names[index] if len(hashes['test']) == len(dataset.test) else 'test'}"
+        )
+    normal, test = _parts(dataset.normal_origins), _parts(dataset.test_origins)
+    if shared := normal & test:
+        errors.append(f"{len(shared)} parts are shown in both normal and test, so test figures are too good")
+    return errors
+
+
+def _repeats(hashes: dict[str, list[str]]) -> list[str]:
+    return [
+        f"{copies} of {len(found)} {part} pictures are copies of others: they are no further evidence."
+        for part, found in hashes.items()
+        if (copies := len(found) - len(set(found)))
+    ]
+
+
+def _shared_lots(dataset: Dataset) -> list[str]:
+    normal, test = _lots(dataset.normal_origins), _lots(dataset.test_origins)
+    shared = normal & test
+    return [f"{len(shared)} of {len(test)} lots of test are also learned from."] if shared else []
+
+
+def _lots(origins: Sequence[Origin]) -> set[tuple[str | None, ...]]:
+    return {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
+
+
+def _parts(origins: Sequence[Origin]) -> set[tuple[str | None, ...]]:
+    return {(origin.product, origin.lot, origin.part) for origin in origins if origin.part is not None}
+
+
+def _count_origins(origins: Sequence[Origin]) -> dict[str, int] | None:
+    if not origins:
+        return None
+    products = {origin.product for origin in origins if origin.product is not None}
+    return {"products": len(products), "lots": len(_lots(origins)), "parts": len(_parts(origins))}

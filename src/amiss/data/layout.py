@@ -1,0 +1,104 @@
+"""What readers of folders share: which pictures a folder holds, and which mask belongs to which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amiss.core.decode import EXTENSIONS
+from amiss.core.errors import DataError
+from amiss.data.about import About
+from amiss.data.dataset import GOOD
+from amiss.data.truth import MaskSource
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures directly inside, in the order of their names; without hidden files."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())
+
+
+def need_pictures(root: Path, inside: str, about: About) -> list[Path]:
+    """The pictures of a folder that must be there and hold some.
+
+    Raises:
+        DataError: There is no such folder, or no picture in it.
+    """
+    folder = root / inside
+    if not folder.is_dir():
+        raise about.missing(root, f"{inside}/")
+    if not (found := list_pictures(folder)):
+        raise about.error(f"{folder}: no picture inside")
+    return found
+
+
+@dataclass
+class Tested:
+    """Test pictures as a reader collects them.
+
+    Args:
+        paths: The files.
+        defects: Their defect types.
+        masks: Their ground truth, None for a good one.
+        notes: What was odd.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    masks: list[MaskSource | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect_tests(folders: Mapping[str, Path], find_mask: Callable[[str, Path], MaskSource]) -> Tested:
+    """All test pictures of a set that has one folder a defect type, and a mask for every defective picture.
+
+    Args:
+        folders: For each defect type, "good" among them, its folder.
+        find_mask: The mask of a picture of this type; its error says what is missing.
+    """
+    tested = Tested()
+    for defect, folder in folders.items():
+        paths = list_pictures(folder) if folder.is_dir() else []
+        if not paths:
+            tested.notes.append(f"There is no test picture of the type {defect}: {folder.name}/ is missing or empty.")
+        tested.paths += paths
+        tested.defects += [defect] * len(paths)
+        tested.masks += [None if defect == GOOD else find_mask(defect, path) for path in paths]
+    return tested
+
+
+def first_file(picture: Path, candidates: list[Path]) -> Path:
+    """The mask of a picture: the first of these files that is there.
+
+    Raises:
+        DataError: None is.
+    """
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError(f"{picture}: its mask {candidates[0]} is missing")
+
+
+def without_picture(masks: Path, used: list[MaskSource | None]) -> list[str]:
+    """A note on mask files that belong to no test picture."""
+    known = {path for path in used if isinstance(path, Path)}
+    idle = [path for folder in sorted(masks.iterdir()) if folder.is_dir() for path in list_pictures(folder)]
+    idle = [path for path in idle if path not in known]
+    return [f"{len(idle)} masks belong to no test picture, such as {idle[0]}."] if idle else []
+
+
+def licence_beside(root: Path) -> str:
+    """The Creative Commons licence that a licence file in this folder names, or ""."""
+    names = {
+        "Attribution-NonCommercial-ShareAlike 4.0": "CC BY-NC-SA 4.0",
+        "Attribution-NonCommercial 4.0": "CC BY-NC 4.0",
+        "Attribution-ShareAlike 4.0": "CC BY-SA 4.0",
+        "Attribution 4.0": "CC BY 4.0",
+    }
+    for name in ("license.txt", "LICENSE.txt", "LICENSE", "licence.txt", "LICENCE"):
+        path = root / name
+        if path.is_file():
+            text = " ".join(path.read_bytes()[:20_000].decode("utf-8", "replace").split())
+            return next((short for long, short in names.items() if long in text), "")
+    return ""

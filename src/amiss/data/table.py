@@ -1,0 +1,121 @@
+"""Tables that describe pictures: CSV, JSON lines and Parquet files, and paths inside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from amiss.core.errors import DataError, MissingExtraError
+
+ENDINGS = (".csv", ".jsonl", ".parquet")
+"""Endings of table files that `read_table` reads."""
+
+Row = dict[str, Any]
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a table; a cell without content is None. Formats that may run code when read are not supported.
+
+    Raises:
+        DataError: No such file, another ending, not UTF-8, no header, or a row that does not fit it.
+        MissingExtraError: A Parquet file, and pyarrow is not installed.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: a table of another kind; {', '.join(ENDINGS)} are read")
+    try:
+        rows = readers[path.suffix.lower()](path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    return [{key: _cell(value) for key, value in row.items()} for row in rows]
+
+
+def need_columns(path: Path, rows: list[Row], columns: Iterable[str]) -> None:
+    """All these columns are there, or a `DataError` that names the missing and the found ones."""
+    found = set().union(*rows) if rows else set()
+    if missing := [column for column in columns if column not in found]:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}; found: {', '.join(sorted(found)) or 'no rows at all'}"
+        )
+
+
+def inside(root: Path, path: str, table: Path) -> Path:
+    """A path of a table, read from `root`.
+
+    Raises:
+        DataError: It leads out of `root`: a table may not reach for files elsewhere.
+    """
+    base = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links that a user has set on purpose
+    target = Path(os.path.normpath(base / path))
+    if "\0" in path or not target.is_relative_to(base) or target == base:
+        raise DataError(f"{table}: the path {path!r} leads out of {root}; only files below it are read")
+    return root / target.relative_to(base)
+
+
+def need_files(table: Path, paths: Iterable[Path], what: str) -> None:
+    """All these files are there, or a `DataError` with their number and the first names."""
+    if missing := [path for path in paths if not path.is_file()]:
+        first = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+        raise DataError(f"{table}: {len(missing)} {what} are missing: {first}")
+
+
+def _cell(value: Any) -> Any:
+    """Empty text and the NaN that some writers put for nothing are None."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return None if isinstance(value, float) and value != value else value
+
+
+def _read_csv(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if len(set(header)) != len(header) or not all(header):
+                raise DataError(f"{path}: the first line must name each column once, separated by commas")
+            if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+                raise DataError(f"{path}: the columns are separated by something else than commas")
+            rows = [(reader.line_num, cells) for cells in reader if cells]
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: {error}") from error
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(header)} columns")
+    return [dict(zip(header, cells, strict=True)) for _, cells in rows]
+
+
+def _read_jsonl(path: Path) -> list[Row]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: a JSON object with the columns as keys is expected")
+        rows.append(row)
+    return rows
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("Parquet files need pyarrow; pip install 'amiss[parquet]'") from error
+    try:
+        with path.open("rb") as file:
+            rows: list[Row] = parquet.read_table(file).to_pylist()
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise DataError(
+            f"{path}: not a Parquet file, or a damaged one ({' '.join(str(error).split())[:120]})"
+        ) from error
+    return rows
