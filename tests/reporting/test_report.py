@@ -19,7 +19,8 @@ from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery, write_report
 from amiss.reporting.overlay import ColourScale
-from amiss.reporting.report import percent, promise_kept
+from amiss.reporting.page import percent
+from amiss.reporting.report import promise_kept
 from amiss.rules import Certified, Conformal, Fixed, Triage
 from amiss.testing import toy_texture
 

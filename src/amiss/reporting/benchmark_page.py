@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amiss.reporting import benchmark_charts as charts
+from amiss.reporting.page import render
 from amiss.storage import write_file
 
 if TYPE_CHECKING:
@@ -28,18 +28,7 @@ def write_benchmark_page(path: Path, table: Table, rankings: Sequence[Ranking], 
         rankings: One a metric that is plotted.
         sheets: The tables as texts, in order.
     """
-    page = _template().render(**_context(table, rankings, sheets))
-    write_file(path, page.encode("utf-8", "replace"))
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = resources.files("amiss.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source)
+    write_file(path, render(TEMPLATE, **_context(table, rankings, sheets)))
 
 
 def _context(table: Table, rankings: Sequence[Ranking], sheets: Sequence[Sheet]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery
 from amiss.reporting.overlay import ColourScale
+from amiss.reporting.page import render
 from amiss.storage import write_file
 
 if TYPE_CHECKING:
@@ -82,19 +82,7 @@ def write_report(
         dataset: Whose test pictures are shown.
         worst: At most this many misses, false alarms and typical detections each.
     """
-    page = _template().render(**_context(evaluation, inspector, dataset, worst))
-    write_file(Path(path), page.encode("utf-8", "replace"))
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=percent, number=number, p_value=p_value)
-    source = resources.files("amiss.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source)
+    write_file(Path(path), render(TEMPLATE, **_context(evaluation, inspector, dataset, worst)))
 
 
 def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, worst: int) -> dict[str, Any]:
@@ -260,32 +248,3 @@ def _histogram(evaluation: Evaluation, inspector: Inspector) -> charts.Histogram
         ],
         evaluation.threshold,
     )
-
-
-def percent(share: float) -> str:
-    """A share in per cent; one decimal, and more where one would make 0 or 100 of what is neither.
-
-    Example:
-        >>> percent(0.025), percent(0.00004), percent(1.0)
-        ('2.5 %', '0.004 %', '100.0 %')
-    """
-    if math.isnan(share):
-        return "unknown"
-    edge = 100 * min(share, 1 - share)
-    decimals = 1 if edge <= 0 or edge >= 0.1 else -math.floor(math.log10(edge))
-    return f"{100 * share:.{decimals}f} %"
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number with a fixed number of decimals."""
-    return f"{value:.{digits}f}"
-
-
-def p_value(value: float | None) -> str:
-    """A p-value to two digits that count.
-
-    Example:
-        >>> p_value(0.0232558), p_value(None)
-        ('0.023', 'none')
-    """
-    return "none" if value is None else f"{value:.2g}"
