@@ -1,0 +1,77 @@
+"""Is the picture itself as it was? Brightness, contrast, sharpness and colour of every picture, whatever it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.decode import resize
+from amiss.core.errors import InputError
+
+SIDE = 512
+"""Pictures are measured at this height and width, so that the size of the file does not matter."""
+
+MEASURES = ("brightness", "contrast", "sharpness", "colour")
+"""In the order in which a person should look at them."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Four numbers about one picture that say nothing about defects.
+
+    Args:
+        brightness: Mean grey value, 0 to 255.
+        contrast: 95 % minus 5 % quantile of the grey values, 0 to 255: a small defect does not move it.
+        sharpness: Variance of the Laplacian over variance of the grey values; brighter light leaves it as it is,
+            a blurred picture has less.
+        colour: (red - blue) over their sum, -1 to 1: the warmth of the light; 0 for grey pictures.
+    """
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    colour: float
+
+
+def measure(picture: NDArray[np.uint8]) -> Health:
+    """Measure one picture.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+
+    Raises:
+        InputError: An array of another kind.
+
+    Example:
+        >>> measure(np.full((8, 8, 3), 100, np.uint8))
+        Health(brightness=100.0, contrast=0.0, sharpness=0.0, colour=0.0)
+    """
+    import cv2
+
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise InputError(f"{picture.dtype} of shape {picture.shape} arrived; RGB uint8 (H, W, 3) is expected")
+    small = resize(picture, (SIDE, SIDE))
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    low, high = np.quantile(grey[::2, ::2], [0.05, 0.95])
+    variance = float(grey.var())
+    edges = float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    red, blue = float(small[:, :, 0].mean()), float(small[:, :, 2].mean())
+    return Health(
+        brightness=float(grey.mean()),
+        contrast=float(high - low),
+        sharpness=edges / variance if variance > 0.01 else 0.0,
+        colour=(red - blue) / (red + blue) if red + blue > 0 else 0.0,
+    )
+
+
+def as_columns(health: Sequence[Health | None]) -> dict[str, NDArray[np.float64]]:
+    """One array a measure, (N,); NaN where there was no usable picture.
+
+    Example:
+        >>> as_columns([Health(1.0, 2.0, 3.0, 4.0), None])["contrast"].tolist()
+        [2.0, nan]
+    """
+    return {name: np.array([np.nan if one is None else getattr(one, name) for one in health]) for name in MEASURES}

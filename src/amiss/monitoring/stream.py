@@ -1,0 +1,143 @@
+"""`Stream`: what a line has produced, in time order, and how to read it from a file of results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.errors import DataError, InputError
+from amiss.monitoring.health import Health
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Parts in time order.
+
+    Args:
+        scores: One number a part, larger = more anomalous; None for a picture that could not be used.
+        names: What each part is called; "part 1" and so on when left out.
+        reasons: Why a picture could not be used; empty for the others.
+        times: When each picture was taken, as text; empty when that is not known.
+        health: Measures of each picture, None where there was none; empty when there are no pictures.
+
+    Raises:
+        InputError: No part, a score that is not finite, or lists of different lengths.
+
+    Example:
+        >>> stream = Stream([0.5, None, 0.7])
+        >>> stream.names[2], stream.usable.tolist(), stream.errors
+        ('part 3', [0, 2], [('part 2', 'no score')])
+    """
+
+    scores: Sequence[float | None]
+    names: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+    times: Sequence[str] = ()
+    health: Sequence[Health | None] = ()
+    usable: NDArray[np.intp] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.scores) == 0:
+            raise InputError("the stream is empty; at least one part is needed")
+        for part, score in enumerate(self.scores, start=1):
+            if score is not None and not math.isfinite(score):
+                raise InputError(
+                    f"the score of part {part} is {score}; a finite number, or None for an error, is expected"
+                )
+        object.__setattr__(self, "names", self.names or [f"part {part + 1}" for part in range(len(self.scores))])
+        for what in ("names", "reasons", "times", "health"):
+            if len(getattr(self, what)) not in ((0, len(self)) if what != "names" else (len(self),)):
+                raise InputError(f"{len(getattr(self, what))} {what} for {len(self)} parts; one a part is expected")
+        found = [part for part, score in enumerate(self.scores) if score is not None]
+        object.__setattr__(self, "usable", np.array(found, np.intp))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Scores of the usable parts, at the float32 precision that rules compare in."""
+        return np.array([self.scores[part] for part in self.usable], np.float32).astype(np.float64)
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """Name and reason of every picture that could not be used."""
+        reasons = self.reasons or [""] * len(self)
+        return [(n, r or "no score") for n, r, s in zip(self.names, reasons, self.scores, strict=True) if s is None]
+
+    def describe(self, part: int) -> str:
+        """A usable part for a person: its number in the stream from 1, its name, and its time where known.
+
+        Example:
+            >>> Stream([0.5, 0.7], names=["a.png", "b.png"]).describe(1)
+            'part 2 (b.png)'
+        """
+        at = int(self.usable[part])
+        known = [self.names[at], self.times[at] if self.times else ""]
+        words = ", ".join(text for text in known if text and text != f"part {at + 1}")
+        return f"part {at + 1}" + (f" ({words})" if words else "")
+
+    def place(self, part: int) -> dict[str, Any]:
+        """A usable part as plain JSON values: number from 1, name, and time or None."""
+        at = int(self.usable[part])
+        return {"part": at + 1, "name": self.names[at], "time": self.times[at] if self.times else None}
+
+
+def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
+    """The stream in a ``results.jsonl`` that ``amiss inspect --output`` wrote, in the order of its lines.
+
+    Every p-value is computed again from the calibration scores, so that results of another model are found out.
+
+    Args:
+        path: The file.
+        normal: Calibration scores of the model, ascending, (n,).
+
+    Raises:
+        DataError: Missing, empty, a line that is no verdict, or verdicts of another model.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8; results.jsonl is expected") from error
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    verdicts = [_verdict(f"{path}, line {number}", line, normal) for number, line in lines]
+    if not verdicts:
+        raise DataError(f"{path}: no verdict inside")
+    names, scores, reasons = zip(*verdicts, strict=True)
+    return Stream(scores, names, reasons)
+
+
+def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, float | None, str]:
+    try:
+        verdict = json.loads(line)
+    except ValueError:
+        raise DataError(
+            f"{where}: not JSON; one verdict a line is expected, as `amiss inspect --output` writes"
+        ) from None
+    if not isinstance(verdict, dict) or not {"name", "label", "score", "p_value"} <= set(verdict):
+        raise DataError(f"{where}: no verdict; name, label, score and p_value are expected")
+    name = str(verdict["name"])
+    if verdict["label"] == "error":
+        return name, None, str(verdict.get("reason", ""))
+    score, p_value = verdict["score"], verdict["p_value"]
+    if not _is_number(score) or not _is_number(p_value):
+        raise DataError(f"{where}: score {score!r} and p-value {p_value!r}; finite numbers are expected")
+    as_high = len(normal) - np.searchsorted(normal, np.float32(score), side="left")
+    if abs((1 + as_high) / (len(normal) + 1) - p_value) > 1e-6:
+        raise DataError(
+            f"{where}: score {score:g} has not p = {p_value:g} under this model; give the model that made it"
+        )
+    return name, float(score), ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
