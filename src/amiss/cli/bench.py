@@ -18,8 +18,8 @@ from amiss.cli.console import parse_settings, parse_size, say, say_json
 from amiss.core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from amiss.evaluation.benchmark.runs import Plan, Step
     from amiss.evaluation.benchmark.lines import Line
+    from amiss.evaluation.benchmark.runs import Plan, Step
 
 FAILED = 3
 """Exit code when at least one run failed; the others are there."""

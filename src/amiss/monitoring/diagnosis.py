@@ -175,6 +175,9 @@ def _rose(
         text = f"Scores rose {when}{_also(pictures)}: {ADVICE[pictures[0].measure]}. Until that is settled the alarms "
         return Diagnosis("light", text + f"since then say little about the parts ({share}).", stretch)
     more = evidence.more is not None and evidence.more < LEVEL
+    if more and evidence.above == stretch.count:
+        text = f"Every part alarms {when}: {share}. No ordinary part is left to tell defects from a changed process."
+        return Diagnosis("unclear", text + _unseen(stretch, health, " "), stretch)
     if evidence.typical >= LEVEL and more:
         text = f"More parts alarm {when}: {share}. Those that do not alarm score as ever: more defects, not another "
         return Diagnosis("defects", text + "process." + _unseen(stretch, health, " "), stretch)
