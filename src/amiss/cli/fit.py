@@ -42,6 +42,7 @@ def fit(
 
     if output.is_dir() and not (output / "model.json").is_file():
         raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    chosen = read_rule(rule, alpha, confidence, threshold)
     dataset = open_dataset(data, seed=seed)
     with progress_display() as progress:
         inspector = Inspector.fit(
@@ -50,7 +51,7 @@ def fit(
             preset=preset,
             settings=parse_settings(settings or []),
             size=parse_size(size),
-            rule=read_rule(rule, alpha, confidence, threshold),
+            rule=chosen,
             calibration=calibration,
             origins=dataset.normal_origins,
             mask_filters=(MinArea(min_area),) if min_area > 1 else (),
