@@ -28,7 +28,7 @@ demo: .venv/.demo
 	$(BIN)/amiss demo --output demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -m 'not slow' $(if $(METHOD),-k $(METHOD))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist worksteal $(if $(METHOD),-k $(METHOD))
 
 test-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow

@@ -155,7 +155,7 @@ def _record(
 ) -> Record:
     features = getattr(detector, "features", None)
     settings = detector.hyperparameters()
-    if features is not None:
+    if features is not None and "backbone" in settings:
         settings["backbone"] = features.name
     packages = ("numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
     return Record(
@@ -166,7 +166,7 @@ def _record(
         seed=seed,
         size=size,
         learned_from=len(plan.learn),
-        weights_name=features.name if features is not None else "none",
+        weights_name=features.name.partition("#{")[0] if features is not None else "none",  # settings have all of it
         weights_licence=features.licence if features is not None else "none",
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         calibration=Calibration(

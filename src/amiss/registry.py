@@ -13,8 +13,21 @@ if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
 METHODS = {
+    "cflow": "amiss.detectors.distribution.cflow:CFlow",
+    "dn2": "amiss.detectors.memory_bank.dn2:DN2",
+    "fastflow": "amiss.detectors.distribution.fastflow:FastFlow",
+    "gmm": "amiss.detectors.distribution.gmm:GMM",
+    "kmeans": "amiss.detectors.memory_bank.kmeans:Dictionary",
+    "knn": "amiss.detectors.memory_bank.knn:NearestPatch",
+    "mahalanobis": "amiss.detectors.distribution.mahalanobis:Mahalanobis",
+    "mvg": "amiss.detectors.distribution.mvg:MVG",
     "padim": "amiss.detectors.distribution.padim:PaDiM",
     "patchcore": "amiss.detectors.memory_bank.patchcore:PatchCore",
+    "patchwise": "amiss.detectors.composed.patchwise:Patchwise",
+    "pca": "amiss.detectors.distribution.pca:PCA",
+    "pni": "amiss.detectors.memory_bank.pni:PNI",
+    "pyramidflow": "amiss.detectors.distribution.pyramidflow:PyramidFlow",
+    "spade": "amiss.detectors.memory_bank.spade:SPADE",
 }
 
 ENTRY_POINTS = "amiss.detectors"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from amiss.core.errors import InputError
+from amiss.statistics.mahalanobis import inverse_root
 
 
 class GaussianField:
@@ -75,9 +76,7 @@ class GaussianField:
         """
         covariance = self.covariance()
         identity = torch.eye(covariance.shape[1], dtype=torch.float64)
-        factor = torch.linalg.cholesky(covariance + regularisation * identity)
-        root: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
-        return root.float()
+        return inverse_root(covariance + regularisation * identity).float()
 
     def _check(self, least: int) -> None:
         if self.count < least:

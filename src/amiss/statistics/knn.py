@@ -1,4 +1,9 @@
-"""Distance to the nearest vector of a memory bank."""
+"""Distances to the nearest vectors of a memory bank.
+
+The nearest y of x has the largest closeness ``x.y - |y|^2 / 2``, so one product finds it. The distance is then measured
+on the difference itself, which keeps its digits when x and y are close. Centre both on the bank's mean first, so that
+the closeness keeps its digits too.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,29 @@ import torch
 from torch import Tensor
 
 
+def closeness(queries: Tensor, bank: Tensor) -> Tensor:
+    """A number that grows as the Euclidean distance of a query to a bank vector shrinks: ``x.y - |y|^2 / 2``.
+
+    Args:
+        queries: (..., D).
+        bank: (M, D).
+
+    Returns:
+        (..., M). Comparable along the bank only, not between queries.
+
+    Cost:
+        M x D multiply-adds and M numbers a query.
+    """
+    return torch.nn.functional.linear(queries, bank, -0.5 * bank.square().sum(dim=1))
+
+
+def distance(one: Tensor, other: Tensor) -> Tensor:
+    """Euclidean distance (...) between vectors (..., D), measured on the difference."""
+    return (one - other).square().sum(dim=-1).sqrt()
+
+
 def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
     """Exact Euclidean distance of each query to its nearest bank vector, in float32.
-
-    The nearest y of x has the largest ``x.y - |y|^2 / 2``, so one product and one arg max find it. The distance is
-    then measured on the difference itself, which keeps its digits when x and y are close. Centre both on the bank's
-    mean first, so that the arg max keeps its digits too.
 
     Args:
         queries: (..., D).
@@ -23,6 +45,45 @@ def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
     Cost:
         M x D multiply-adds a query.
     """
-    closeness = torch.nn.functional.linear(queries, bank, -0.5 * bank.square().sum(dim=1))  # (..., M)
-    nearest = bank[closeness.argmax(dim=-1)]  # (..., D)
-    return (queries - nearest).square().sum(dim=-1).sqrt()
+    return distance(queries, bank[closeness(queries, bank).argmax(dim=-1)])
+
+
+def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` nearest bank vectors of each query, or all when there are no more.
+
+    Args:
+        queries: (..., D).
+        bank: (M, D).
+        count: At least 1.
+
+    Returns:
+        Distances (..., count), ascending up to rounding, and numbers of the vectors in the bank (..., count).
+
+    Cost:
+        M x D multiply-adds and count x D numbers a query.
+
+    Example:
+        >>> distances, numbers = nearest(torch.tensor([[0.0]]), torch.tensor([[3.0], [-1.0], [2.0]]), 2)
+        >>> distances.tolist(), numbers.tolist()
+        ([[1.0, 2.0]], [[1, 2]])
+    """
+    numbers = closeness(queries, bank).topk(min(count, len(bank)), dim=-1).indices  # (..., count)
+    return distance(queries.unsqueeze(-2), bank[numbers]), numbers
+
+
+def nearest_distance_of_each(queries: Tensor, banks: Tensor) -> Tensor:
+    """As `nearest_distance`, but every picture has a bank of its own.
+
+    Args:
+        queries: (N, P, D).
+        banks: (N, M, D).
+
+    Returns:
+        (N, P).
+
+    Cost:
+        M x D multiply-adds and M numbers a query.
+    """
+    close = torch.baddbmm(-0.5 * banks.square().sum(dim=2).unsqueeze(1), queries, banks.transpose(1, 2))  # (N, P, M)
+    found = close.argmax(dim=2, keepdim=True).expand(-1, -1, banks.shape[2])  # (N, P, D)
+    return distance(queries, banks.gather(1, found))

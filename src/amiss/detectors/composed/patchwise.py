@@ -1,0 +1,193 @@
+"""Patchwise: a method for whole pictures, applied to every window of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_count
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor
+from amiss.registry import create
+from amiss.statistics.windows import cut_windows, spread_windows, window_starts
+
+
+class Patchwise(Detector):
+    """A method that gives one number a picture learns windows of normal pictures, and scores windows: a map.
+
+    Background model:
+        That of the inner method, learned from square windows of the normal images as if each were a picture. Up to
+        `windows` of them are drawn, from the places where windows are scored.
+
+    Statistic:
+        The inner method's score of each window, every `stride` pixels. A pixel gets the mean of the windows that cover
+        it, weighted by how close it is to their centres: with windows that overlap by half, the linear interpolation
+        between the centres.
+
+    Assumes:
+        What is normal in one window is normal in any other. A defect fills enough of a window to change its score.
+
+    Args:
+        method: The inner method: one of `amiss.registry.list_methods` that does not localise.
+        settings: Hyper-parameters of the inner method that differ from its default preset, by name.
+        window: Side of the windows, in pixels of the detector's input.
+        stride: Pixels from one window to the next, at most `window`.
+        windows: Most windows learned from; what the inner method can take.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an inner method that localises or is not known, or pictures smaller
+            than a window.
+
+    Cost:
+        Learning: that of the inner method for `windows` small pictures; none of them is kept in memory. Scoring: about
+        H W / `stride`^2 windows a picture, all in one batch; the network sees (`window` / `stride`)^2 times as many
+        pixels as the picture has. State: that of the inner method.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = Patchwise(**Patchwise.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Bergmann, Löwe, Fauser, Sattlegger and Steger, "Improving unsupervised defect segmentation by applying
+        structural similarity to autoencoders", 2019, arXiv 1807.02011, and many others slide a window over the
+        picture.
+        Differs from the paper: any method for whole pictures serves, not an autoencoder alone; overlapping windows are
+        averaged with weights that fall towards their borders.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="patchwise",
+        family="composed",
+        title="Patchwise",
+        paper="Bergmann et al., Improving unsupervised defect segmentation by applying structural similarity",
+        url="https://arxiv.org/abs/1807.02011",
+        year=2019,
+        learning=Learning.ONE_PASS,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {"window": 128, "stride": 30, "windows": 10_000},
+            "tiny": {
+                "settings": {"backbone": "tiny-random", "stages": [4, 8]},
+                "window": 16,
+                "stride": 4,
+                "windows": 500,
+            },
+        },
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str = "mvg",
+        settings: Mapping[str, Any] | None = None,
+        window: int = 64,
+        stride: int = 32,
+        windows: int = 2000,
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.settings = {} if settings is None else settings
+        self.window = window
+        self.stride = stride
+        self.windows = windows
+
+    def build(self, *, pretrained: bool) -> None:
+        check_count("window", self.window)
+        check_count("windows", self.windows)
+        if check_count("stride", self.stride) > self.window:
+            raise InputError(f"stride = {self.stride} arrived; at most window = {self.window} leaves no pixel out")
+        if not isinstance(self.settings, Mapping):
+            raise InputError(f"settings = {self.settings!r} arrived; names and values are expected, such as {{}}")
+        self.inner = create(self.method, **self.settings)
+        card = self.inner.card
+        if card.localises:
+            raise InputError(f"method = {self.method!r} localises by itself; patchwise is for methods that do not")
+        self.inner.build(pretrained=pretrained)
+        vars(self)["card"] = replace(  # of this detector: the class cannot know what is inside
+            type(self).card,
+            learning=card.learning,
+            exportable=card.exportable,
+            needs_labels=card.needs_labels,
+            needs_text=card.needs_text,
+            weights_licence=card.weights_licence,
+        )
+
+    @property
+    def features(self) -> FeatureExtractor | None:
+        """The inner method's backbone; None before `build`, or when it has none."""
+        found = getattr(getattr(self, "inner", None), "features", None)
+        return found if isinstance(found, FeatureExtractor) else None
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments; once built, with a name of the backbone that loads without its weight file."""
+        settings = super().hyperparameters()
+        if self.features is not None:
+            settings["settings"] = {**self.settings, "backbone": self.features.name}
+        return settings
+
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        self.inner.checkpoint = self.checkpoint
+        self.inner.learn(self.draw(images, rng), rng, progress)
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        windows = cut_windows(batch, self.window, self.stride)  # (N, a, b, 3, window, window)
+        scores = self.inner.statistic(windows.flatten(0, 2)).reshape(-1, *windows.shape[1:3])  # (N, a, b)
+        return spread_windows(scores, (batch.shape[2], batch.shape[3]), self.window, self.stride)
+
+    def draw(self, images: Images, rng: np.random.Generator) -> Images:
+        """Windows of normal images, up to `windows`, as pictures that are cut out when they are asked for."""
+        height, width = images.size or (0, 0)
+        rows, columns = (window_starts(side, self.window, self.stride) for side in (height, width))
+        places = (len(images), len(rows), len(columns))
+        total = int(np.prod(places))
+        chosen = np.sort(rng.choice(total, min(total, self.windows), replace=False))
+        source = _Source(images)
+        cut = [
+            _Window(source, int(number), rows[row], columns[column], self.window)
+            for number, row, column in zip(*np.unravel_index(chosen, places), strict=True)
+        ]
+        return Images(cut, size=(self.window, self.window))
+
+
+class _Source:
+    """Pictures, of which the one read last is kept: neighbouring windows are mostly of one picture."""
+
+    def __init__(self, images: Images) -> None:
+        self._images, self.names = images, images.names
+        self._last: tuple[int, NDArray[np.uint8]] | None = None
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        if self._last is None or self._last[0] != number:
+            self._last = (number, self._images[number])
+        return self._last[1]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A piece of a picture, as a `Picture`."""
+
+    source: _Source
+    number: int
+    top: int
+    left: int
+    side: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.names[self.number]} from row {self.top}, column {self.left}"
+
+    def read(self) -> NDArray[np.uint8]:
+        picture = self.source.read(self.number)
+        return picture[self.top : self.top + self.side, self.left : self.left + self.side]

@@ -1,0 +1,251 @@
+"""CFLOW-AD: a normalising flow of single feature vectors that knows where in the picture it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from amiss.background.flow import Flow, Standardising, learn_standardising, perceptron, surprise
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_count, check_real
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor
+from amiss.features.cache import CachedFeatures, cached_features
+from amiss.statistics.reduce import smooth_upsample
+from amiss.training import cosine, train
+
+
+class CFlow(Detector):
+    """The density of a feature vector given its position; a patch is as strange as it is unlikely there.
+
+    Background model:
+        Features of several stages of a frozen network, each channel brought to mean 0 and standard deviation 1. On each
+        stage a normalising flow of single vectors: `couplings` affine couplings whose networks also read the position,
+        as sines and cosines of row and column (`position` numbers). A step of training takes `fibres` vectors of each
+        stage, from `batch` images, and lowers ``-log sigmoid(log p / C)``.
+
+    Statistic:
+        Minus the log density in nats a channel. Each stage is brought to mean 0 and standard deviation 1 over the
+        normal images that were set aside in learning; then enlarged to the picture, smoothed and averaged.
+
+    Assumes:
+        Parts lie roughly at the same place, or look alike everywhere. The flow sees one cell at a time.
+
+    Args:
+        backbone: See `amiss.features.create_backbone`.
+        stages: Strides of the stages, each with a flow of its own.
+        couplings: Couplings of each flow.
+        hidden: Width of the hidden layer of their networks, as a multiple of what they read.
+        position: Numbers that describe a position; a multiple of 4.
+        clamp: Largest absolute logarithm of a scale in one coupling.
+        steps: Training steps.
+        batch: Images a step.
+        fibres: Vectors a step and stage; no more than those images have.
+        rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
+        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown backbone or stage, or normal images that do not vary.
+        DivergedError: Training came to a loss that is not finite.
+
+    Cost:
+        Learning: features on disk (see `amiss.features.cache`), then for each step and stage 3 x `fibres` x
+        `couplings` x hidden (C / 2 + `position`) (3 C / 2 + `position`) multiply-adds. Scoring: a third of that for
+        each cell.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = CFlow(**CFlow.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Gudovskiy et al., "CFLOW-AD: real-time unsupervised anomaly detection with localization via conditional
+        normalizing flows", WACV 2022, arXiv 2107.12571.
+        Differs from the paper: features are standardised first. The paper turns log densities into
+        probabilities by the largest values of the test set and adds those; here nothing is learned from test images,
+        and log densities are averaged, which do not saturate. Positions are measured in thirty-seconds of the shorter
+        side, whatever the grid. The last step is kept, and one input size serves all products.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="cflow",
+        family="distribution",
+        title="CFLOW-AD",
+        paper="Gudovskiy et al., CFLOW-AD: real-time unsupervised anomaly detection with localization",
+        url="https://arxiv.org/abs/2107.12571",
+        year=2022,
+        learning=Learning.GRADIENT,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {
+                "backbone": "file:wide_resnet50_2.safetensors",
+                "stages": (8, 16, 32),
+                "batch": 32,
+                "fibres": 8192,
+                "steps": 20_000,
+                "rate": 2e-4,
+                "clamp": 1.9,
+                "smoothing": 0.0,
+            },
+            "tiny": {
+                "backbone": "tiny-random",
+                "stages": (4, 8),
+                "couplings": 4,
+                "position": 16,
+                "steps": 60,
+                "batch": 4,
+                "fibres": 256,
+                "smoothing": 8.0,
+            },
+        },
+    )
+    level: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite0",
+        stages: Sequence[int] = (8, 16),
+        couplings: int = 8,
+        hidden: float = 2.0,
+        position: int = 128,
+        clamp: float = 1.9,
+        steps: int = 400,
+        batch: int = 16,
+        fibres: int = 2048,
+        rate: float = 1e-3,
+        smoothing: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stages = tuple(stages)
+        self.couplings = couplings
+        self.hidden = hidden
+        self.position = position
+        self.clamp = clamp
+        self.steps = steps
+        self.batch = batch
+        self.fibres = fibres
+        self.rate = rate
+        self.smoothing = smoothing
+
+    def build(self, *, pretrained: bool) -> None:
+        for name in ("couplings", "steps", "batch", "fibres"):
+            check_count(name, getattr(self, name))
+        if check_count("position", self.position) % 4:
+            raise InputError(f"position = {self.position} arrived; a multiple of 4 is expected, such as 128")
+        check_real("smoothing", self.smoothing, least=0)
+        for name in ("hidden", "clamp", "rate"):
+            if check_real(name, getattr(self, name)) <= 0:
+                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
+        self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
+        nets = [perceptron(self.hidden)] * self.couplings
+        self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
+        self.flows = nn.ModuleList(
+            Flow(channels, nets, clamp=self.clamp, conditions=self.position) for channels in self.features.channels
+        )
+        self.register_buffer("level", torch.zeros(len(self.stages)))
+        self.register_buffer("spread", torch.ones(len(self.stages)))
+
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        order = rng.permutation(len(images))
+        aside = len(images) // 10
+        with cached_features(self.features, self.features.key(), images, progress) as cache:
+            learn_standardising(self.standardising, cache.batches())
+            self._train(cache, order[aside:], rng, progress)
+            self._learn_scale(cache, order[:aside] if aside else order)
+
+    def _train(
+        self, cache: CachedFeatures, chosen: NDArray[np.intp], rng: np.random.Generator, progress: Progress
+    ) -> None:
+        def loss(step: int, rng: np.random.Generator) -> Tensor:
+            features = cache.batch(rng.choice(chosen, size=self.batch))
+            return torch.stack([self._loss(*stage, rng) for stage in self._stages(features)]).mean()
+
+        train(
+            self.flows,
+            torch.optim.Adam(self.flows.parameters(), lr=self.rate),
+            loss,
+            steps=self.steps,
+            seed=int(rng.integers(2**31)),
+            schedule=cosine,
+            clip=1.0,
+            checkpoint=self.checkpoint,
+            progress=progress,
+        )
+
+    def _loss(self, flow: nn.Module, fibres: Tensor, places: Tensor, rng: np.random.Generator) -> Tensor:
+        """The paper's loss on a random choice of the vectors (P, C) with their positions (P, K)."""
+        drawn = torch.from_numpy(rng.permutation(len(fibres))[: self.fibres])
+        return -logsigmoid(-surprise(*flow(fibres[drawn], places[drawn]))).mean()
+
+    @torch.no_grad()
+    def _learn_scale(self, cache: CachedFeatures, chosen: NDArray[np.intp]) -> None:
+        """Mean and standard deviation of each stage's map over some normal images."""
+        parts = [self.surprise(cache.batch([index])) for index in chosen]
+        stages = [torch.cat([one.flatten() for one in maps]) for maps in zip(*parts, strict=True)]
+        self.level = torch.stack([values.mean() for values in stages])
+        self.spread = torch.stack([values.std().clamp_min(1e-6) for values in stages])
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        size = (batch.shape[2], batch.shape[3])
+        maps = self.surprise(self.features(batch))
+        large = [smooth_upsample(one, size, smoothing=self.smoothing) for one in maps]
+        return torch.stack(
+            [(one - level) / spread for one, level, spread in zip(large, self.level, self.spread, strict=True)]
+        ).mean(dim=0)
+
+    def surprise(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Minus the log density in nats a channel: one (N, h, w) a stage, from one (N, C, h, w) a stage."""
+        shapes = [(-1, *feature.shape[2:]) for feature in features]
+        stages = zip(self._stages(features), shapes, strict=True)
+        return [surprise(*flow(fibres, places)).reshape(shape) for (flow, fibres, places), shape in stages]
+
+    def _stages(self, features: Sequence[Tensor]) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+        """Of each stage: flow, standardised vectors (N h w, C), positions (N h w, K)."""
+        for flow, standardising, feature in zip(self.flows, self.standardising, features, strict=True):
+            count, _, height, width = feature.shape
+            fibres = standardising(feature).movedim(1, -1).flatten(0, 2)
+            places = encode_positions(height, width, self.position).expand(count, -1, -1).flatten(0, 1)
+            yield flow, fibres, places
+
+
+def encode_positions(height: int, width: int, dimension: int) -> Tensor:
+    """Sines and cosines of row and column of each cell of a grid.
+
+    Rows and columns are measured in thirty-seconds of the shorter side, from the border to the middle of the cell, so
+    that one place of a picture has one code on every grid. Wavelengths go from 2 pi to 20,000 pi geometrically.
+
+    Args:
+        height: h.
+        width: w.
+        dimension: K, a multiple of 4: a quarter each for sine and cosine of rows and of columns.
+
+    Returns:
+        (h w, K).
+
+    Example:
+        >>> encode_positions(2, 3, 8).shape
+        torch.Size([6, 8])
+    """
+    unit = 32 / min(height, width)
+    quarter = dimension // 4
+    rates = torch.exp(torch.arange(quarter) * (-math.log(1e4) / quarter))  # (K / 4,)
+    rows = ((torch.arange(height) + 0.5) * unit)[:, None] * rates  # (h, K / 4)
+    columns = ((torch.arange(width) + 0.5) * unit)[:, None] * rates
+    of_rows = torch.cat([rows.sin(), rows.cos()], dim=1)[:, None].expand(-1, width, -1)
+    of_columns = torch.cat([columns.sin(), columns.cos()], dim=1)[None].expand(height, -1, -1)
+    return torch.cat([of_rows, of_columns], dim=2).flatten(0, 1)

@@ -1,0 +1,202 @@
+"""GMM: a mixture of Gaussians of normal patches, and how unlikely a patch is under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amiss.background.gaussian import Gaussian
+from amiss.background.mixture import COVARIANCES, choose_mixture
+from amiss.background.reservoir import Reservoir
+from amiss.background.subspace import Subspace
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_choice, check_count, check_rate, check_real
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor, patch_descriptors
+from amiss.statistics.nll import mixture_nll
+from amiss.statistics.reduce import smooth_upsample
+
+HELD_OUT = 0.2
+"""Share of the normal images, and of the patches drawn, by which the number of components is chosen."""
+
+
+class GMM(Detector):
+    """A mixture of Gaussians of normal patches; a patch is as strange as it is unlikely.
+
+    Background model:
+        The features at all positions of all normal images are projected to their first principal axes, as many as hold
+        the share `variance`, and scaled to variance 1 along each. A mixture of K Gaussians is fitted to `samples` of
+        them, drawn at random, by expectation maximisation in float64. Among several K the one with the least Bayesian
+        information criterion on patches of held-out images is taken, and fitted again to all of the sample.
+
+    Statistic:
+        Minus the logarithm of the mixture's density at each position, enlarged to the picture and smoothed.
+
+    Assumes:
+        What is normal somewhere is normal everywhere. Normal patches are of a few kinds, each a cloud around its mean:
+        materials, edges, background.
+
+    Args:
+        backbone: See `amiss.features.create_backbone`.
+        stages: Strides of the stages; the finest sets the grid.
+        neighbourhood: Odd width of the square over which features are averaged first, in cells; 1 does not average.
+        variance: Share of the variance that the projection holds, in (0, 1).
+        components: Candidates for K; one alone is taken as it is.
+        covariance: "full" or "diagonal".
+        regularisation: Variance added to every direction of every component, > 0; 1 is the variance of all patches
+            along an axis.
+        samples: Patches drawn.
+        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown backbone or stage, patches that do not vary, or fewer
+            than three normal images to choose K with.
+
+    Cost:
+        With k dimensions after the projection. Learning: one pass of h w D^2 multiply-adds an image; then, for each
+        candidate, up to 100 steps of 2 `samples` K k^2. Memory D^2 + (D + 3 k + K) `samples` numbers, whatever the
+        number of images. Scoring: h w (D k + K k^2) multiply-adds an image besides the network, K k in place of K k^2
+        with diagonal covariances. State: D k + K k^2 numbers.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = GMM(**GMM.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm", 1977. Schwarz,
+        "Estimating the dimension of a model", 1978.
+        Differs from the paper: the criterion is taken on held-out images, since patches of one image depend on each
+        other and the likelihood of those that were fitted is too high.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="gmm",
+        family="distribution",
+        title="Gaussian mixture",
+        paper="Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm",
+        url="https://doi.org/10.1111/j.2517-6161.1977.tb01600.x",
+        year=1977,
+        learning=Learning.ONE_PASS,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "neighbourhood": 3},
+            "tiny": {
+                "backbone": "tiny-random",
+                "stages": (4, 8),
+                "components": (2, 4),
+                "samples": 500,
+                "smoothing": 8.0,
+            },
+        },
+    )
+    mean: Tensor
+    projection: Tensor
+    log_weights: Tensor
+    means: Tensor
+    whitening: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite0",
+        stages: Sequence[int] = (8, 16),
+        neighbourhood: int = 1,
+        variance: float = 0.95,
+        components: Sequence[int] = (4, 8, 16, 32),
+        covariance: str = "full",
+        regularisation: float = 0.01,
+        samples: int = 20_000,
+        smoothing: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stages = tuple(stages)
+        self.neighbourhood = neighbourhood
+        self.variance = variance
+        self.components = tuple(components)
+        self.covariance = covariance
+        self.regularisation = regularisation
+        self.samples = samples
+        self.smoothing = smoothing
+
+    def build(self, *, pretrained: bool) -> None:
+        self._check()
+        self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
+        dimension = sum(self.features.channels)
+        self.register_buffer("mean", torch.zeros(dimension))
+        self.register_buffer("projection", torch.zeros(dimension, 0))
+        self.register_buffer("log_weights", torch.zeros(0))
+        self.register_buffer("means", torch.zeros(0, 0))
+        self.register_buffer("whitening", torch.zeros(0, 0, 0))
+
+    @torch.no_grad()
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        apart = round(HELD_OUT * len(images)) if len(self.components) > 1 else 0
+        if apart == 0 and len(self.components) > 1:
+            raise InputError(
+                f"{len(images)} normal images arrived; choosing among components = {self.components} takes at least 3; "
+                f"give one number: components = ({self.components[0]},)"
+            )
+        gaussian = Gaussian(len(self.mean))
+        fitted, held_out = (Reservoir(max(1, round(share * self.samples)), rng) for share in (1 - HELD_OUT, HELD_OUT))
+        done = 0
+        for batch in self.batches(images.subset(rng.permutation(len(images))), "features", progress):
+            patches = self.describe(batch).flatten(1, 2)  # (N, h w, D)
+            gaussian.add(patches)
+            cut = min(max(apart - done, 0), len(patches))
+            held_out.add(patches[:cut].flatten(0, 1))
+            fitted.add(patches[cut:].flatten(0, 1))
+            done += len(patches)
+        subspace = Subspace.of(gaussian, self.variance)
+        self.mean, self.projection = subspace.mean.float(), subspace.whitening().float()
+        self._mix(fitted.sample(), held_out.sample(), rng, progress)
+
+    def _mix(self, fitted: Tensor, held_out: Tensor, rng: np.random.Generator, progress: Progress) -> None:
+        """Take over the mixture of patches (n, D)."""
+        mixture = choose_mixture(
+            self.project(fitted),
+            self.project(held_out),
+            self.components,
+            rng,
+            covariance=self.covariance,
+            regularisation=self.regularisation,
+            progress=progress,
+        )
+        self.log_weights, self.means = mixture.log_weights.float(), mixture.means.float()
+        self.whitening = mixture.whitening.float()
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        strange = mixture_nll(self.project(self.describe(batch)), self.log_weights, self.means, self.whitening)
+        return smooth_upsample(strange, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+    def describe(self, batch: Tensor) -> Tensor:
+        """Patch descriptors (N, h, w, D) of a batch (N, 3, H, W)."""
+        return patch_descriptors(self.features(batch), neighbourhood=self.neighbourhood).permute(0, 2, 3, 1)
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Descriptors (..., D) to whitened coordinates (..., k)."""
+        return (patches - self.mean) @ self.projection
+
+    def _check(self) -> None:
+        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
+            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
+        check_rate("variance", self.variance)
+        if not self.components:
+            raise InputError("components = () arrived; at least one number of components is expected, such as (8,)")
+        for count in self.components:
+            check_count("components", count)
+        check_choice("covariance", self.covariance, COVARIANCES)
+        if check_real("regularisation", self.regularisation) <= 0:
+            raise InputError(f"regularisation = {self.regularisation} arrived; a number above 0 is expected")
+        check_count("samples", self.samples)
+        check_real("smoothing", self.smoothing, least=0)

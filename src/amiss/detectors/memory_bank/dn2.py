@@ -1,0 +1,112 @@
+"""DN2: one vector a picture, and the distance to the nearest normal pictures."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amiss.background.reservoir import Reservoir
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_count
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor
+from amiss.statistics.knn import nearest
+
+
+class DN2(Detector):
+    """Normal pictures as single vectors; a picture is as strange as it is far from those it resembles most.
+
+    Background model:
+        Each normal picture is described by the features of one stage of a frozen network, averaged over all
+        positions. Up to `bank_size` pictures are kept, drawn at random when there are more.
+
+    Statistic:
+        Mean squared Euclidean distance to the `neighbours` nearest normal pictures: one number a picture, no map.
+
+    Assumes:
+        A defect changes what the picture shows as a whole. A small one drowns in the average.
+
+    Args:
+        backbone: See `amiss.features.create_backbone`.
+        stage: Stride of the stage that is averaged.
+        bank_size: Pictures kept.
+        neighbours: k, the pictures over which the distance is averaged.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown backbone or stage.
+
+    Cost:
+        Learning: one pass, M (D + 2) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
+        to nothing. State: M D numbers.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = DN2(**DN2.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).image.shape
+        (2,)
+
+    References:
+        Bergman, Cohen and Hoshen, "Deep nearest neighbor anomaly detection", 2020, arXiv 2002.10445.
+        Differs from the paper: the whole picture, no centre crop; the embedded network instead of a ResNet-101. The
+        paper keeps every picture.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="dn2",
+        family="memory_bank",
+        title="DN2",
+        paper="Bergman, Cohen and Hoshen, Deep nearest neighbor anomaly detection",
+        url="https://arxiv.org/abs/2002.10445",
+        year=2020,
+        learning=Learning.ONE_PASS,
+        localises=False,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "bank_size": 1_000_000},
+            "tiny": {"backbone": "tiny-random", "stage": 8},
+        },
+    )
+    center: Tensor
+    bank: Tensor
+
+    def __init__(
+        self, *, backbone: str = "efficientnet-lite0", stage: int = 32, bank_size: int = 5000, neighbours: int = 2
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stage = stage
+        self.bank_size = bank_size
+        self.neighbours = neighbours
+
+    def build(self, *, pretrained: bool) -> None:
+        check_count("stage", self.stage)
+        check_count("bank_size", self.bank_size)
+        check_count("neighbours", self.neighbours)
+        self.features = FeatureExtractor(self.backbone, (self.stage,), pretrained=pretrained)
+        self.register_buffer("center", torch.zeros(self.features.channels))
+        self.register_buffer("bank", torch.zeros(0, *self.features.channels))
+
+    @torch.no_grad()
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        reservoir = Reservoir(self.bank_size, rng)
+        for batch in self.batches(images, "features", progress):
+            reservoir.add(self.describe(batch))
+        bank = reservoir.sample()  # (M, D)
+        self.center = bank.mean(dim=0)
+        self.bank = bank - self.center
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        distances, _ = nearest(self.describe(batch) - self.center, self.bank, self.neighbours)  # (N, k)
+        return distances.square().mean(dim=1)
+
+    def describe(self, batch: Tensor) -> Tensor:
+        """One vector a picture (N, D) of a batch (N, 3, H, W)."""
+        (features,) = self.features(batch)
+        pooled: Tensor = features.mean(dim=(2, 3))
+        return pooled

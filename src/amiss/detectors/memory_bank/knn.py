@@ -1,0 +1,126 @@
+"""Nearest patch: a random sample of normal patches, and the distance to the nearest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amiss.background.reservoir import Reservoir
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_count, check_real
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor, patch_descriptors
+from amiss.statistics.knn import nearest
+from amiss.statistics.reduce import smooth_upsample
+
+
+class NearestPatch(Detector):
+    """Normal patches drawn at random; a patch is as strange as it is far from those it resembles most.
+
+    Background model:
+        Every patch of every normal image is described by the features of several stages of a frozen network, brought
+        to the grid of the finest. Of all of them, `bank_size` drawn at random are kept.
+
+    Statistic:
+        Mean Euclidean distance of each patch to its `neighbours` nearest bank vectors, enlarged to the picture and
+        smoothed. The smaller the density of normal patches, the larger the distance to the k-th nearest: its logarithm
+        is, up to a factor and a constant, an estimate of minus that of the density (Loftsgaarden and Quesenberry 1965).
+
+    Assumes:
+        What is normal somewhere is normal everywhere: position plays no role. What is rare among normal patches may
+        be missing from the sample, and then raises false alarms; `patchcore` keeps it.
+
+    Args:
+        backbone: See `amiss.features.create_backbone`.
+        stages: Strides of the stages; the finest sets the grid.
+        bank_size: Vectors kept, whatever the number of images; all while there are fewer.
+        neighbours: k, the vectors over which the distance is averaged.
+        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown backbone or stage.
+
+    Cost:
+        Learning: one pass, M (D + 2) numbers of memory, no arithmetic besides the network. Scoring: h w D M
+        multiply-adds and h w M numbers an image besides the network. State: M D numbers.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = NearestPatch(**NearestPatch.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Cover and Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information Theory 13, 1967.
+        As the baseline of anomaly segmentation: Bergmann et al., "Uninformed students", CVPR 2020, arXiv 1911.02357,
+        and Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265.
+        Differs from the paper: Bergmann et al. compare the pixels of 50,000 normalised patches; here, as since Roth
+        et al., features of a network. Features are centred on the bank's mean, which changes no distance.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="knn",
+        family="memory_bank",
+        title="Nearest patch (k-NN)",
+        paper="Cover and Hart, Nearest neighbor pattern classification",
+        url="https://doi.org/10.1109/TIT.1967.1053964",
+        year=1967,
+        learning=Learning.ONE_PASS,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "bank_size": 50_000},
+            "tiny": {"backbone": "tiny-random", "stages": (4, 8), "bank_size": 500, "smoothing": 8.0},
+        },
+    )
+    center: Tensor
+    bank: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite2",
+        stages: Sequence[int] = (8, 16),
+        bank_size: int = 5000,
+        neighbours: int = 1,
+        smoothing: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stages = tuple(stages)
+        self.bank_size = bank_size
+        self.neighbours = neighbours
+        self.smoothing = smoothing
+
+    def build(self, *, pretrained: bool) -> None:
+        check_count("bank_size", self.bank_size)
+        check_count("neighbours", self.neighbours)
+        check_real("smoothing", self.smoothing, least=0)
+        self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
+        dimension = sum(self.features.channels)
+        self.register_buffer("center", torch.zeros(dimension))
+        self.register_buffer("bank", torch.zeros(0, dimension))
+
+    @torch.no_grad()
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        reservoir = Reservoir(self.bank_size, rng)
+        for batch in self.batches(images, "features", progress):
+            reservoir.add(self.describe(batch).flatten(0, 2))
+        bank = reservoir.sample()  # (M, D)
+        self.center = bank.mean(dim=0)
+        self.bank = bank - self.center
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        patches = self.describe(batch) - self.center  # (N, h, w, D)
+        distances, _ = nearest(patches, self.bank, self.neighbours)  # (N, h, w, k)
+        return smooth_upsample(distances.mean(dim=3), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+    def describe(self, batch: Tensor) -> Tensor:
+        """Patch descriptors (N, h, w, D) of a batch (N, 3, H, W)."""
+        return patch_descriptors(self.features(batch)).permute(0, 2, 3, 1)

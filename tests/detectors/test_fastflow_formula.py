@@ -1,0 +1,129 @@
+"""FastFlow against a second way to compute it, and what training is for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.signal import correlate2d
+
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.detectors.detector import Detector, to_batch
+from amiss.detectors.distribution.fastflow import FastFlow
+from amiss.registry import create
+from amiss.testing import toy_part, toy_texture
+
+TINY = {**FastFlow.card.presets["tiny"], "couplings": 2}
+
+
+def convolve(x: np.ndarray, layer: torch.nn.Conv2d) -> np.ndarray:
+    """(C, h, w) to (C', h, w), one plane at a time, with SciPy."""
+    weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+    planes = [sum(correlate2d(x[c], one[c], mode="same") for c in range(len(x))) for one in weight]
+    return np.stack(planes) + bias[:, None, None]
+
+
+def plain_noise(x: np.ndarray, flow: torch.nn.Module, clamp: float) -> np.ndarray:
+    """Yu et al., section 3: half of the channels scale and shift the others."""
+    for coupling in flow.couplings:
+        half = len(x) // 2
+        hidden = np.maximum(convolve(x[:half], coupling.net[0]), 0)
+        log_scale, shift = np.split(convolve(hidden, coupling.net[2]), 2)
+        moved = x[half:] * np.exp(clamp * np.tanh(log_scale / clamp)) + shift
+        x = np.concatenate([x[:half], moved])[coupling.order.numpy()]
+    return x
+
+
+def plain_map(detector: FastFlow, images: Images, size: tuple[int, int]) -> np.ndarray:
+    with torch.no_grad():
+        stages = detector.features(to_batch(torch.from_numpy(np.stack(list(images)))))
+    total = np.zeros((len(images), *size))
+    for stage, feature in enumerate(stages):
+        scale = detector.standardising[stage]
+        mean, spread = scale.mean.double().numpy(), scale.spread.double().numpy()
+        for number, one in enumerate(feature.double().numpy()):
+            x = (one - mean[:, None, None]) / spread[:, None, None]
+            grid = 0.5 * (plain_noise(x, detector.flows[stage], detector.clamp) ** 2).mean(axis=0)
+            large = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size, mode="bilinear")
+            smooth = gaussian_filter(large[0, 0].numpy(), detector.smoothing * min(size) / 256)
+            total[number] += smooth / len(stages)
+    return total
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 97)])
+def test_map_equals_the_formula(size: tuple[int, int]) -> None:
+    detector = FastFlow(**TINY).fit(toy_part(8, seed=0).images.resized(size))
+    test = toy_part(2, seed=1, defective=True).images.resized(size)
+    wanted = plain_map(detector, test, size)
+    np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-3 * wanted.max())
+
+
+def test_standardising_is_that_of_the_normal_images() -> None:
+    images = toy_texture(8, seed=0).images
+    detector = FastFlow(**TINY).fit(images)
+    with torch.no_grad():
+        stages = detector.features(to_batch(torch.from_numpy(np.stack(list(images)))))
+    for scale, feature in zip(detector.standardising, stages, strict=True):
+        np.testing.assert_allclose(scale.mean, feature.mean(dim=(0, 2, 3)), atol=1e-4)
+        variance = feature.movedim(1, -1).flatten(0, 2).double().var(dim=0)
+        np.testing.assert_allclose(scale.spread, (variance + 1e-3 * variance.mean()).sqrt(), rtol=1e-4)
+
+
+def test_what_is_learned_at_one_size_scores_at_another() -> None:
+    detector = FastFlow(**TINY).fit(toy_texture(8, seed=0).images)
+    size = (96, 61)
+    test = toy_texture(2, seed=1).images.resized(size)
+    np.testing.assert_allclose(detector.score(test).map, plain_map(detector, test, size), atol=1e-3)
+
+
+def test_strong_defects_do_not_tie() -> None:
+    """The published map, -exp(-z^2 / 2), is 0 in float32 for all of these."""
+    detector = FastFlow(**TINY).fit(toy_texture(8, seed=0).images)
+    batch = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    scores = detector(torch.stack([batch[0], batch[0] * 0.99, batch[1], batch[2]])).amax(dim=(1, 2))
+    assert len(scores.unique()) == 4
+
+
+def test_a_damaged_start_ends_in_words() -> None:
+    """A rate far too large gives either a loss that is not finite, said in words, or finite scores."""
+    detector = FastFlow(**{**TINY, "rate": 1e3, "steps": 40})
+    try:
+        detector.fit(toy_texture(8, seed=0).images)
+    except ArithmeticError as error:
+        assert "smaller rate" in str(error)
+    else:
+        assert np.isfinite(detector.score(toy_texture(2, seed=1).images).image).all()
+
+
+@pytest.mark.parametrize("wrong", [{"couplings": 0}, {"hidden": 0.0}, {"clamp": -1.0}, {"rate": 0.0}, {"steps": 0}])
+def test_wrong_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(InputError, match="arrived"):
+        FastFlow(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)
+
+
+def test_equal_pictures_still_fit() -> None:
+    """All black: only the borders of the feature maps vary."""
+    black = Images([np.zeros((64, 64, 3), np.uint8)] * 3, size=(64, 64))
+    detector = FastFlow(**TINY).fit(black)
+    assert np.isfinite(detector.score(black).image).all()
+    assert detector.score(toy_part(2, seed=0).images).image.min() > detector.score(black).image.max()
+
+
+@pytest.mark.parametrize("method", ["fastflow", "cflow", "pyramidflow"])
+def test_a_killed_fit_goes_on_as_if_nothing_had_been(method: str, tmp_path: Path) -> None:
+    """Checkpoints are written every 200 steps; this run dies at step 210 and is started again."""
+    images, test = toy_part(6, seed=0).images, toy_part(2, seed=1).images
+
+    def make() -> Detector:
+        return create(method, "tiny", steps=230, **({"pairs": 1} if method == "pyramidflow" else {"batch": 1}))
+
+    def die(stage: str, done: int, total: int, note: str = "") -> None:
+        if (stage, done) == ("learning", 210):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(images, checkpoint=tmp_path, progress=die)
+    resumed, whole = make().fit(images, checkpoint=tmp_path), make().fit(images)
+    np.testing.assert_array_equal(resumed.score(test).image, whole.score(test).image)
