@@ -107,7 +107,9 @@ def test_an_alpha_that_50_images_cannot_support_is_an_error_that_says_so():
     )
 
 
-@pytest.mark.parametrize("rule", [Conformal(0.001), Certified(0.01), Certified(0.05, 0.99)], ids=["conformal", "certified", "surer"])
+@pytest.mark.parametrize(
+    "rule", [Conformal(0.001), Certified(0.01), Certified(0.05, 0.99)], ids=["conformal", "certified", "surer"]
+)
 def test_what_an_error_says_is_possible_today_is_possible(rule):
     n = 50
     best = rule.least_alpha(n) * (1 + 1e-9)
