@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,24 +12,34 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A convolutional network cut where its feature maps halve.
+    """A network cut where its feature maps halve; or a plain transformer, cut after each layer.
 
     Args:
         name: Full name, enough to build the same architecture again.
-        stages: One module a stage; each takes the output of the one before, the first takes normalised RGB.
-        strides: Image pixels per feature cell of each stage.
+        stages: One module a stage; each takes the output of the one before, the first takes normalised RGB. Empty
+            when there is a `network`.
+        strides: Image pixels per feature cell of each stage; the layers of a plain transformer all have the same.
         channels: Channels of each stage.
         mean: Per-channel mean of the pictures the weights were trained with, in [0, 1].
         std: Their standard deviation.
         licence: Licence of the weights.
         head: The rest of the network up to the class logits, or None.
+        network: For a network that is no chain of stages: takes the positions of the wanted stages, ascending, and
+            makes one module, normalised RGB to a list of their maps. Weights are read then, not before.
     """
 
     name: str
-    stages: tuple[nn.Module, ...]
+    stages: tuple[nn.Module, ...] = ()
     strides: tuple[int, ...]
     channels: tuple[int, ...]
     mean: RGB
     std: RGB
     licence: str
     head: nn.Module | None = None
+    network: Callable[[tuple[int, ...]], nn.Module] | None = None
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """What the stages are called: their strides; where all strides are one, the layers' numbers from 1."""
+        plain = len(self.strides) > 1 and len(set(self.strides)) == 1
+        return tuple(range(1, len(self.strides) + 1)) if plain else self.strides

@@ -22,16 +22,25 @@ def create_backbone(name: str, *, pretrained: bool = True) -> Backbone:
 
     Args:
         name: "efficientnet-lite0", "-lite1", "-lite2", "tiny-random", or "file:PATH" with the user's own ResNet-18,
-            ResNet-50 or Wide ResNet-50-2 weights (safetensors, or .pth).
+            ResNet-50 or Wide ResNet-50-2 weights (safetensors, or .pth); "timm:NAME", "timm:NAME@PATH", "hf:NAME" or
+            "hf:FOLDER", see docs/backbones.md.
         pretrained: False leaves the weights random, to be overwritten; no file is read then.
 
     Raises:
         InputError: Unknown name, or a file that does not hold such a network.
-        MissingExtraError: The package with the weights is not installed.
+        MissingExtraError: The package with the weights, or the library that knows the network, is not installed.
     """
+    if name.startswith("timm:"):
+        from amiss.features.timm_models import timm_backbone
+
+        return timm_backbone(name.removeprefix("timm:"), pretrained=pretrained)
+    if name.startswith("hf:"):
+        from amiss.features.hf_models import hf_backbone
+
+        return hf_backbone(name.removeprefix("hf:"), pretrained=pretrained)
     if name.startswith("file:"):
         return resnet_from_file(name.removeprefix("file:"), pretrained=pretrained)
-    check_choice("backbone", name, [*NAMES, "tiny-random", "file:PATH"])
+    check_choice("backbone", name, [*NAMES, "tiny-random", "file:PATH", "timm:NAME", "hf:NAME"])
     return tiny_random() if name == "tiny-random" else efficientnet_lite(name, pretrained=pretrained)
 
 
@@ -40,7 +49,8 @@ class FeatureExtractor(nn.Module):
 
     Args:
         backbone: See `create_backbone`.
-        strides: Stages to return, by their stride in image pixels, ascending: some of 2, 4, 8, 16, 32.
+        strides: Stages to return, by their stride in image pixels, ascending: some of 2, 4, 8, 16, 32. Of a plain
+            transformer, whose layers all have one stride: by the layer's number, from 1.
         pretrained: See `create_backbone`.
 
     Attributes:
@@ -65,17 +75,17 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         found = create_backbone(backbone, pretrained=pretrained)
         self.strides = tuple(strides)
-        if (
-            not self.strides
-            or list(self.strides) != sorted(set(self.strides))
-            or not set(self.strides) <= set(found.strides)
-        ):
-            raise InputError(f"stages {self.strides} arrived; ascending strides out of {found.strides} are expected")
-        keep = found.strides.index(self.strides[-1]) + 1
+        levels = found.levels
+        if not self.strides or list(self.strides) != sorted(set(self.strides)) or not set(self.strides) <= set(levels):
+            kind = "strides" if levels == found.strides else f"layers (all of stride {found.strides[0]})"
+            raise InputError(f"stages {self.strides} arrived; ascending {kind} out of {levels} are expected")
+        positions = tuple(levels.index(level) for level in self.strides)
+        keep = positions[-1] + 1
         self.name, self.licence = found.name, found.licence
-        self.channels = tuple(found.channels[found.strides.index(stride)] for stride in self.strides)
+        self.channels = tuple(found.channels[position] for position in positions)
+        self.network = None if found.network is None else found.network(positions)
         self.stages = nn.ModuleList(found.stages[:keep])
-        self._returned = tuple(stride in self.strides for stride in found.strides[:keep])
+        self._returned = tuple(position in positions for position in range(len(self.stages)))
         self.register_buffer("mean", torch.tensor(found.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -87,6 +97,8 @@ class FeatureExtractor(nn.Module):
         h is H / stride; when that is no whole number, rounded up or, by EfficientNet-Lite, down.
         """
         x = (batch - self.mean) / self.std
+        if self.network is not None:
+            return list(self.network(x))
         features = []
         for stage, returned in zip(self.stages, self._returned, strict=True):
             x = stage(x)
