@@ -21,13 +21,16 @@ METHODS = {
     "knn": "amiss.detectors.memory_bank.knn:NearestPatch",
     "mahalanobis": "amiss.detectors.distribution.mahalanobis:Mahalanobis",
     "mvg": "amiss.detectors.distribution.mvg:MVG",
+    "ocsvm": "amiss.detectors.one_class.ocsvm:OneClassSVM",
     "padim": "amiss.detectors.distribution.padim:PaDiM",
     "patchcore": "amiss.detectors.memory_bank.patchcore:PatchCore",
     "patchwise": "amiss.detectors.composed.patchwise:Patchwise",
     "pca": "amiss.detectors.distribution.pca:PCA",
     "pni": "amiss.detectors.memory_bank.pni:PNI",
     "pyramidflow": "amiss.detectors.distribution.pyramidflow:PyramidFlow",
+    "simplenet": "amiss.detectors.one_class.simplenet:SimpleNet",
     "spade": "amiss.detectors.memory_bank.spade:SPADE",
+    "svdd": "amiss.detectors.one_class.svdd:SVDD",
 }
 
 ENTRY_POINTS = "amiss.detectors"

@@ -48,7 +48,7 @@ class GMM(Detector):
         stages: Strides of the stages; the finest sets the grid.
         neighbourhood: Odd width of the square over which features are averaged first, in cells; 1 does not average.
         variance: Share of the variance that the projection holds, in (0, 1).
-        components: Candidates for K; one alone is taken as it is.
+        components: Candidates for K; a single one, or one number, is taken as it is.
         covariance: "full" or "diagonal".
         regularisation: Variance added to every direction of every component, > 0; 1 is the variance of all patches
             along an axis.
@@ -112,7 +112,7 @@ class GMM(Detector):
         stages: Sequence[int] = (8, 16),
         neighbourhood: int = 1,
         variance: float = 0.95,
-        components: Sequence[int] = (4, 8, 16, 32),
+        components: int | Sequence[int] = (4, 8, 16, 32),
         covariance: str = "full",
         regularisation: float = 0.01,
         samples: int = 20_000,
@@ -123,7 +123,7 @@ class GMM(Detector):
         self.stages = tuple(stages)
         self.neighbourhood = neighbourhood
         self.variance = variance
-        self.components = tuple(components)
+        self.components = (components,) if isinstance(components, int) else tuple(components)
         self.covariance = covariance
         self.regularisation = regularisation
         self.samples = samples
@@ -145,7 +145,7 @@ class GMM(Detector):
         if apart == 0 and len(self.components) > 1:
             raise InputError(
                 f"{len(images)} normal images arrived; choosing among components = {self.components} takes at least 3; "
-                f"give one number: components = ({self.components[0]},)"
+                f"give a single one: components = {self.components[0]}"
             )
         gaussian = Gaussian(len(self.mean))
         fitted, held_out = (Reservoir(max(1, round(share * self.samples)), rng) for share in (1 - HELD_OUT, HELD_OUT))

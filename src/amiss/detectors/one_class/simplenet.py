@@ -1,0 +1,226 @@
+"""SimpleNet: a small network that tells the features of normal patches from the same with noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amiss.background.gaussian import Gaussian
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_count, check_real
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features import FeatureExtractor, patch_descriptors
+from amiss.features.cache import CachedFeatures, cached_features
+from amiss.statistics.reduce import smooth_upsample
+from amiss.training import train
+
+MARGIN = 0.5
+"""Normal patches are pushed above it, noisy ones below minus it; what is beyond counts no more."""
+
+
+class SimpleNet(Detector):
+    """A network trained to tell features of normal patches from the same with noise; it then knows strange ones too.
+
+    Background model:
+        Features of a frozen network at each position, each channel in units of its standard deviation over normal
+        patches. An adaptor, one linear layer, turns them; a discriminator, a hidden layer of width `hidden` with batch
+        normalisation, says how normal they are. In each step half of the patches are normal ones, and the other half
+        the same after the adaptor with Gaussian noise of standard deviation `noise`. The loss of a normal patch is
+        ``max(0, 1/2 - D)``, of a noisy one ``max(0, 1/2 + D)``.
+
+    Statistic:
+        Minus the discriminator's output D at each position, enlarged to the picture and smoothed.
+
+    Assumes:
+        What is normal somewhere is normal everywhere. Defects change features in directions that normal patches do not
+        take, by more than the noise.
+
+    Args:
+        backbone: See `amiss.features.create_backbone`.
+        stages: Strides of the stages; the finest sets the grid.
+        neighbourhood: Odd width of the square over which features are averaged first, in cells; 1 does not average.
+        standardise: Measure each channel in units of its standard deviation, so that `noise` suits any backbone.
+        noise: Standard deviation of the noise, above 0.
+        hidden: Width of the discriminator's hidden layer.
+        steps: Training steps.
+        batch: Pictures a step.
+        patches: Patches drawn from them, with as many noisy ones.
+        adaptor_rate: Learning rate of the adaptor.
+        rate: Learning rate of the discriminator.
+        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown backbone or stage, or pictures that do not vary.
+
+    Cost:
+        With H `hidden`. Learning: 6 `patches` D (D + 2 H) multiply-adds a step; features on disk. Scoring:
+        h w D (D + H) multiply-adds an image besides the network. State: D (D + H) numbers.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = SimpleNet(**SimpleNet.card.presets["tiny"]).fit(toy_texture(8, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Liu, Zhou, Xu and Wang, "SimpleNet: a simple network for image anomaly detection and localization", CVPR 2023,
+        arXiv 2303.15140.
+        Differs from the paper: the state after the last step is kept; the authors' code keeps the epoch that is best
+        on the test set, without which the published figures are not reached. The whole picture, no centre crop.
+        Features are standardised, and the noise is larger in turn: the published 0.015 goes with the features of one
+        network. Stages are concatenated, not resized to 1536 channels. Steps instead of epochs, and one optimiser,
+        AdamW, for adaptor and discriminator.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="simplenet",
+        family="one_class",
+        title="SimpleNet",
+        paper="Liu et al., SimpleNet: a simple network for image anomaly detection and localization",
+        url="https://arxiv.org/abs/2303.15140",
+        year=2023,
+        learning=Learning.GRADIENT,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {
+                "backbone": "file:wide_resnet50_2.safetensors",
+                "neighbourhood": 3,
+                "standardise": False,
+                "noise": 0.015,
+                "hidden": 1024,
+                "steps": 4200,
+                "patches": 1_000_000,
+            },
+            "tiny": {
+                "backbone": "tiny-random",
+                "stages": (4, 8),
+                "hidden": 64,
+                "steps": 150,
+                "patches": 512,
+                "rate": 2e-3,
+                "smoothing": 8.0,
+            },
+        },
+    )
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite0",
+        stages: Sequence[int] = (8, 16),
+        neighbourhood: int = 1,
+        standardise: bool = True,
+        noise: float = 0.25,
+        hidden: int = 512,
+        steps: int = 1000,
+        batch: int = 8,
+        patches: int = 2048,
+        adaptor_rate: float = 1e-4,
+        rate: float = 2e-4,
+        smoothing: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stages = tuple(stages)
+        self.neighbourhood = neighbourhood
+        self.standardise = standardise
+        self.noise = noise
+        self.hidden = hidden
+        self.steps = steps
+        self.batch = batch
+        self.patches = patches
+        self.adaptor_rate = adaptor_rate
+        self.rate = rate
+        self.smoothing = smoothing
+
+    def build(self, *, pretrained: bool) -> None:
+        self._check()
+        self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
+        dimension = sum(self.features.channels)
+        self.register_buffer("mean", torch.zeros(dimension))
+        self.register_buffer("deviation", torch.ones(dimension))
+        self.adaptor = nn.Linear(dimension, dimension)
+        self.discriminator = nn.Sequential(
+            nn.Linear(dimension, self.hidden),
+            nn.BatchNorm1d(self.hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(self.hidden, 1, bias=False),
+        )
+        for layer in (self.adaptor, self.discriminator[0], self.discriminator[3]):
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_normal_(layer.weight)
+
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        with cached_features(self.features, self.features.key(), images, progress) as cache:
+            if self.standardise:
+                self._standardise(cache)
+
+            def loss(step: int, rng: np.random.Generator) -> Tensor:
+                chosen = self.describe(cache.batch(rng.integers(len(cache), size=self.batch))).flatten(0, 2)
+                drawn = rng.permutation(len(chosen))[: self.patches]
+                return self.loss(chosen[torch.from_numpy(drawn)])
+
+            modules = nn.ModuleDict({"adaptor": self.adaptor, "discriminator": self.discriminator})
+            optimiser = torch.optim.AdamW(
+                [
+                    {"params": self.adaptor.parameters(), "lr": self.adaptor_rate, "weight_decay": 1e-2},
+                    {"params": self.discriminator.parameters(), "lr": self.rate, "weight_decay": 1e-5},
+                ]
+            )
+            train(
+                modules,
+                optimiser,
+                loss,
+                steps=self.steps,
+                seed=int(rng.integers(2**31)),
+                checkpoint=self.checkpoint,
+                progress=progress,
+            )
+
+    def loss(self, patches: Tensor) -> Tensor:
+        """The loss of normal patches (P, D) and of as many noisy ones."""
+        normal = self.adaptor(patches)
+        noisy = normal + self.noise * torch.randn_like(normal)
+        said_normal, said_noisy = self.discriminator(torch.cat([normal, noisy])).squeeze(1).chunk(2)
+        loss: Tensor = (MARGIN - said_normal).clamp_min(0).mean() + (MARGIN + said_noisy).clamp_min(0).mean()
+        return loss
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        patches = self.describe(self.features(batch))  # (N, h, w, D)
+        normality = self.discriminator(self.adaptor(patches.flatten(0, 2))).reshape(patches.shape[:3])
+        return smooth_upsample(-normality, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+    def describe(self, features: Sequence[Tensor]) -> Tensor:
+        """Standardised patch descriptors (N, h, w, D) of one (N, C, h, w) a stage."""
+        patches = patch_descriptors(features, neighbourhood=self.neighbourhood).permute(0, 2, 3, 1)
+        return (patches - self.mean) / self.deviation
+
+    @torch.no_grad()
+    def _standardise(self, cache: CachedFeatures) -> None:
+        gaussian = Gaussian(len(self.mean))
+        for features in cache.batches():
+            gaussian.add(self.describe(features))  # still as the network gives them
+        deviation = gaussian.covariance().diagonal().sqrt()
+        if not deviation.max() > 0:
+            raise InputError("normal pictures without any variation arrived; ones that differ a little are expected")
+        self.mean, self.deviation = gaussian.mean.float(), deviation.clamp_min(1e-3 * float(deviation.max())).float()
+
+    def _check(self) -> None:
+        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
+            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
+        for name in ("hidden", "steps", "batch", "patches"):
+            check_count(name, getattr(self, name))
+        for name in ("noise", "adaptor_rate", "rate"):
+            if check_real(name, getattr(self, name)) <= 0:
+                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
+        check_real("smoothing", self.smoothing, least=0)
