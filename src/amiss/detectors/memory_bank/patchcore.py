@@ -53,7 +53,7 @@ class PatchCore(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: see `StreamingCoreset`; no more memory from 200,000 patches on, however many images. Scoring:
+        Learning: see `StreamingCoreset`; no more memory from 262,144 patches on, however many images. Scoring:
         h w D M multiply-adds an image besides the network. State: M D numbers.
 
     Example:
