@@ -31,6 +31,7 @@ from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Region, Scores
+from amiss.core.threads import in_order, threads
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Origin
 from amiss.postprocess import (
@@ -46,6 +47,9 @@ from amiss.runtime import Graph
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
+
+MANY = 8
+"""Pictures from which several are scored at once."""
 
 
 class Scorer(Protocol):
@@ -115,9 +119,21 @@ class Inspector:
         return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
-        for done, pixels in enumerate(images.resized(self.size), start=1):
-            yield self._filtered(pixels)
+        resized, (inspector, workers) = images.resized(self.size), self._for_many(len(images))
+        found = in_order(lambda index: inspector._filtered(resized[index]), len(images), workers)
+        for done, scores in enumerate(found, start=1):
+            yield scores
             progress("scoring", done, len(images))
+
+    def _for_many(self, count: int) -> tuple[Inspector, int]:
+        """The same inspector, to be called from several threads at once for so many pictures, and how many threads.
+
+        One picture a core beats one picture on all cores, and decodes while another is scored.
+        """
+        cores = threads()
+        if count < MANY or cores == 1 or not isinstance(self.scorer, Graph):
+            return self, 1
+        return replace(self, scorer=self.scorer.on_one_core), cores
 
     def _filtered(self, pixels: NDArray[np.uint8]) -> Scores:
         return apply_score_filters(self.scorer.run(pixels[None]), self.score_filters)
@@ -141,16 +157,20 @@ class Inspector:
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
 
     def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
-        """One verdict a picture, as it is read. A picture that cannot be used becomes an error, never good."""
+        """One verdict a picture, in order. A picture that cannot be used becomes an error, never good."""
         images = images if isinstance(images, Images) else Images(images)
-        for index, name in enumerate(images.names):
+        names, (inspector, workers) = images.names, self._for_many(len(images))
+
+        def verdict(index: int) -> Verdict:
             try:
                 picture = images[index]
             except ImageError as error:
-                yield Verdict(name=name, label=Label.ERROR, reason=error.reason)
-            else:
-                yield self.inspect_one(picture, name=name)
-            progress("inspecting", index + 1, len(images))
+                return Verdict(name=names[index], label=Label.ERROR, reason=error.reason)
+            return inspector.inspect_one(picture, name=names[index])
+
+        for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
+            yield found
+            progress("inspecting", done, len(images))
 
     def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
         """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size."""

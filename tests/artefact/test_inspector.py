@@ -175,3 +175,29 @@ def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibr
     assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
     again = inspector.calibrate(Images([255 - image for image in wide]))
     assert "squeezed" in again.statement() and "by folds" not in again.statement()
+
+
+@pytest.mark.parametrize("cores", ["1", "3"])
+def test_several_pictures_at_once_get_the_verdicts_of_one_at_a_time(inspector, monkeypatch, cores):
+    monkeypatch.setenv("AMISS_THREADS", cores)
+    pictures = [*toy_texture(6, seed=3).images, np.zeros((64, 64)), *toy_texture(6, seed=4, defective=True).images]
+    steps = []
+    together = list(inspector.inspect(Images(pictures), progress=lambda *step: steps.append(step)))
+    assert [verdict.name for verdict in together] == [f"image {n}" for n in range(13)]
+    assert together[6].label == Label.ERROR
+    assert steps == [("inspecting", done, 13) for done in range(1, 14)]
+    for number, verdict in enumerate(together):
+        if number != 6:
+            alone = inspector.inspect_one(pictures[number], name=f"image {number}")
+            assert (verdict.label, verdict.regions) == (alone.label, alone.regions)
+            assert verdict.score == pytest.approx(alone.score, rel=1e-5)
+    good = Images(pictures[:6] + pictures[7:])
+    np.testing.assert_allclose(
+        inspector.score(good).image, [v.score for n, v in enumerate(together) if n != 6], rtol=1e-5
+    )
+
+
+def test_a_bad_picture_among_many_stops_scoring(inspector, monkeypatch):
+    monkeypatch.setenv("AMISS_THREADS", "2")
+    with pytest.raises(ImageError, match="image 9"):
+        inspector.image_scores(Images([*toy_texture(9, seed=3).images, np.zeros((64, 64))]))
