@@ -54,7 +54,8 @@ def nearest_distance(queries: Tensor, bank: Tensor, *, axes: Tensor | None = Non
 
 def principal_axes(bank: Tensor, count: int) -> Tensor:
     """The `count` orthonormal directions along which vectors (M, D) are longest in the square mean, (D, count)."""
-    return torch.linalg.eigh(bank.T.double() @ bank.double()).eigenvectors.flip(1)[:, :count].to(bank)
+    vectors: Tensor = torch.linalg.eigh(bank.T.double() @ bank.double()).eigenvectors  # the longest last
+    return vectors.flip(1)[:, :count].to(bank)
 
 
 def shortened(vectors: Tensor, axes: Tensor) -> Tensor:
