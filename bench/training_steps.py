@@ -6,7 +6,8 @@ Steps are those of a real fit of the default preset on generated pictures. Multi
 of 2 and of 4 steps, backward passes included; the difference is two steps. The share of Python is what a profile leaves
 when the own times of all of torch's operations are taken away, over the same steps: an upper bound, since the
 profiler's own work is in it. With two threads or more, backward passes run beside Python, so the share is measured on
-one thread. Prints, and keeps docs/results/training_steps.json.
+one thread. The frozen teacher's answers lie in the cache; what it would take to ask it anew in every step, and how much
+longer a step would then be, is measured too. Prints, and keeps docs/results/training_steps.json.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from speed import matrix_peak, textured
+from speed import matrix_peak, spread, textured
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from amiss import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.threads import threads
+from amiss.features import FeatureExtractor
+from amiss.features.batch import to_batch
+from amiss.features.teacher import Teacher
 from amiss.registry import create
 from amiss.storage import write_file
 
@@ -78,9 +82,19 @@ def python_share(method: str) -> float:
     return 1 - inside / found["wall"]
 
 
+@torch.no_grad()
+def teacher_seconds(method: str) -> float:
+    """What the frozen network takes for the pictures of one step: the cache saves it."""
+    detector = create(method)
+    detector.build(pretrained=True)
+    frozen = next(part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher)))
+    batch = to_batch(torch.from_numpy(np.stack(textured(detector.batch))))
+    return spread(lambda: frozen(batch), runs=8)["median"] / 1000
+
+
 def measure(method: str) -> dict[str, Any]:
     """One method."""
-    work, peak, seconds = gigamacs(method), matrix_peak(), step_seconds(method)
+    work, peak, seconds, teacher = gigamacs(method), matrix_peak(), step_seconds(method), teacher_seconds(method)
     torch.set_num_threads(1)
     share = python_share(method)
     torch.set_num_threads(threads())
@@ -89,6 +103,8 @@ def measure(method: str) -> dict[str, Any]:
         "seconds_per_step": round(seconds, 3),
         "matrix_peak_gmac_per_second": round(peak, 1),
         "share_of_peak": round(work / seconds / peak, 3),
+        "teacher_seconds_per_step": round(teacher, 3),
+        "step_without_cache_over_step": round(1 + teacher / seconds, 2),
         "python_share_at_most": round(share, 3),
     }
 
