@@ -17,6 +17,9 @@ from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 EMBEDDED = "embedded"
 RANDOM = "random"
 
+LICENCE = "Apache-2.0, learned from photographs for research (decision 9)"
+"""Of the embedded weights."""
+
 
 class Teacher(PatchNetwork):
     """A frozen patch network.
@@ -38,7 +41,7 @@ class Teacher(PatchNetwork):
     def __init__(self, architecture: str, weights: str = EMBEDDED, *, pretrained: bool = True) -> None:
         super().__init__(architecture)
         self.name = f"{architecture} ({weights if weights in (EMBEDDED, RANDOM) else Path(weights).name})"
-        self.licence = "Apache-2.0" if weights == EMBEDDED else "none" if weights == RANDOM else "see its file"
+        self.licence = LICENCE if weights == EMBEDDED else "none" if weights == RANDOM else "see its file"
         if weights == RANDOM:
             self._draw()
         elif pretrained:

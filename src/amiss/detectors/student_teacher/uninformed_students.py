@@ -96,7 +96,7 @@ class UninformedStudents(Detector):
         url="https://arxiv.org/abs/1911.02357",
         year=2020,
         learning=Learning.GRADIENT,
-        weights_licence="Apache-2.0",
+        weights_licence="Apache-2.0, learned from photographs for research (decision 9)",
         presets={
             "default": {},
             "paper": {
