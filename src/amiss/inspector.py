@@ -26,11 +26,12 @@ from amiss.artefact import (
 )
 from amiss.calibration import largest_of_each, part_numbers
 from amiss.core.decode import resize
-from amiss.core.errors import DataError, ImageError, MissingExtraError, ParityError, TamperedArtefactError
+from amiss.core.errors import DataError, ImageError, InputError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Region, Scores
+from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Origin
 from amiss.postprocess import (
@@ -42,7 +43,7 @@ from amiss.postprocess import (
     find_regions,
 )
 from amiss.rules import create_rule
-from amiss.runtime import Graph
+from amiss.runtime import Graph, Tiles, score_tiles
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -99,14 +100,20 @@ class Inspector:
 
     @property
     def size(self) -> Size:
-        """Height and width that every picture is resized to."""
+        """Height and width of the detector's input: what every picture is resized to, or the size of a tile."""
         return self.scorer.size
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How pictures are cut into tiles; None where every picture is resized as a whole."""
+        return self.record.tiling
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Raw scores of every picture, score filters applied; with their maps, so mind the memory.
 
         Raises:
             ImageError: A picture cannot be used.
+            InputError: Pictures of different sizes that are cut into tiles, so that their maps differ in size.
         """
         return Scores.join([scores for scores in self._scores(images, progress)])
 
@@ -115,12 +122,13 @@ class Inspector:
         return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
-        for done, pixels in enumerate(images.resized(self.size), start=1):
-            yield self._filtered(pixels)
+        pictures = images.resized(self.size) if self.tiling is None else images
+        for done, name in enumerate(images.names, start=1):
+            yield self._filtered(pictures[done - 1], name)
             progress("scoring", done, len(images))
 
-    def _filtered(self, pixels: NDArray[np.uint8]) -> Scores:
-        return apply_score_filters(self.scorer.run(pixels[None]), self.score_filters)
+    def _filtered(self, picture: NDArray[np.uint8], name: str) -> Scores:
+        return score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
 
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
@@ -135,7 +143,7 @@ class Inspector:
         for mask_filter in self.mask_filters:
             masks = np.stack([mask_filter(mask) & mask for mask in masks]) if len(masks) else masks
         regions = tuple(find_regions(mask, part) for mask, part in zip(masks, scores.map, strict=True))
-        peak = np.where(masks, scores.map, -np.inf).max(axis=(1, 2), initial=-np.inf)
+        peak = np.max(scores.map, axis=(1, 2), where=masks, initial=-np.inf)
         label = decision.label & (peak > np.float32(decision.threshold))
         review = (decision.label | decision.review) & masks.any(axis=(1, 2)) & ~label
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
@@ -144,17 +152,23 @@ class Inspector:
         """One verdict a picture, as it is read. A picture that cannot be used becomes an error, never good."""
         images = images if isinstance(images, Images) else Images(images)
         for index, name in enumerate(images.names):
-            try:
-                picture = images[index]
-            except ImageError as error:
-                yield Verdict(name=name, label=Label.ERROR, reason=error.reason)
-            else:
-                yield self.inspect_one(picture, name=name)
+            yield self._inspect(images, index, name)
             progress("inspecting", index + 1, len(images))
 
+    def _inspect(self, images: Images, index: int, name: str) -> Verdict:
+        try:
+            return self.inspect_one(images[index], name=name)
+        except ImageError as error:
+            return Verdict(name=name, label=Label.ERROR, reason=error.reason)
+
     def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
-        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size."""
-        scores = self._filtered(resize(picture, self.size))
+        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size.
+
+        Raises:
+            ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+        """
+        scores = self._filtered(picture, name)
+        size = self.size if scores.map is None else scores.map.shape[1:]
         decision = self.decide(scores)
         p_value = float(decision.p_value[0])
         return Verdict(
@@ -162,7 +176,7 @@ class Inspector:
             label=_label(decision),
             score=float(scores.image[0]),
             p_value=None if np.isnan(p_value) else p_value,
-            regions=_to_picture(decision.regions[0], self.size, (picture.shape[0], picture.shape[1])),
+            regions=_to_picture(decision.regions[0], size, (picture.shape[0], picture.shape[1])),
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
         )
@@ -198,9 +212,10 @@ class Inspector:
         hashes = [images.sha256(int(index)) for index in everyone]
         if known := set(hashes) & set(self._hashes("learned")):
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
+        tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
         lots = {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
-        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None)
+        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None, tiles=tiles)
         listed = _pack_hashes(self._hashes("learned"), hashes)
         return replace(self, parts={**self.parts, IMAGES: listed})._calibrated(rule, calibration)
 
@@ -288,6 +303,27 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return _detector(self.record, self.parts[WEIGHTS])
+
+
+def score_picture(
+    scorer: Scorer,
+    picture: NDArray[np.uint8],
+    tiling: Tiling | None,
+    score_filters: Sequence[ScoreFilter] = (),
+    name: str = "image",
+) -> Scores:
+    """Raw scores of one picture of any size, resized or cut into tiles, and filtered: what every rule is calibrated on.
+
+    Raises:
+        ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+    """
+    if tiling is None:
+        return apply_score_filters(scorer.run(resize(picture, scorer.size)[None]), score_filters)
+    scores = score_tiles(scorer.run, picture, tiling, name)
+    try:
+        return apply_score_filters(scores, score_filters)
+    except InputError as error:
+        raise ImageError(name, str(error)) from error
 
 
 def list_images(images: Images, learned: NDArray[np.intp], calibrated: NDArray[np.intp]) -> bytes:

@@ -16,7 +16,7 @@ def find_regions(mask: NDArray[np.bool_], score_map: NDArray[np.float32]) -> tup
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     peaks = np.full(count, -np.inf)
-    np.maximum.at(peaks, np.asarray(labels, np.intp).ravel(), score_map.ravel())
+    np.maximum.at(peaks, np.asarray(labels[mask], np.intp), score_map[mask])
     regions = [
         Region(box=(int(left), int(top), int(width), int(height)), area=int(area), peak=float(peak))
         for (left, top, width, height, area), peak in zip(stats[1:], peaks[1:], strict=True)
