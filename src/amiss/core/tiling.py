@@ -74,7 +74,7 @@ class Tiling:
         pixel of a map is the product of those of its row and its column.
 
         Example:
-            >>> Tiling(4, 2).weights(6).round(2).tolist()
+            >>> Tiling(4, 2).weights(6).astype(float).round(2).tolist()
             [[1.0, 1.0, 0.67, 0.33], [0.33, 0.67, 1.0, 1.0]]
         """
         starts = self.starts(length)
