@@ -30,7 +30,8 @@ from amiss.core.errors import DataError, ImageError, InputError, MissingExtraErr
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
-from amiss.core.scores import Decision, Region, Scores
+from amiss.core.scores import Decision, Scores
+from amiss.core.threads import in_order, threads
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Origin
@@ -41,12 +42,16 @@ from amiss.postprocess import (
     create_mask_filter,
     create_score_filter,
     find_regions,
+    resize_regions,
 )
 from amiss.rules import create_rule
 from amiss.runtime import Graph, Tiles, score_tiles
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
+
+MANY = 8
+"""Pictures from which several are scored at once."""
 
 
 class Scorer(Protocol):
@@ -123,9 +128,22 @@ class Inspector:
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
         pictures = images.resized(self.size) if self.tiling is None else images
-        for done, name in enumerate(images.names, start=1):
-            yield self._filtered(pictures[done - 1], name)
+        names, (inspector, workers) = images.names, self._for_many(len(images))
+        found = in_order(lambda index: inspector._filtered(pictures[index], names[index]), len(images), workers)
+        for done, scores in enumerate(found, start=1):
+            yield scores
             progress("scoring", done, len(images))
+
+    def _for_many(self, count: int) -> tuple[Inspector, int]:
+        """The same inspector, to be called from several threads at once for so many pictures, and how many threads.
+
+        One picture a core beats one picture on all cores, and decodes while another is scored. Pictures that are cut
+        into tiles are too large to have several in memory; their tiles keep all cores busy.
+        """
+        cores = threads()
+        if count < MANY or cores == 1 or self.tiling is not None or not isinstance(self.scorer, Graph):
+            return self, 1
+        return replace(self, scorer=self.scorer.on_one_core), cores
 
     def _filtered(self, picture: NDArray[np.uint8], name: str) -> Scores:
         return score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
@@ -149,17 +167,19 @@ class Inspector:
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
 
     def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
-        """One verdict a picture, as it is read. A picture that cannot be used becomes an error, never good."""
+        """One verdict a picture, in order. A picture that cannot be used becomes an error, never good."""
         images = images if isinstance(images, Images) else Images(images)
-        for index, name in enumerate(images.names):
-            yield self._inspect(images, index, name)
-            progress("inspecting", index + 1, len(images))
+        names, (inspector, workers) = images.names, self._for_many(len(images))
 
-    def _inspect(self, images: Images, index: int, name: str) -> Verdict:
-        try:
-            return self.inspect_one(images[index], name=name)
-        except ImageError as error:
-            return Verdict(name=name, label=Label.ERROR, reason=error.reason)
+        def verdict(index: int) -> Verdict:
+            try:
+                return inspector.inspect_one(images[index], name=names[index])
+            except ImageError as error:
+                return Verdict(name=names[index], label=Label.ERROR, reason=error.reason)
+
+        for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
+            yield found
+            progress("inspecting", done, len(images))
 
     def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
         """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size.
@@ -176,7 +196,7 @@ class Inspector:
             label=_label(decision),
             score=float(scores.image[0]),
             p_value=None if np.isnan(p_value) else p_value,
-            regions=_to_picture(decision.regions[0], size, (picture.shape[0], picture.shape[1])),
+            regions=resize_regions(decision.regions[0], size, (picture.shape[0], picture.shape[1])),
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
         )
@@ -373,15 +393,3 @@ def _torch_scorer(record: Record, weights: bytes) -> Scorer:
     from amiss.detectors.detector import TorchScorer
 
     return TorchScorer(detector, record.size)
-
-
-def _to_picture(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
-    """Regions in pixels of the map to pixels of the picture: boxes grow to whole pixels."""
-    result = []
-    for region in regions:
-        left, top, width, height = region.box
-        x, y = left * picture[1] // size[1], top * picture[0] // size[0]
-        x_end, y_end = -((left + width) * -picture[1] // size[1]), -((top + height) * -picture[0] // size[0])
-        area = max(1, round(region.area * picture[0] * picture[1] / (size[0] * size[1])))
-        result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
-    return tuple(result)

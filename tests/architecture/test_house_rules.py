@@ -11,6 +11,7 @@ import amiss
 PACKAGE = Path(amiss.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+CLASSES = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 per_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -74,7 +75,7 @@ def undocumented_methods(owner: ast.ClassDef) -> list[str]:
 def bases(owner: ast.ClassDef) -> list[ast.ClassDef]:
     """Base classes within the package, by name, all the way up."""
     names = {ast.unparse(base) for base in owner.bases}
-    found = [node for path in FILES for node in nodes(path, ast.ClassDef) if node.name in names]
+    found = [node for node in CLASSES if node.name in names]
     return found + [higher for base in found for higher in bases(base)]
 
 

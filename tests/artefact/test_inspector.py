@@ -15,8 +15,8 @@ from amiss.core.images import Images
 from amiss.core.scores import Region
 from amiss.core.verdict import Label
 from amiss.data import Origin
-from amiss.inspector import Inspector, _to_picture
-from amiss.postprocess import MinArea, find_regions
+from amiss.inspector import Inspector
+from amiss.postprocess import MinArea, find_regions, resize_regions
 from amiss.rules import Certified, Conformal, Fixed
 from amiss.testing import toy_part, toy_texture
 
@@ -117,7 +117,7 @@ def test_regions_and_boxes_are_in_pixels_of_the_picture(inspector):
 def test_boxes_cover_their_region_and_never_leave_the_picture(height, width, rows, columns, data):
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
-    (region,) = _to_picture([Region(box, 1, 0.0)], (height, width), (rows, columns))
+    (region,) = resize_regions([Region(box, 1, 0.0)], (height, width), (rows, columns))
     x, y, w, h = region.box
     assert x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= columns and y + h <= rows
     assert x * width <= box[0] * columns and (x + w) * width >= (box[0] + box[2]) * columns
@@ -175,3 +175,29 @@ def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibr
     assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
     again = inspector.calibrate(Images([255 - image for image in wide]))
     assert "squeezed" in again.statement() and "by folds" not in again.statement()
+
+
+@pytest.mark.parametrize("cores", ["1", "3"])
+def test_several_pictures_at_once_get_the_verdicts_of_one_at_a_time(inspector, monkeypatch, cores):
+    monkeypatch.setenv("AMISS_THREADS", cores)
+    pictures = [*toy_texture(6, seed=3).images, np.zeros((64, 64)), *toy_texture(6, seed=4, defective=True).images]
+    steps = []
+    together = list(inspector.inspect(Images(pictures), progress=lambda *step: steps.append(step)))
+    assert [verdict.name for verdict in together] == [f"image {n}" for n in range(13)]
+    assert together[6].label == Label.ERROR
+    assert steps == [("inspecting", done, 13) for done in range(1, 14)]
+    for number, verdict in enumerate(together):
+        if number != 6:
+            alone = inspector.inspect_one(pictures[number], name=f"image {number}")
+            assert (verdict.label, verdict.regions) == (alone.label, alone.regions)
+            assert verdict.score == pytest.approx(alone.score, rel=1e-5)
+    good = Images(pictures[:6] + pictures[7:])
+    np.testing.assert_allclose(
+        inspector.score(good).image, [v.score for n, v in enumerate(together) if n != 6], rtol=1e-5
+    )
+
+
+def test_a_bad_picture_among_many_stops_scoring(inspector, monkeypatch):
+    monkeypatch.setenv("AMISS_THREADS", "2")
+    with pytest.raises(ImageError, match="image 9"):
+        inspector.image_scores(Images([*toy_texture(9, seed=3).images, np.zeros((64, 64))]))

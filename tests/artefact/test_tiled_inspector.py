@@ -276,3 +276,23 @@ def test_a_real_method_learns_from_all_tiles_of_its_pictures_alone() -> None:
 def test_options_that_do_not_go_together(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         fit(cloth(20, 0), **options)
+
+
+def test_large_pictures_are_never_in_memory_side_by_side(tiled: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several pictures at once are for small ones: of these there is one, whatever the number of cores."""
+    monkeypatch.setenv("AMISS_THREADS", "4")
+    pictures, alive, most = cloth(12, 16), 0, 0
+
+    class Lent:
+        def __init__(self, number: int) -> None:
+            self.name, self.number = f"{number}.png", number
+
+        def read(self) -> NDArray[np.uint8]:
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+            return pictures[self.number]
+
+    for _ in tiled.inspect(Images([Lent(number) for number in range(12)])):
+        alive -= 1  # a verdict is here before the next picture is read
+    assert most == 1 and alive == 0

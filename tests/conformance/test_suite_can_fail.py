@@ -2,6 +2,7 @@
 
 import re
 import unittest
+from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from amiss.registry import create
 from amiss.statistics.reduce import smooth_upsample
 from amiss.testing import check_detector, detector_checks
 from amiss.testing.detector_checks import CHECKS
+from amiss.training import train
 
 PRESETS = {"default": {}, "paper": {}, "tiny": {}}
 COMMON = {"paper": "None", "url": "https://example.org", "year": 2026, "weights_licence": "none", "presets": PRESETS}
@@ -85,11 +87,12 @@ class TrainedMean(MeanPicture):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         batch = torch.cat(list(self.batches(images, "train", progress)))
-        for _ in range(30):
-            loss = self.residual(batch).square().sum() / len(batch)
-            (slope,) = torch.autograd.grad(loss, self.coarse)
-            with torch.no_grad():
-                self.coarse.sub_(slope, alpha=0.1)
+
+        def loss(step: int, rng: np.random.Generator) -> Tensor:
+            return self.residual(batch).square().sum() / len(batch)
+
+        slope = torch.optim.SGD([self.coarse], lr=0.1)
+        train(self, slope, loss, steps=30, seed=0, checkpoint=self.checkpoint, progress=progress)
 
     def residual(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])
@@ -98,6 +101,12 @@ class TrainedMean(MeanPicture):
     def statistic(self, batch: Tensor) -> Tensor:
         strange = self.residual(batch).abs().mean(dim=1)
         return smooth_upsample(strange, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+
+class BeginsAnew(TrainedMean):
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        self.checkpoint = None
+        super().learn(images, rng, progress)
 
 
 class SaysItTrains(TrainedMean):
@@ -268,6 +277,7 @@ CAUGHT = [
     (IgnoresTraining, "learns", "learn ignores"),
     (SaysItTrains, "learns", "no parameter changes"),
     (TrainsTheWrongWay, "learns", "stand out"),
+    (BeginsAnew, "resumes", "went on with step 1"),
     (LooksAtBatch, "pure", "one by one"),
     (KeepsLearning, "pure", r"changed \['mean'\]"),
     (SquareOnly, "sizes", "got a map of"),
@@ -282,11 +292,12 @@ CAUGHT = [
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_an_honest_plug_in_passes(check) -> None:
-    check(MeanPicture)
+    with suppress(unittest.SkipTest):
+        check(MeanPicture)
 
 
 def test_a_trained_plug_in_passes() -> None:
-    for name in ("fit_repeats", "finds_defects", "learns", "pure", "sizes"):
+    for name in ("fit_repeats", "finds_defects", "learns", "resumes", "pure", "sizes"):
         getattr(detector_checks, f"check_{name}")(TrainedMean)
 
 

@@ -305,20 +305,3 @@ def test_graph_equals_torch_at_an_odd_size() -> None:
     pixels = np.stack(list(toy_texture(3, seed=1, defective=True).images.resized(size)))
     found, wanted = Graph(export_onnx(one, size)).run(pixels).map, TorchScorer(one, size).run(pixels).map
     np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
-
-
-def test_a_killed_fit_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    """Checkpoints are written every 200 steps; this run dies at step 202 and is started again."""
-    images, test = (toy_part(n, seed=n).images.resized((32, 32)) for n in (6, 2))
-
-    def make() -> EfficientAD:
-        return EfficientAD(**{**QUICK, "steps": 204, "batch": 1})
-
-    def die(stage: str, done: int, total: int, note: str = "") -> None:
-        if (stage, done) == ("learning", 202):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make().fit(images, checkpoint=tmp_path, progress=die)
-    resumed, whole = make().fit(images, checkpoint=tmp_path), make().fit(images)
-    np.testing.assert_array_equal(resumed.score(test).image, whole.score(test).image)

@@ -1,7 +1,5 @@
 """FastFlow against a second way to compute it, and what training is for."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +8,8 @@ from scipy.signal import correlate2d
 
 from amiss.core.errors import InputError
 from amiss.core.images import Images
-from amiss.detectors.detector import Detector, to_batch
+from amiss.detectors.detector import to_batch
 from amiss.detectors.distribution.fastflow import FastFlow
-from amiss.registry import create
 from amiss.testing import toy_part, toy_texture
 
 TINY = {**FastFlow.card.presets["tiny"], "couplings": 2}
@@ -109,23 +106,3 @@ def test_equal_pictures_still_fit() -> None:
     detector = FastFlow(**TINY).fit(black)
     assert np.isfinite(detector.score(black).image).all()
     assert detector.score(toy_part(2, seed=0).images).image.min() > detector.score(black).image.max()
-
-
-@pytest.mark.parametrize("method", ["fastflow", "cflow", "pyramidflow"])
-def test_a_killed_fit_goes_on_as_if_nothing_had_been(method: str, tmp_path: Path) -> None:
-    """Checkpoints are written every 200 steps; this run dies at step 202 and is started again."""
-    images, test = toy_part(6, seed=0).images, toy_part(2, seed=1).images
-
-    def make() -> Detector:
-        return create(
-            method, "tiny", steps=204, **({"pairs": 1} if method == "pyramidflow" else {"batch": 1, "couplings": 1})
-        )
-
-    def die(stage: str, done: int, total: int, note: str = "") -> None:
-        if (stage, done) == ("learning", 202):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make().fit(images, checkpoint=tmp_path, progress=die)
-    resumed, whole = make().fit(images, checkpoint=tmp_path), make().fit(images)
-    np.testing.assert_array_equal(resumed.score(test).image, whole.score(test).image)

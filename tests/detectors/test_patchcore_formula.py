@@ -10,6 +10,8 @@ from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.detectors.memory_bank.patchcore import PatchCore
+from amiss.export import export_onnx
+from amiss.runtime import Graph
 from amiss.testing import toy_texture
 
 TINY = PatchCore.card.presets["tiny"]
@@ -53,6 +55,17 @@ def test_the_weight_lies_between_0_and_1_and_large_distances_do_not_overflow() -
     scores = detector.score(toy_texture(2, seed=1).images)
     assert np.isfinite(scores.map).all()
     assert (scores.map >= 0).all()
+
+
+def test_a_search_along_axes_is_nearly_the_exact_one_also_in_the_graph() -> None:
+    images, test = toy_texture(6, seed=0).images, toy_texture(3, seed=1, defective=True).images
+    exact = PatchCore(**TINY).fit(images).score(test).map
+    detector = PatchCore(**TINY, search=10).fit(images)
+    found = detector.score(test).map
+    assert (found >= exact - 1e-4 * exact.max()).all()
+    assert found.mean() <= 1.05 * exact.mean()
+    graph = Graph(export_onnx(detector, (64, 64))).run(np.stack(list(test))).map
+    np.testing.assert_allclose(graph, found, atol=1e-3 * exact.max())
 
 
 @pytest.mark.parametrize("projection", [0, 5])

@@ -1,7 +1,5 @@
 """STFPM against plain NumPy, and what its student must be."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -106,20 +104,3 @@ def test_the_student_is_not_the_teacher_of_another_seed() -> None:
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="arrived"):
         STFPM(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)
-
-
-@pytest.mark.parametrize("method", ["stfpm", "reverse_distillation"])
-def test_a_killed_fit_goes_on_as_if_nothing_had_been(method: str, tmp_path: Path) -> None:
-    """Checkpoints are written every 200 steps; this run dies at step 202 and is started again."""
-    images, test = toy_part(6, seed=0).images, toy_part(2, seed=1).images
-    settings = {"steps": 204, "batch": 2, "stages": (4, 8)}
-
-    def die(stage: str, done: int, total: int, note: str = "") -> None:
-        if (stage, done) == ("learning", 202):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        create(method, "tiny", **settings).fit(images, checkpoint=tmp_path, progress=die)
-    resumed = create(method, "tiny", **settings).fit(images, checkpoint=tmp_path)
-    whole = create(method, "tiny", **settings).fit(images)
-    np.testing.assert_array_equal(resumed.score(test).image, whole.score(test).image)

@@ -14,7 +14,6 @@ from amiss.detectors.detector import to_batch
 from amiss.detectors.student_teacher.uninformed_students import UninformedStudents, _corner
 from amiss.features.patch_network import PatchNetwork
 from amiss.features.teacher import Teacher
-from amiss.registry import create
 from amiss.testing import toy_part, toy_texture
 
 TINY: dict[str, Any] = {**UninformedStudents.card.presets["tiny"], "steps": 8}
@@ -217,20 +216,3 @@ def test_wrong_settings_are_refused(wrong: dict) -> None:
 def test_a_single_picture_is_refused() -> None:
     with pytest.raises(InputError, match="held out"):
         UninformedStudents(**TINY).fit(toy_part(1, seed=0).images)
-
-
-@pytest.mark.parametrize("method", ["uninformed_students", "mkd"])
-def test_a_killed_fit_goes_on_as_if_nothing_had_been(method: str, tmp_path: Path) -> None:
-    """Checkpoints are written every 200 steps; this run dies at step 202 and is started again."""
-    images, test = toy_part(4, seed=0).images.resized((16, 16)), toy_part(2, seed=1).images.resized((16, 16))
-
-    def die(stage: str, done: int, total: int, note: str = "") -> None:
-        if (stage, done) == ("learning", 202):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        create(method, "tiny", steps=204).fit(images, checkpoint=tmp_path, progress=die)
-    resumed, whole = (
-        create(method, "tiny", steps=204).fit(images, checkpoint=folder) for folder in (tmp_path, tmp_path / "other")
-    )
-    np.testing.assert_array_equal(resumed.score(test).image, whole.score(test).image)

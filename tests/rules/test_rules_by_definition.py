@@ -137,6 +137,14 @@ def test_conformal_keeps_alpha_on_average(alpha, n):
     assert rates.mean() == pytest.approx(exact, abs=4.5 * rates.std() / math.sqrt(3000))
 
 
+@pytest.mark.parametrize("n", [1, 2, 20, 59, 300, 5000, 100_000])
+@pytest.mark.parametrize("confidence", [0.01, 0.5, 0.95, 0.999999])
+def test_the_bound_is_the_quantile_of_a_beta(n: int, confidence: float) -> None:
+    for rank in {1, min(2, n), max(1, n // 20), max(1, n // 2), n}:
+        wanted = stats.beta(rank, n + 1 - rank).ppf(confidence)
+        assert false_alarm_bound(rank, n, confidence) == pytest.approx(wanted, rel=1e-8)
+
+
 def test_the_stated_bound_is_the_quantile_of_the_beta_distribution():
     assert false_alarm_bound(1, 299) == pytest.approx(1 - 0.05 ** (1 / 299))
     assert false_alarm_bound(3, 100, 0.9) == pytest.approx(stats.beta(3, 98).ppf(0.9))

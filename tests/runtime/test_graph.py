@@ -56,7 +56,7 @@ def test_pictures_of_any_size_are_resized_and_progress_is_reported(graph):
     steps = []
     images = Images([np.zeros((40 + n, 90, 3), np.uint8) for n in range(6)])
     assert graph.score(images, progress=lambda *step: steps.append(step)).map.shape == (6, *SIZE)
-    assert steps == [("scoring", 4, 6), ("scoring", 6, 6)]
+    assert steps == [("scoring", done, 6) for done in range(1, 7)]
 
 
 def test_no_pictures_have_no_scores_and_a_bad_one_is_named(graph):

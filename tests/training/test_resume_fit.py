@@ -11,7 +11,7 @@ from amiss.fitting import fit_inspector
 from amiss.inspector import Inspector
 from amiss.testing import toy_texture
 
-STEPS = {"steps": 250}
+STEPS = {"steps": 210}
 
 
 def fit(checkpoint: Path | None, progress: Progress | None = None, *, seed: int = 1) -> Inspector:
@@ -33,7 +33,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path) -> None:
     taken: list[int] = []
 
     def stop_late(stage: str, done: int, total: int, note: str = "") -> None:
-        if stage == "learning" and done == 230:
+        if stage == "learning" and done == 205:
             raise KeyboardInterrupt
 
     def count(stage: str, done: int, total: int, note: str = "") -> None:

@@ -9,18 +9,23 @@ from torch import Tensor
 from amiss.core.checks import check_count
 from amiss.core.progress import Progress, silent
 
-_GATHER_BELOW = 0.3  # share of the points from which on one product with all beats gathering the candidates
+POOL = 256
+"""Points that one round looks at: the farthest ones, among which the next centres are."""
+
+_BLOCK = 2048  # points a product: what it writes stays in the processor's cache
 
 
 def k_center_greedy(points: Tensor, count: int, *, first: int, progress: Progress = silent) -> Tensor:
     """Choose `count` points, each the one farthest from those chosen before (Gonzalez 1985).
 
     The covering radius (largest distance of any point to its nearest chosen one) is at most twice the best possible.
-    The result is that of the plain greedy loop; the triangle inequality only skips distances that cannot matter: a
-    point x owned by centre c can move to the new centre z only if ``|c - z| < 2 |x - c|``.
+    The result is that of the plain greedy loop, up to the order of equals, but most of the loop is put off: distances
+    only shrink, so what was the farthest point outside of a pool stays a bound for all of them. As long as the farthest
+    point of the pool lies beyond it, it is the farthest of all. The centres that a pool gives are then compared with
+    all points at once, in one product instead of one a centre.
 
     Args:
-        points: (N, D) float32.
+        points: (N, D), float32 or float64.
         count: Number of points to choose; all of them when there are no more.
         first: Index of the first chosen point; it is kept.
         progress: Reports the stage "coreset".
@@ -29,40 +34,51 @@ def k_center_greedy(points: Tensor, count: int, *, first: int, progress: Progres
         Indices of the chosen points in the order of their choice, (min(count, N),).
 
     Cost:
-        At most N x count x D multiply-adds; a fraction of it once the radius shrinks. Memory N x (2 D + 4) numbers.
+        N x count x D multiply-adds. Memory N x (D + 2) numbers.
     """
-    check_count("count", count)
-    total = min(count, len(points))
+    total = min(check_count("count", count), len(points))
     points = points - points.mean(dim=0)  # changes no distance, saves digits
     squares = points.square().sum(dim=1)  # (N,)
-    chosen = torch.empty(total, dtype=torch.long)
-    owner = torch.zeros(len(points), dtype=torch.long)  # number of the nearest chosen point, (N,)
-    nearest = torch.full((len(points),), torch.inf)  # distance to it, (N,)
-    for step in range(total):
-        index = first if step == 0 else int(nearest.argmax())
-        chosen[step] = index
-        between = _distance(points, squares, chosen[:step], index)  # new centre to the old ones, (step,)
-        half = torch.cat([between / 2, torch.zeros(1)])
-        candidates = (nearest > half[owner]).nonzero().squeeze(1)
-        if len(candidates) > _GATHER_BELOW * len(points):
-            distance, closer = _distance(points, squares, None, index), None
-            closer = (distance < nearest).nonzero().squeeze(1)
-            nearest[closer] = distance[closer]
-        else:
-            distance = _distance(points, squares, candidates, index)
-            better = distance < nearest[candidates]
-            closer = candidates[better]
-            nearest[closer] = distance[better]
-        owner[closer] = step
-        nearest[index] = 0.0
-        progress("coreset", step + 1, total)
-    return chosen
+    nearest = points.new_full(
+        (len(points),), torch.inf
+    )  # squared distance to the nearest chosen point; -1: chosen itself
+    chosen = new = torch.tensor([first])
+    while True:
+        _bring_nearer(nearest, points, squares, new)
+        progress("coreset", len(chosen), total)
+        if len(chosen) == total:
+            return chosen
+        new = _farthest(points, squares, nearest, total - len(chosen))
+        chosen = torch.cat([chosen, new])
 
 
-def _distance(points: Tensor, squares: Tensor, rows: Tensor | None, index: int) -> Tensor:
-    """Euclidean distance of some rows (all when None) to the point `index`."""
-    some, norms = (points, squares) if rows is None else (points[rows], squares[rows])
-    return (norms + squares[index] - 2 * (some @ points[index])).clamp_min_(0).sqrt_()
+def _bring_nearer(nearest: Tensor, points: Tensor, squares: Tensor, new: Tensor) -> None:
+    """Take new centres into account, in place."""
+    centres, half = points[new], squares[new] / 2
+    for start in range(0, len(points), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        closeness = torch.addmm(half, points[rows], centres.T, beta=-1).amax(dim=1)
+        distance = (squares[rows] - 2 * closeness).clamp_min_(0)
+        torch.minimum(nearest[rows], distance, out=nearest[rows])
+    nearest[new] = -1.0
+
+
+def _farthest(points: Tensor, squares: Tensor, nearest: Tensor, most: int) -> Tensor:
+    """The next choices of the greedy loop, at least one, as far as the farthest points tell; (n,)."""
+    size = min(POOL, len(points))
+    far = nearest.topk(min(size + 1, len(points)))
+    pool, within = far.indices[:size], far.values[:size].clone()
+    bound = float(far.values[size]) if len(far.values) > size else -1.0
+    some = points[pool]
+    between = (squares[pool, None] + squares[pool] - 2 * some @ some.T).clamp_min_(0)  # (size, size)
+    picked = [0]
+    while True:
+        torch.minimum(within, between[picked[-1]], out=within)
+        within[picked] = -1.0
+        best = int(within.argmax())
+        if len(picked) == most or float(within[best]) < bound or len(picked) == size:
+            return pool[picked]
+        picked.append(best)
 
 
 class StreamingCoreset:
@@ -82,7 +98,7 @@ class StreamingCoreset:
         reserve: Vectors that a reduction leaves, as a multiple of `count`.
 
     Cost:
-        Memory: `room` x (D + 2 `projection` + 4) numbers. Arithmetic: see `k_center_greedy`, once for every `room`
+        Memory: `room` x (D + 2 `projection` + 2) numbers. Arithmetic: see `k_center_greedy`, once for every `room`
         vectors and with `reserve` x `count`.
     """
 
@@ -93,7 +109,7 @@ class StreamingCoreset:
         rng: np.random.Generator,
         *,
         projection: int = 0,
-        room: int = 200_000,
+        room: int = 2**18,
         reserve: int = 4,
     ) -> None:
         self.count, self.rng, self.seen = check_count("count", count), rng, 0

@@ -6,6 +6,7 @@ OpenCV does the work. It is imported inside the functions, so that ``import amis
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,12 +216,30 @@ def _check_tiff(data: bytes, name: str) -> None:
         raise ImageError(name, "a 16-bit TIFF with separate planes; save it with interleaved channels")
 
 
-@contextmanager
-def _quiet(cv2: Any) -> Iterator[None]:
-    """Keep OpenCV's own warnings off the terminal: the `ImageError` says it better."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+class _Quiet:
+    """Keeps OpenCV's own warnings off the terminal: the `ImageError` says it better.
+
+    The level is one for the whole process, so the first thread that comes in lowers it and the last one restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, 0
+
+    @contextmanager
+    def __call__(self, cv2: Any) -> Iterator[None]:
+        logging = cv2.utils.logging
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._level = logging.getLogLevel()
+                logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    logging.setLogLevel(self._level)
+
+
+_quiet = _Quiet()

@@ -1,10 +1,15 @@
-"""How many cores Amiss may use."""
+"""How many cores Amiss may use, and several pieces of work at once."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from amiss.core.errors import InputError
+
+Result = TypeVar("Result")
 
 
 def threads() -> int:
@@ -19,3 +24,37 @@ def threads() -> int:
     if not asked.isdecimal() or int(asked) < 1:
         raise InputError(f"AMISS_THREADS = {asked!r} arrived; a whole number above 0 is expected")
     return int(asked)
+
+
+def in_order(action: Callable[[int], Result], count: int, workers: int) -> Iterator[Result]:
+    """``action(0)`` to ``action(count - 1)``, up to `workers` of them at once, their results in order.
+
+    Work runs ahead of who takes the results, by twice as many pieces as there are workers, so memory stays flat. What
+    one raises comes out at its place; nothing new is begun then, or when nobody takes results any more.
+
+    Args:
+        action: Must bear to be called from several threads at once.
+        count: Pieces of work.
+        workers: Threads; with one, nothing is done before it is asked for.
+
+    Example:
+        >>> list(in_order(lambda index: index**2, 5, workers=2))
+        [0, 1, 4, 9, 16]
+    """
+    if min(workers, count) < 2:
+        yield from map(action, range(count))
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    ahead: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="amiss") as pool:
+        try:
+            for index in range(count):
+                ahead.append(pool.submit(action, index))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

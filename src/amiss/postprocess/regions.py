@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.images import Size
 from amiss.core.scores import Region
 
 ROWS = 256
@@ -27,3 +30,15 @@ def find_regions(mask: NDArray[np.bool_], score_map: NDArray[np.float32]) -> tup
         for (left, top, width, height, area), peak in zip(stats[1:], peaks[1:], strict=True)
     ]
     return tuple(sorted(regions, key=lambda region: -region.peak))
+
+
+def resize_regions(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
+    """Regions in pixels of a map of one (height, width) to pixels of the picture: boxes grow to whole pixels."""
+    result = []
+    for region in regions:
+        left, top, width, height = region.box
+        x, y = left * picture[1] // size[1], top * picture[0] // size[0]
+        x_end, y_end = -((left + width) * -picture[1] // size[1]), -((top + height) * -picture[0] // size[0])
+        area = max(1, round(region.area * picture[0] * picture[1] / (size[0] * size[1])))
+        result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
+    return tuple(result)

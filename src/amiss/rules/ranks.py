@@ -99,11 +99,24 @@ class RankRule(Rule):
 def false_alarm_bound(rank: int, n: int, confidence: float = 0.95) -> float:
     """Upper bound of the false-alarm rate of the threshold "rank-th largest of n normal scores".
 
-    That rate is distributed as Beta(rank, n + 1 - rank) for continuous scores, and is smaller with ties.
-    """
-    from scipy.special import betaincinv
+    That rate is distributed as Beta(rank, n + 1 - rank) for continuous scores, and is smaller with ties. At most a rate
+    r holds with the probability that a binomial number of n and r is `rank` or more, so r is found by halving. SciPy
+    knows this too, but loading it takes a quarter of the time to a first verdict.
 
-    return float(betaincinv(rank, n + 1 - rank, confidence))
+    Example:
+        >>> round(false_alarm_bound(1, 59), 5)
+        0.04951
+    """
+    below = np.arange(rank)
+    log_choose = np.concatenate([[0.0], np.cumsum(np.log(n - below[:-1]) - np.log(below[1:]))])
+    low, high = 0.0, 1.0
+    while high - low > 1e-14 * high:
+        rate = (low + high) / 2
+        if not low < rate < high:
+            break
+        fewer = np.exp(log_choose + below * np.log(rate) + (n - below) * np.log1p(-rate)).sum()
+        low, high = (rate, high) if 1 - fewer < confidence else (low, rate)
+    return float(high)
 
 
 def count_bound(count: int, n: int, confidence: float = 0.95) -> float:

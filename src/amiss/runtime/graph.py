@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +12,7 @@ from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.core.session import open_session
-from amiss.core.threads import threads
-
-BATCH = 4
-"""Pictures per run on a folder: two cores gain nothing from more."""
+from amiss.core.threads import in_order, threads
 
 
 class Graph:
@@ -21,13 +20,15 @@ class Graph:
 
     Args:
         model: The ONNX graph.
+        cores: Threads a run uses; those of `amiss.core.threads` when None.
 
     Raises:
         ArtefactError: ONNX Runtime refuses the graph, or its inputs and outputs are not those of Amiss.
     """
 
-    def __init__(self, model: bytes) -> None:
-        cores = threads()
+    def __init__(self, model: bytes, cores: int | None = None) -> None:
+        self._model = model
+        cores = threads() if cores is None else cores
         try:
             self._session = open_session(model, cores)
             (entry,), (result,) = self._session.get_inputs(), self._session.get_outputs()
@@ -53,15 +54,20 @@ class Graph:
         (output,) = self._session.run([result], {entry: pixels})
         return Scores.of_map(output) if result == "map" else Scores(output)
 
+    @cached_property
+    def on_one_core(self) -> Graph:
+        """The same graph with one thread a run, to be run from several threads at once."""
+        return Graph(self._model, cores=1)
+
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Scores of every picture, resized to the graph's size.
 
         Raises:
             ImageError: A picture cannot be used.
         """
-        parts, done = [], 0
-        for batch in images.resized(self.size).batches(BATCH):
-            parts.append(self.run(batch))
-            done += len(batch)
-            progress("scoring", done, len(images))
+        resized, graph = images.resized(self.size), self.on_one_core
+        parts = []
+        for scores in in_order(lambda index: graph.run(resized[index][None]), len(images), threads()):
+            parts.append(scores)
+            progress("scoring", len(parts), len(images))
         return Scores.join(parts)

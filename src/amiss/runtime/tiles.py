@@ -12,7 +12,9 @@ from amiss.core.pieces import cut_out
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.core.tiling import Tiling
-from amiss.runtime.graph import BATCH
+
+BATCH = 4
+"""Tiles of a picture that go through the detector together."""
 
 
 class Tiles:

@@ -32,20 +32,51 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
     return (one - other).square().sum(dim=-1).sqrt()
 
 
-def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
-    """Exact Euclidean distance of each query to its nearest bank vector, in float32.
+def nearest_distance(queries: Tensor, bank: Tensor, *, axes: Tensor | None = None) -> Tensor:
+    """Euclidean distance of each query to its nearest bank vector, in float32.
 
     Args:
         queries: (..., D).
         bank: (M, D).
+        axes: Directions (D, K) of `principal_axes`, along which the nearest is looked for; None looks at everything.
+            Then another vector than the nearest may be found, and its distance, which is measured in full, is larger.
 
     Returns:
         (...).
 
     Cost:
-        M x D multiply-adds a query.
+        M x D multiply-adds a query; with axes M x (K + 1) and D x K.
     """
-    return distance(queries, bank[closeness(queries, bank).argmax(dim=-1)])
+    if axes is None:
+        return distance(queries, bank[closeness(queries, bank).argmax(dim=-1)])
+    return distance(queries, bank[closeness(shortened(queries, axes), shortened(bank, axes)).argmax(dim=-1)])
+
+
+def principal_axes(bank: Tensor, count: int) -> Tensor:
+    """The `count` orthonormal directions along which vectors (M, D) are longest in the square mean, (D, count)."""
+    vectors: Tensor = torch.linalg.eigh(bank.T.double() @ bank.double()).eigenvectors  # the longest last
+    return vectors.flip(1)[:, :count].to(bank)
+
+
+def shortened(vectors: Tensor, axes: Tensor) -> Tensor:
+    """Coordinates along orthonormal axes, and the length of what they leave out.
+
+    The distance of two shortened vectors is never larger than that of the two vectors.
+
+    Args:
+        vectors: (..., D).
+        axes: (D, K).
+
+    Returns:
+        (..., K + 1).
+
+    Example:
+        >>> shortened(torch.tensor([[3.0, 4.0, 12.0]]), torch.eye(3)[:, :1]).round(decimals=3)
+        tensor([[ 3.0000, 12.6490]])
+    """
+    along = vectors @ axes
+    rest = vectors.square().sum(dim=-1, keepdim=True) - along.square().sum(dim=-1, keepdim=True)
+    return torch.cat([along, rest.clamp_min(0).sqrt()], dim=-1)
 
 
 def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:

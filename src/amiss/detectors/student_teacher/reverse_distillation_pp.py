@@ -124,7 +124,7 @@ class ReverseDistillationPP(Detector):
                 "stages": (2, 4),
                 "blocks": (1,),
                 "versions": 1,
-                "steps": 80,
+                "steps": 50,
                 "batch": 3,
                 "rate": 0.05,
                 "projection_rate": 0.01,
