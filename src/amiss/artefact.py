@@ -25,6 +25,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from amiss.core.errors import ArtefactError, IncompleteArtefactError, SchemaError, TamperedArtefactError
+from amiss.core.tiling import Tiling
 from amiss.storage import write_file, write_folder
 
 SCHEMA = 1
@@ -55,12 +56,16 @@ class Component(_Part):
 
 
 class Calibration(_Part):
-    """Where the calibration scores come from: n parts, on so many images, of so many lots where lots are known."""
+    """Where the calibration scores come from: n parts, on so many images, of so many lots where lots are known.
+
+    Where pictures are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
+    """
 
     kind: Literal["held out", "folds"]
     n: int
     images: int
     lots: int | None = None
+    tiles: tuple[int, int] | None = None
 
     def words(self) -> list[str]:
         """What weakens the promise, a sentence each."""
@@ -75,11 +80,27 @@ class Calibration(_Part):
                 f"They come from {self.lots} {'lot' if self.lots == 1 else 'lots'}; parts of one lot resemble each "
                 "other, so a lot unlike these may raise more alarms than n suggests."
             )
+        if self.tiles is not None:
+            notes.append(_tile_words(*self.tiles))
         return notes
 
 
+def _tile_words(fewest: int, most: int) -> str:
+    judged = "Every picture is judged by the highest score among its tiles. So were the calibration images, of"
+    if fewest == most:
+        tiles = "1 tile" if most == 1 else f"{most} tiles"
+        return f"{judged} {tiles} each: tiles raise no more alarms than promised, for pictures of this size."
+    return (
+        f"{judged} {fewest} to {most} tiles each: the promise is for pictures whose sizes vary as theirs do; larger "
+        "ones alone raise more alarms."
+    )
+
+
 class Record(_Part):
-    """Everything about an inspector that is not an array; `model.json`."""
+    """Everything about an inspector that is not an array; `model.json`.
+
+    `size` is the detector's input. Every picture is resized to it, or with `tiling` cut into tiles of it.
+    """
 
     schema_version: int = SCHEMA
     amiss_version: str
@@ -88,6 +109,7 @@ class Record(_Part):
     hyperparameters: dict[str, Any]
     seed: int
     size: tuple[int, int]
+    tiling: Tiling | None = None
     learned_from: int
     weights_name: str
     weights_licence: str
@@ -170,7 +192,10 @@ def _seal(record: Record, parts: Mapping[str, bytes]) -> bytes:
 
 def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     files = {name: _sha256(data) for name, data in sorted(parts.items())}
-    return {**record.model_dump(mode="json"), "files": files}
+    plain = record.model_dump(mode="json")
+    if record.tiling is None:  # written as before there were tiles, so that older fingerprints hold
+        del plain["tiling"], plain["calibration"]["tiles"]
+    return {**plain, "files": files}
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:

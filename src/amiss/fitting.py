@@ -19,16 +19,18 @@ from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
+from amiss.core.tiling import read_input
 from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
+from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
-from amiss.inspector import Inspector, Scorer, list_images
+from amiss.inspector import Inspector, Scorer, list_images, score_picture
 from amiss.postprocess import MaskFilter, ScoreFilter, apply_score_filters
 from amiss.registry import create
 from amiss.rules import Conformal
-from amiss.runtime import Graph
+from amiss.runtime import Graph, Tiles
 
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""
@@ -43,7 +45,9 @@ def fit_inspector(
     method: str = "patchcore",
     preset: str = "default",
     settings: Mapping[str, Any] | None = None,
-    size: int | Size = 256,
+    size: int | Size | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
     rule: Rule | None = None,
     calibration: How = "auto",
     origins: Sequence[Origin] = (),
@@ -60,7 +64,11 @@ def fit_inspector(
         method: One of `amiss.registry.list_methods`.
         preset: One of the method's presets.
         settings: Hyper-parameters that differ from the preset.
-        size: Every picture is resized to this, the whole of it: one number for a square, or (height, width).
+        size: Every picture is resized to this, the whole of it: one number for a square, or (height, width); 256 unless
+            pictures are cut into tiles.
+        tile: Instead of being resized, every picture is cut into square tiles of this side, in pixels. It must be at
+            least that large. The detector learns from tiles and the rule is calibrated on whole pictures.
+        overlap: Pixels that neighbouring tiles share, up to half a tile; an eighth of a tile when None.
         rule: A rule without calibration; `Conformal("auto")` when None.
         calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
             0.2, and five folds when there are fewer than 50 images.
@@ -80,22 +88,29 @@ def fit_inspector(
         ImageError: A picture cannot be used; a bad file must not become a model of normality.
     """
     rule = rule or Conformal()
-    side: Size = (size, size) if isinstance(size, int) else size
+    side, tiling = read_input(size, tile, overlap)
     resized = images.resized(side)
     detector = create(method, preset, **(settings or {}))
     plan = plan_calibration(len(images), calibration, rule, seed, origins)
+    tiles = None if tiling is None else Tiles(images, tiling, progress)
     normal = None
     if plan.folds:
-        normal = fold_scores(detector, resized, plan, score_filters, seed, progress, checkpoint)
-    detector.fit(resized.subset(plan.learn), seed=seed, progress=progress, checkpoint=checkpoint)
-    scorer, parts = _deploy(detector, resized, plan.calibrate, progress)
+        whole = resized if tiles is None else images
+        normal = fold_scores(detector, whole, plan, score_filters, seed, progress, checkpoint, tiles)
+    detector.fit(_seen(resized, tiles, plan.learn), seed=seed, progress=progress, checkpoint=checkpoint)
+    scorer, parts = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     parts[IMAGES] = list_images(images, plan.learn, plan.calibrate)
-    draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters)
+    draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters, tiles)
     inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
     if normal is None:
-        normal = inspector.image_scores(resized.subset(plan.calibrate), progress=progress)
+        normal = inspector.image_scores(images.subset(plan.calibrate), progress=progress)
     rule = rule.calibrate(largest_of_each(normal.image, plan.parts))
     return inspector._calibrated(rule, draft.calibration)
+
+
+def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
+    """What the detector sees of some pictures: each resized, or their tiles."""
+    return resized.subset(chosen) if tiles is None else tiles.of(chosen)
 
 
 def fold_scores(
@@ -106,26 +121,57 @@ def fold_scores(
     seed: int,
     progress: Progress,
     checkpoint: Path | None = None,
+    tiles: Tiles | None = None,
 ) -> Scores:
-    """Every normal image scored by a detector that did not see it. In torch: these detectors are never deployed."""
+    """Every normal image scored by a detector that did not see it. In torch: these detectors are never deployed.
+
+    Args:
+        detector: Fitted anew for each fold.
+        images: With a size, or whole pictures when `tiles` are given.
+        plan: Its folds.
+        score_filters: Applied to the scores.
+        seed: Of learning.
+        progress: See `amiss.core.progress`.
+        checkpoint: See `fit_inspector`.
+        tiles: The tiles of the images.
+    """
     normal = np.zeros(len(images), np.float32)
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        detector.fit(images.subset(others), seed=seed, checkpoint=own)
-        normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
+        detector.fit(_seen(images, tiles, others), seed=seed, checkpoint=own)
+        if tiles is None:
+            normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
+        else:
+            normal[fold] = _score_whole(detector, images, tiles, fold, score_filters)
         progress("folds", number + 1, len(plan.folds))
     return Scores(normal)
 
 
-def _deploy(
-    detector: Detector, images: Images, calibrate: NDArray[np.intp], progress: Progress
-) -> tuple[Scorer, dict[str, bytes]]:
+def _score_whole(
+    detector: Detector,
+    images: Images,
+    tiles: Tiles,
+    chosen: NDArray[np.intp],
+    score_filters: tuple[ScoreFilter, ...],
+) -> NDArray[np.float32]:
+    """Image scores of whole pictures from their tiles, in torch, (len(chosen),)."""
+    scorer = TorchScorer(detector, (tiles.tiling.tile, tiles.tiling.tile))
+    names = images.names
+    with on_runtime(detector, tiles.of(chosen)):
+        found = [
+            score_picture(scorer, images[int(number)], tiles.tiling, score_filters, names[number]).image
+            for number in chosen
+        ]
+    return np.concatenate(found)
+
+
+def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[Scorer, dict[str, bytes]]:
     """The detector as it will run on the line, and the artefact's parts that belong to it."""
     from safetensors.numpy import save as save_arrays
     from safetensors.torch import save as save_tensors
 
-    size = images.size or (0, 0)
+    size = calibrate.size or (0, 0)
     parts = {WEIGHTS: save_tensors({name: t.contiguous() for name, t in detector.state_dict().items()})}
     torch_scorer = TorchScorer(detector, size)
     scorer: Scorer = torch_scorer
@@ -134,7 +180,7 @@ def _deploy(
         parts[MODEL] = export_onnx(detector, size)
         scorer = Graph(parts[MODEL])
         progress("export", 1, 1)
-    golden = _golden_pictures(images, calibrate)
+    golden = _golden_pictures(calibrate[0])
     scores, wanted = scorer.run(golden), torch_scorer.run(golden)
     moved = np.abs(scores.image - wanted.image).max()
     if moved > TOLERANCE * np.abs(wanted.image).max():
@@ -144,9 +190,8 @@ def _deploy(
     return scorer, parts
 
 
-def _golden_pictures(images: Images, calibrate: NDArray[np.intp]) -> NDArray[np.uint8]:
+def _golden_pictures(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A normal picture, the same with a noisy patch, and noise: low, mixed and high scores, (3, H, W, 3)."""
-    normal = images[int(calibrate[0])]
     noise = np.random.default_rng(0).integers(0, 256, normal.shape, dtype=np.uint8)
     mixed = normal.copy()
     height, width = normal.shape[0] // 4, normal.shape[1] // 4
@@ -163,6 +208,7 @@ def _record(
     seed: int,
     score_filters: tuple[ScoreFilter, ...],
     mask_filters: tuple[MaskFilter, ...],
+    tiles: Tiles | None,
 ) -> Record:
     settings = detector.hyperparameters()
     frozen = [part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher))]
@@ -177,12 +223,17 @@ def _record(
         hyperparameters=settings,
         seed=seed,
         size=size,
+        tiling=None if tiles is None else tiles.tiling,
         learned_from=len(plan.learn),
         weights_name=_joined(part.name.partition("#{")[0] for part in frozen),  # settings have all of it
         weights_licence=_joined(part.licence for part in frozen),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         calibration=Calibration(
-            kind="folds" if plan.folds else "held out", n=plan.n, images=len(plan.calibrate), lots=plan.lots
+            kind="folds" if plan.folds else "held out",
+            n=plan.n,
+            images=len(plan.calibrate),
+            lots=plan.lots,
+            tiles=None if tiles is None else tiles.range(plan.calibrate),
         ),
         rule=Component(name=rule.name, config=rule.config()),
         alpha=None,  # alpha and threshold are known once the rule is calibrated
@@ -190,7 +241,7 @@ def _record(
         score_filters=tuple(Component(name=f.name, config=f.config()) for f in score_filters),
         mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),
         tolerance=TOLERANCE,
-        notes=_notes(images, size),
+        notes=_notes(images, size) if tiles is None else (),
     )
 
 

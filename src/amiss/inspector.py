@@ -26,12 +26,13 @@ from amiss.artefact import (
 )
 from amiss.calibration import largest_of_each, part_numbers
 from amiss.core.decode import resize
-from amiss.core.errors import DataError, ImageError, MissingExtraError, ParityError, TamperedArtefactError
+from amiss.core.errors import DataError, ImageError, InputError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
-from amiss.core.scores import Decision, Region, Scores
+from amiss.core.scores import Decision, Scores
 from amiss.core.threads import in_order, threads
+from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Origin
 from amiss.postprocess import (
@@ -41,9 +42,10 @@ from amiss.postprocess import (
     create_mask_filter,
     create_score_filter,
     find_regions,
+    resize_regions,
 )
 from amiss.rules import create_rule
-from amiss.runtime import Graph
+from amiss.runtime import Graph, Tiles, score_tiles
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -103,14 +105,20 @@ class Inspector:
 
     @property
     def size(self) -> Size:
-        """Height and width that every picture is resized to."""
+        """Height and width of the detector's input: what every picture is resized to, or the size of a tile."""
         return self.scorer.size
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How pictures are cut into tiles; None where every picture is resized as a whole."""
+        return self.record.tiling
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Raw scores of every picture, score filters applied; with their maps, so mind the memory.
 
         Raises:
             ImageError: A picture cannot be used.
+            InputError: Pictures of different sizes that are cut into tiles, so that their maps differ in size.
         """
         return Scores.join([scores for scores in self._scores(images, progress)])
 
@@ -119,8 +127,9 @@ class Inspector:
         return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
-        resized, (inspector, workers) = images.resized(self.size), self._for_many(len(images))
-        found = in_order(lambda index: inspector._filtered(resized[index]), len(images), workers)
+        pictures = images.resized(self.size) if self.tiling is None else images
+        names, (inspector, workers) = images.names, self._for_many(len(images))
+        found = in_order(lambda index: inspector._filtered(pictures[index], names[index]), len(images), workers)
         for done, scores in enumerate(found, start=1):
             yield scores
             progress("scoring", done, len(images))
@@ -128,15 +137,16 @@ class Inspector:
     def _for_many(self, count: int) -> tuple[Inspector, int]:
         """The same inspector, to be called from several threads at once for so many pictures, and how many threads.
 
-        One picture a core beats one picture on all cores, and decodes while another is scored.
+        One picture a core beats one picture on all cores, and decodes while another is scored. Pictures that are cut
+        into tiles are too large to have several in memory; their tiles keep all cores busy.
         """
         cores = threads()
-        if count < MANY or cores == 1 or not isinstance(self.scorer, Graph):
+        if count < MANY or cores == 1 or self.tiling is not None or not isinstance(self.scorer, Graph):
             return self, 1
         return replace(self, scorer=self.scorer.on_one_core), cores
 
-    def _filtered(self, pixels: NDArray[np.uint8]) -> Scores:
-        return apply_score_filters(self.scorer.run(pixels[None]), self.score_filters)
+    def _filtered(self, picture: NDArray[np.uint8], name: str) -> Scores:
+        return score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
 
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
@@ -151,7 +161,7 @@ class Inspector:
         for mask_filter in self.mask_filters:
             masks = np.stack([mask_filter(mask) & mask for mask in masks]) if len(masks) else masks
         regions = tuple(find_regions(mask, part) for mask, part in zip(masks, scores.map, strict=True))
-        peak = np.where(masks, scores.map, -np.inf).max(axis=(1, 2), initial=-np.inf)
+        peak = np.max(scores.map, axis=(1, 2), where=masks, initial=-np.inf)
         label = decision.label & (peak > np.float32(decision.threshold))
         review = (decision.label | decision.review) & masks.any(axis=(1, 2)) & ~label
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
@@ -163,18 +173,22 @@ class Inspector:
 
         def verdict(index: int) -> Verdict:
             try:
-                picture = images[index]
+                return inspector.inspect_one(images[index], name=names[index])
             except ImageError as error:
                 return Verdict(name=names[index], label=Label.ERROR, reason=error.reason)
-            return inspector.inspect_one(picture, name=names[index])
 
         for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
             yield found
             progress("inspecting", done, len(images))
 
     def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
-        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size."""
-        scores = self._filtered(resize(picture, self.size))
+        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size.
+
+        Raises:
+            ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+        """
+        scores = self._filtered(picture, name)
+        size = self.size if scores.map is None else scores.map.shape[1:]
         decision = self.decide(scores)
         p_value = float(decision.p_value[0])
         return Verdict(
@@ -182,7 +196,7 @@ class Inspector:
             label=_label(decision),
             score=float(scores.image[0]),
             p_value=None if np.isnan(p_value) else p_value,
-            regions=_to_picture(decision.regions[0], self.size, (picture.shape[0], picture.shape[1])),
+            regions=resize_regions(decision.regions[0], size, (picture.shape[0], picture.shape[1])),
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
         )
@@ -218,9 +232,10 @@ class Inspector:
         hashes = [images.sha256(int(index)) for index in everyone]
         if known := set(hashes) & set(self._hashes("learned")):
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
+        tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
         lots = {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
-        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None)
+        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None, tiles=tiles)
         listed = _pack_hashes(self._hashes("learned"), hashes)
         return replace(self, parts={**self.parts, IMAGES: listed})._calibrated(rule, calibration)
 
@@ -310,6 +325,27 @@ class Inspector:
         return _detector(self.record, self.parts[WEIGHTS])
 
 
+def score_picture(
+    scorer: Scorer,
+    picture: NDArray[np.uint8],
+    tiling: Tiling | None,
+    score_filters: Sequence[ScoreFilter] = (),
+    name: str = "image",
+) -> Scores:
+    """Raw scores of one picture of any size, resized or cut into tiles, and filtered: what every rule is calibrated on.
+
+    Raises:
+        ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+    """
+    if tiling is None:
+        return apply_score_filters(scorer.run(resize(picture, scorer.size)[None]), score_filters)
+    scores = score_tiles(scorer.run, picture, tiling, name)
+    try:
+        return apply_score_filters(scores, score_filters)
+    except InputError as error:
+        raise ImageError(name, str(error)) from error
+
+
 def list_images(images: Images, learned: NDArray[np.intp], calibrated: NDArray[np.intp]) -> bytes:
     """The part of an artefact that tells which pictures it has seen."""
     hashes = [images.sha256(index) for index in range(len(images))]
@@ -357,15 +393,3 @@ def _torch_scorer(record: Record, weights: bytes) -> Scorer:
     from amiss.detectors.detector import TorchScorer
 
     return TorchScorer(detector, record.size)
-
-
-def _to_picture(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
-    """Regions in pixels of the map to pixels of the picture: boxes grow to whole pixels."""
-    result = []
-    for region in regions:
-        left, top, width, height = region.box
-        x, y = left * picture[1] // size[1], top * picture[0] // size[0]
-        x_end, y_end = -((left + width) * -picture[1] // size[1]), -((top + height) * -picture[0] // size[0])
-        area = max(1, round(region.area * picture[0] * picture[1] / (size[0] * size[1])))
-        result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
-    return tuple(result)

@@ -15,8 +15,8 @@ from amiss.core.images import Images
 from amiss.core.scores import Region
 from amiss.core.verdict import Label
 from amiss.data import Origin
-from amiss.inspector import Inspector, _to_picture
-from amiss.postprocess import MinArea, find_regions
+from amiss.inspector import Inspector
+from amiss.postprocess import MinArea, find_regions, resize_regions
 from amiss.rules import Certified, Conformal, Fixed
 from amiss.testing import toy_part, toy_texture
 
@@ -117,7 +117,7 @@ def test_regions_and_boxes_are_in_pixels_of_the_picture(inspector):
 def test_boxes_cover_their_region_and_never_leave_the_picture(height, width, rows, columns, data):
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
-    (region,) = _to_picture([Region(box, 1, 0.0)], (height, width), (rows, columns))
+    (region,) = resize_regions([Region(box, 1, 0.0)], (height, width), (rows, columns))
     x, y, w, h = region.box
     assert x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= columns and y + h <= rows
     assert x * width <= box[0] * columns and (x + w) * width >= (box[0] + box[2]) * columns

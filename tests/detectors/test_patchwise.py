@@ -102,7 +102,7 @@ def test_windows_are_drawn_within_bounds_and_cut_when_asked_for() -> None:
     for window, item in zip(drawn, drawn._items, strict=True):
         wanted = images[item.number][item.top : item.top + 16, item.left : item.left + 16]
         np.testing.assert_array_equal(window, wanted)
-    assert "image 0 from row" in drawn.names[0]
+    assert "image 0[row" in drawn.names[0]
     everything = Patchwise(**{**TINY, "windows": 10**6}).draw(images, np.random.default_rng(0))
     assert len(everything) == 5 * 13 * 13
 

@@ -101,3 +101,13 @@ def test_fit_inside_only_shrinks() -> None:
     assert fit_inside(np.zeros((100, 50, 3), np.uint8), 200).shape == (100, 50, 3)
     assert fit_inside(np.zeros((100, 3000, 3), np.uint8), 300).shape == (10, 300, 3)
     assert fit_inside(np.zeros((1, 3000, 3), np.uint8), 300).shape == (1, 300, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 90), (8, 200)])
+def test_what_alarms_in_a_large_map_is_seen_in_a_small_picture(size: tuple[int, int]) -> None:
+    """One pixel among thousands tints the pixel that stands for it, and no other."""
+    score_map = np.zeros(size, np.float32)
+    row, column = size[0] // 2, size[1] - 1
+    score_map[row, column] = 2.5
+    changed = np.argwhere((overlay(grey(8), score_map, SCALE) != 120).any(axis=2))
+    assert changed.tolist() == [[max(r for r in range(8) if r * size[0] // 8 <= row), 7]]

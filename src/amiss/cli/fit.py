@@ -15,7 +15,9 @@ from amiss.cli.console import parse_settings, parse_size, progress_display, say,
 from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
 
 if TYPE_CHECKING:
+    from amiss.core.images import Images, Size
     from amiss.inspector import Inspector
+    from amiss.postprocess import RegionOfInterest
 
 
 def fit(
@@ -24,8 +26,18 @@ def fit(
     preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
     settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value.")] = None,
     size: Annotated[
-        str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")
-    ] = "256",
+        str | None,
+        typer.Option(help="Every picture is resized to these pixels: 256, or 256x384 (height x width). Default: 256."),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="For large pictures: cut them into tiles of this side instead of resizing them, such as 256."
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of the tile.")
+    ] = None,
     rule: RuleWords = "conformal",
     alpha: Alpha = None,
     confidence: Confidence = None,
@@ -52,17 +64,19 @@ def fit(
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
     from amiss.core.errors import ArtefactError
+    from amiss.core.tiling import read_input
     from amiss.data import open_dataset
     from amiss.inspector import Inspector
-    from amiss.postprocess import MinArea, read_region
+    from amiss.postprocess import MinArea
 
     if output.is_dir() and not (output / "model.json").is_file():
         raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
     training = _training_folder(output, resume)
     chosen = read_rule(rule, alpha, confidence, threshold)
+    pixels = None if size is None else parse_size(size)
+    side, tiling = read_input(pixels, tile, overlap)
     dataset = open_dataset(data, seed=seed)
-    pixels = parse_size(size)
-    region = read_region(roi, ignore, dataset.normal[0].shape[:2], pixels) if roi or ignore else None
+    region = _region(roi, ignore, dataset.normal, side if tiling is None else None)
     with progress_display() as progress, _hint_at_resuming(training):
         inspector = Inspector.fit(
             dataset.normal,
@@ -70,6 +84,8 @@ def fit(
             preset=preset,
             settings=parse_settings(settings or []),
             size=pixels,
+            tile=tile,
+            overlap=overlap,
             rule=chosen,
             calibration=calibration,
             origins=dataset.normal_origins,
@@ -84,6 +100,16 @@ def fit(
     _report(inspector, output, dataset.normal.ignored, json=json)
 
 
+def _region(roi: Path | None, ignore: Path | None, pictures: Images, size: Size | None) -> RegionOfInterest | None:
+    """The region that the masks describe, at the size of the maps; that of the pictures when None."""
+    from amiss.postprocess import read_region
+
+    if roi is None and ignore is None:
+        return None
+    height, width, _ = pictures[0].shape
+    return read_region(roi, ignore, (height, width), size or (height, width))
+
+
 def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json: bool) -> None:
     if json:
         say_json(
@@ -91,9 +117,12 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json
         )
         return
     record = inspector.record
+    pixels = f"{record.size[0]} x {record.size[1]} pixels"
+    if record.tiling is not None:
+        pixels = f"tiles of {pixels} that overlap by {record.tiling.overlap}"
     say(
         f"{record.method} learned from {record.learned_from} good images "
-        f"({record.size[0]} x {record.size[1]} pixels, {record.weights_name}, weights: {record.weights_licence}).",
+        f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )

@@ -100,11 +100,12 @@ def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Prog
     for index, name in enumerate(images.names):
         try:
             picture = images[index]
+            score = inspector.inspect_one(picture, name=name).score
         except ImageError as error:
             rows.append((None, error.reason, None))
         else:
             seen += images.sha256(index) in known
-            rows.append((inspector.inspect_one(picture, name=name).score, "", measure(picture)))
+            rows.append((score, "", measure(picture)))
         progress("inspecting", index + 1, len(images))
     if seen:
         raise DataError(f"the model has learned from or is calibrated on {seen} of {len(images)} pictures; give others")

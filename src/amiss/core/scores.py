@@ -1,6 +1,7 @@
 """What a detector says (`Scores`) and what a rule makes of it (`Decision`). Larger score = more anomalous.
 
-Axis letters: N images, H x W pixels of the map. Maps have the size of the detector's input.
+Axis letters: N images, H x W pixels of the map. Maps have the size of the detector's input, or of the picture where it
+is cut into tiles.
 """
 
 from __future__ import annotations
@@ -53,8 +54,14 @@ class Scores:
 
     @classmethod
     def join(cls, parts: Sequence[Scores]) -> Scores:
-        """One `Scores` of several, in order. Maps are kept only when every part has one."""
+        """One `Scores` of several, in order. Maps are kept only when every part has one.
+
+        Raises:
+            InputError: Maps of different sizes.
+        """
         maps = [part.map for part in parts if part.map is not None]
+        if len(maps) == len(parts) and len(sizes := {part.shape[1:] for part in maps}) > 1:
+            raise InputError(f"maps of {len(sizes)} sizes arrived; score pictures one by one, or without their maps")
         image = np.concatenate([part.image for part in parts]) if parts else np.zeros(0, np.float32)
         return cls(image, np.concatenate(maps) if maps and len(maps) == len(parts) else None)
 

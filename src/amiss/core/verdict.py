@@ -32,7 +32,8 @@ class Verdict:
         p_value: How often a good picture would look at least this strange; None on error or without calibration.
         regions: Alarming regions, strongest first, boxes and areas in pixels of the original picture.
         reason: What was wrong with the file; empty unless `label` is error.
-        map: Score map float32 (H, W) at the detector's input size, or None.
+        map: Score map float32 (H, W) at the detector's input size, or at the picture's where it is cut into tiles; or
+            None.
         mask: Alarming pixels bool (H, W) at the same size, or None.
     """
 

@@ -16,9 +16,10 @@ from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Dataset
 from amiss.evaluation.evaluate import check_tests
+from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
 from amiss.inspector import Inspector
-from amiss.metrics import Agreement, Difference, Rate, aupro, auroc, mcnemar, paired_difference
+from amiss.metrics import Agreement, Difference, Rate, auroc, mcnemar, paired_difference
 from amiss.metrics.resample import areas, draw
 
 
@@ -121,7 +122,7 @@ def compare(
     check_tests(dataset)
     for inspector, name in zip((first, second), names, strict=True):
         check_unseen(inspector, dataset, name)
-    pixels = (Pixels(dataset, first.size), Pixels(dataset, second.size))
+    pixels = (pixels_of(first, dataset), pixels_of(second, dataset))
     verdicts = _inspect(first, second, dataset, pixels, progress)
     usable = paired(*verdicts)
     bad = dataset.anomalous[usable]
@@ -226,10 +227,10 @@ def _overlap(pixels: tuple[Pixels, Pixels], seed: int, resamples: int) -> tuple[
         unknown = Difference(first=math.nan, second=math.nan, interval=(math.nan, math.nan), p_value=math.nan)
         return unknown, unknown
     weights = draw(pixels[0].defective, seed=seed, resamples=resamples)
-    values = [aupro(store.masks, store.maps, PRO_LIMITS) for store in pixels]
+    values = [store.overlaps({"pro": PRO_LIMITS}) for store in pixels]
     resampled = [areas(store.cells(), weights, {"pro": PRO_LIMITS}, pimo=False) for store in pixels]
     high, low = (
-        paired_difference(values[0][n], values[1][n], resampled[0][f"pro {limit:g}"], resampled[1][f"pro {limit:g}"])
-        for n, limit in enumerate(PRO_LIMITS)
+        paired_difference(values[0][name], values[1][name], resampled[0][name], resampled[1][name])
+        for name in (f"pro {limit:g}" for limit in PRO_LIMITS)
     )
     return high, low

@@ -15,6 +15,7 @@ from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.evaluation import Evaluation
 from amiss.evaluation.measure import Metrics, TypeMetrics, measure, measure_type
+from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.inspector import Inspector
 
@@ -31,8 +32,9 @@ def evaluate(
 ) -> Evaluation:
     """Inspect every test image once and measure.
 
-    With ground-truth masks the score maps are kept until the pixel metrics are computed: 4 H W bytes an image at the
-    inspector's size. Without masks no map is kept.
+    With ground-truth masks the score maps are kept until the pixel metrics are computed: 5 H W bytes an image, in
+    memory at the inspector's size, and in a temporary file where pictures are cut into tiles and keep their own.
+    Without masks no map is kept.
 
     Args:
         inspector: Ready to inspect; nothing is learned or tuned here.
@@ -48,7 +50,7 @@ def evaluate(
     """
     check_count("resamples", resamples)
     check_tests(dataset)
-    pixels = Pixels(dataset, inspector.size)
+    pixels = pixels_of(inspector, dataset)
     verdicts, seconds = _inspect(inspector, dataset, pixels, progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)

@@ -11,18 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
-from amiss.metrics import (
-    aupimo,
-    aupro,
-    auroc,
-    average_precision,
-    bootstrap_interval,
-    f1_max,
-    fpr_at_tpr,
-    spro,
-)
+from amiss.metrics import auroc, average_precision, bootstrap_interval, f1_max, fpr_at_tpr
 from amiss.metrics.intervals import Metric
-from amiss.metrics.pimo import resolves
 from amiss.metrics.resample import Interval, areas, draw, percentile_interval
 from amiss.metrics.spro import LIMITS
 from amiss.metrics.threshold import f1_of, pixel_outcomes
@@ -189,16 +179,11 @@ def measure_type(
 ) -> TypeMetrics:
     """One defect type: `labels` and `scores` are those of its usable images and of the good ones."""
     chosen = [i for i, name in enumerate(pixels.defects) if name == defect or not pixels.defective[i]]
-    values: dict[str, float] = {}
-    if chosen:
-        masks, maps = [pixels.masks[i] for i in chosen], [pixels.maps[i] for i in chosen]
-        values["pixel_aupro"], values["pixel_aupro_05"] = aupro(masks, maps, PRO_LIMITS)
-        if pixels.regions is not None:
-            values["pixel_spro_05"] = spro([pixels.regions[i] for i in chosen], maps, (0.05,))[0]
+    found = pixels.overlaps({"pro": PRO_LIMITS, "spro": (0.05,)}, chosen) if chosen else {}
     return TypeMetrics(
         image_auroc=auroc(labels, scores),
         image_auroc_interval=bootstrap_interval(auroc, labels, scores, seed=seed, resamples=resamples),
-        **values,
+        **{name: found[key] for name, key in RESAMPLED.items() if key in found},
     )
 
 
@@ -208,17 +193,10 @@ def _measure_pixels(
     """Values and intervals by name, and the number of images with an AUPIMO; empty without maps or masks."""
     if len(pixels) == 0:
         return {}, {}, 0
-    masks, maps = pixels.masks, pixels.maps
-    values = {"pixel_auroc": auroc(masks, maps), "pixel_ap": average_precision(masks, maps)}
-    values["pixel_aupro"], values["pixel_aupro_05"] = aupro(masks, maps, PRO_LIMITS)
-    if pixels.regions is not None:
-        values |= dict(zip(SPRO, spro(pixels.regions, maps, LIMITS), strict=True))
-    count = 0
-    if resolves(int((~pixels.defective).sum()) * masks[0].size):
-        pimo = aupimo(masks, maps, defective=pixels.defective)
-        values |= {"aupimo": pimo.mean, "aupimo_median": pimo.median, "aupimo_p33": pimo.p33}
-        count = pimo.n
-    outcomes = pixel_outcomes(masks, maps, threshold)
+    found = pixels.ranking() | pixels.overlaps(pixels.limits)
+    values = {name: found[key] for name, key in RESAMPLED.items() if key in found}
+    count = sum(bool(mask.any()) for mask in pixels.masks) if "aupimo" in values else 0
+    outcomes = pixel_outcomes(pixels.masks, pixels.maps, threshold)
     values["seg_f1"] = float(f1_of(*outcomes.sum(axis=0)))
     weights = draw(pixels.defective, seed=seed, resamples=resamples)
     resampled = areas(pixels.cells(), weights, pixels.limits)

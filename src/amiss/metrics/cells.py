@@ -155,13 +155,13 @@ def _edges(maps: Stack, masks: Stack, good: NDArray[np.bool_]) -> NDArray[Any]:
 def _ordered(parts: Iterable[NDArray[Any]], total: int) -> NDArray[Any]:
     """Scores descending: all of them when they are few, else an even sample with the highest of each image."""
     step = max(1, -(-total // SAMPLE))
-    chosen = [np.sort(part)[::-1][::step] for part in parts]
+    chosen = [np.sort(part)[::-1][::step].copy() for part in parts]  # a view would keep every pixel
     return np.sort(np.concatenate([np.zeros(0, np.float32), *chosen]))[::-1]
 
 
 def _top(clean: list[NDArray[Any]]) -> NDArray[Any]:
     """High scores of good images: the first thousand, then each a thousandth further down, to a thousandth of all."""
-    parts = [np.sort(scores, axis=None)[::-1][: scores.size // 100 + 1] for scores in clean]
+    parts = [np.sort(scores, axis=None)[::-1][: scores.size // 100 + 1].copy() for scores in clean]
     values = np.sort(np.concatenate([np.zeros(0, np.float32), *parts]))[::-1]
     far = SINGLES * 1.001 ** np.arange(8000)
     ranks = np.concatenate(

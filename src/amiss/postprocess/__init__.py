@@ -2,7 +2,7 @@
 
 from amiss.postprocess.mask_filters import MASK_FILTERS, MaskFilter, MinArea, create_mask_filter
 from amiss.postprocess.region_of_interest import RegionOfInterest, read_region
-from amiss.postprocess.regions import find_regions
+from amiss.postprocess.regions import find_regions, resize_regions
 from amiss.postprocess.score_filters import (
     SCORE_FILTERS,
     IgnoreBorder,
@@ -24,4 +24,5 @@ __all__ = [
     "create_score_filter",
     "find_regions",
     "read_region",
+    "resize_regions",
 ]

@@ -75,7 +75,7 @@ class RegionOfInterest:
             raise InputError("a region of interest needs a score map; this detector gives one score an image")
         if scores.map.shape[1:] != self.size:
             raise InputError(f"maps of {scores.map.shape[1:]} arrived; the region of interest is made for {self.size}")
-        lowest = scores.map[:, self.inside].min(axis=1, initial=np.inf)
+        lowest = np.min(scores.map, axis=(1, 2), where=self.inside, initial=np.inf)
         return Scores.of_map(np.where(self.inside, scores.map, lowest[:, None, None]))
 
     def config(self) -> dict[str, Any]:

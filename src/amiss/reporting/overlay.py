@@ -99,20 +99,28 @@ def overlay(
 
     Args:
         picture: RGB uint8 (H, W, 3); it is not changed.
-        score_map: Scores (h, w) of the whole picture at any size; resized bilinearly.
+        score_map: Scores (h, w) of the whole picture at any size; resized bilinearly where it grows. Where it shrinks
+            a pixel shows the highest of the scores it stands for, so that what alarms is seen.
         scale: The scale of the inspector.
         mask: Alarming pixels (h, w); their contour is drawn.
     """
-    import cv2
-
-    size = (picture.shape[0], picture.shape[1])
-    enlarged = cv2.resize(np.asarray(score_map, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    scores: NDArray[np.float32] = np.asarray(enlarged, np.float32)
+    scores = _resize_scores(score_map, (picture.shape[0], picture.shape[1]))
     result = picture.copy()
     tinted = scores > np.float32(scale.start)
     colour, cover = scale.colours(scores[tinted])
     result[tinted] = np.rint(picture[tinted] + cover[:, None] * (colour - picture[tinted])).astype(np.uint8)
     return result if mask is None else outline(result, mask)
+
+
+def _resize_scores(score_map: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    import cv2
+
+    scores = np.asarray(score_map, np.float32)
+    for axis in (0, 1):
+        if scores.shape[axis] > size[axis]:
+            starts = np.arange(size[axis]) * scores.shape[axis] // size[axis]
+            scores = np.maximum.reduceat(scores, starts, axis=axis)
+    return np.asarray(cv2.resize(scores, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def outline(

@@ -217,11 +217,15 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     filters = ", ".join(part.name for part in (*record.score_filters, *record.mask_filters)) or "none"
     speed = evaluation.seconds_per_image
+    size = f"{record.size[0]} x {record.size[1]} pixels"
+    cut = record.tiling
     return [
         ("Method", record.method),
         ("Settings", settings or "none"),
         ("Backbone", f"{record.weights_name} (licence of the weights: {record.weights_licence})"),
-        ("Picture size", f"{record.size[0]} x {record.size[1]} pixels, the whole picture resized"),
+        ("Picture size", f"{size}, the whole picture resized")
+        if cut is None
+        else ("Tiles", f"{size}, overlapping by {cut.overlap}; pictures keep their size"),
         ("Learned from", f"{record.learned_from} good pictures"),
         ("Calibrated on", f"{evaluation.n_calibration} good pictures, {record.calibration.kind}"),
         ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),

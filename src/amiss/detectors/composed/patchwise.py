@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.pieces import cut_out
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
@@ -153,41 +153,8 @@ class Patchwise(Detector):
         places = (len(images), len(rows), len(columns))
         total = int(np.prod(places))
         chosen = np.sort(rng.choice(total, min(total, self.windows), replace=False))
-        source = _Source(images)
-        cut = [
-            _Window(source, int(number), rows[row], columns[column], self.window)
+        pieces = [
+            (int(number), rows[row], columns[column])
             for number, row, column in zip(*np.unravel_index(chosen, places), strict=True)
         ]
-        return Images(cut, size=(self.window, self.window))
-
-
-class _Source:
-    """Pictures, of which the one read last is kept: neighbouring windows are mostly of one picture."""
-
-    def __init__(self, images: Images) -> None:
-        self._images, self.names = images, images.names
-        self._last: tuple[int, NDArray[np.uint8]] | None = None
-
-    def read(self, number: int) -> NDArray[np.uint8]:
-        if self._last is None or self._last[0] != number:
-            self._last = (number, self._images[number])
-        return self._last[1]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A piece of a picture, as a `Picture`."""
-
-    source: _Source
-    number: int
-    top: int
-    left: int
-    side: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.source.names[self.number]} from row {self.top}, column {self.left}"
-
-    def read(self) -> NDArray[np.uint8]:
-        picture = self.source.read(self.number)
-        return picture[self.top : self.top + self.side, self.left : self.left + self.side]
+        return cut_out(images, pieces, self.window)

@@ -1,0 +1,63 @@
+"""Square pieces of pictures, as pictures of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.images import Images
+
+
+def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -> Images:
+    """Pieces of pictures, each cut out when it is asked for.
+
+    The whole picture that was read last is kept, so pieces that are read picture by picture cost one decoding each.
+
+    Args:
+        images: The whole pictures.
+        places: Of each piece the number of its picture, its top row and its left column. It must lie inside.
+        side: Height and width of the pieces.
+
+    Example:
+        >>> pieces = cut_out(Images(np.arange(48).astype(np.uint8).reshape(1, 4, 4, 3)), [(0, 0, 0), (0, 2, 1)], 2)
+        >>> pieces[1].shape, pieces.names[1]
+        ((2, 2, 3), 'image 0[row 2, column 1]')
+    """
+    source = _Source(images)
+    return Images([_Piece(source, *place, side) for place in places], size=(side, side))
+
+
+class _Source:
+    """Pictures, of which the one read last is kept."""
+
+    def __init__(self, images: Images) -> None:
+        self._images, self.names = images, images.names
+        self._last: tuple[int, NDArray[np.uint8]] | None = None
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        if self._last is None or self._last[0] != number:
+            self._last = None  # two large pictures are never in memory together
+            self._last = (number, self._images[number])
+        return self._last[1]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a picture, as a `Picture`."""
+
+    source: _Source
+    number: int
+    top: int
+    left: int
+    side: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.names[self.number]}[row {self.top}, column {self.left}]"
+
+    def read(self) -> NDArray[np.uint8]:
+        picture = self.source.read(self.number)
+        return picture[self.top : self.top + self.side, self.left : self.left + self.side]
