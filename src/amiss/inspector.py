@@ -26,7 +26,14 @@ from amiss.artefact import (
 )
 from amiss.calibration import largest_of_each, part_numbers
 from amiss.core.decode import resize
-from amiss.core.errors import DataError, ImageError, MissingExtraError, ParityError, TamperedArtefactError
+from amiss.core.errors import (
+    DataError,
+    ImageError,
+    InputError,
+    MissingExtraError,
+    ParityError,
+    TamperedArtefactError,
+)
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
@@ -42,7 +49,7 @@ from amiss.postprocess import (
     find_regions,
 )
 from amiss.rules import create_rule
-from amiss.runtime import Graph
+from amiss.runtime import open_graph
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -243,18 +250,24 @@ class Inspector:
         return Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})})
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, backend: str = "onnxruntime") -> Self:
         """Read an artefact, verify it, and check that the golden pictures get their scores on this machine.
+
+        Args:
+            path: What `save` wrote.
+            backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
 
         Raises:
             ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+            InputError: Unknown backend, or one for a method that runs in torch.
+            MissingExtraError: The backend, or torch where the method needs it, is not installed.
         """
         artefact = read_artefact(path)
         record, parts = artefact.record, dict(artefact.parts)
         normal = _arrays(CALIBRATION, parts.pop(CALIBRATION), "scores")
         rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal["scores"]))
         inspector = cls(
-            scorer=Graph(parts[MODEL]) if MODEL in parts else _torch_scorer(record, parts[WEIGHTS]),
+            scorer=_scorer(record, parts, backend),
             rule=rule,
             record=record,
             parts=parts,
@@ -270,16 +283,7 @@ class Inspector:
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
         """
-        golden = _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image")
-        scores = self.scorer.run(golden["pixels"])
-        wanted = golden.get("map", golden["image"])
-        found = scores.map if "map" in golden else scores.image
-        if found is None or found.shape != wanted.shape:
-            raise ParityError(f"golden scores of shape {wanted.shape} are expected; the graph gives another shape")
-        moved = float(np.abs(found - wanted).max())
-        allowed = self.record.tolerance * float(np.abs(wanted).max())
-        if not moved <= allowed:
-            raise ParityError(f"golden pictures score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+        _check_parity(self.scorer, _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image"), self.record.tolerance)
 
     def detector(self) -> Detector:
         """The detector in torch, as it was learned: for the lab.
@@ -332,11 +336,31 @@ def _detector(record: Record, weights: bytes) -> Detector:
     return method(**record.hyperparameters).load_state(load(weights))
 
 
-def _torch_scorer(record: Record, weights: bytes) -> Scorer:
-    detector = _detector(record, weights)
+def _scorer(record: Record, parts: dict[str, bytes], backend: str) -> Scorer:
+    """The graph on a runtime, or torch where there is none."""
+    if MODEL in parts:
+        golden = _arrays(GOLDEN, parts[GOLDEN], "pixels", "image")
+        return open_graph(
+            parts[MODEL], backend, golden["pixels"][:1], lambda graph: _check_parity(graph, golden, record.tolerance)
+        )
+    if backend == "openvino":
+        raise InputError(f"backend 'openvino' arrived; {record.method} is not exported and runs in torch")
+    detector = _detector(record, parts[WEIGHTS])
     from amiss.detectors.detector import TorchScorer
 
     return TorchScorer(detector, record.size)
+
+
+def _check_parity(scorer: Scorer, golden: dict[str, NDArray[Any]], tolerance: float) -> None:
+    scores = scorer.run(golden["pixels"])
+    wanted = golden.get("map", golden["image"])
+    found = scores.map if "map" in golden else scores.image
+    if found is None or found.shape != wanted.shape:
+        raise ParityError(f"golden scores of shape {wanted.shape} are expected; the graph gives another shape")
+    moved = float(np.abs(found - wanted).max())
+    allowed = tolerance * float(np.abs(wanted).max())
+    if not moved <= allowed:
+        raise ParityError(f"golden pictures score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
 
 
 def _to_picture(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
