@@ -78,6 +78,28 @@ class Calibration(_Part):
         return notes
 
 
+class Quantised(_Part):
+    """What an int8 graph was made from.
+
+    Args:
+        fingerprint: Of the float32 inspector.
+        ranges_from: Number of pictures, of those learned from, that the ranges of the activations come from.
+        runtime: Where it was calibrated.
+    """
+
+    precision: Literal["int8"] = "int8"
+    fingerprint: str
+    ranges_from: int
+    runtime: str
+
+    def words(self) -> str:
+        """A sentence for the statement."""
+        return (
+            f"The convolutions run in int8, with ranges from {self.ranges_from} pictures learned from; made from the "
+            f"float32 model {self.fingerprint[:12]} and calibrated anew on {self.runtime}."
+        )
+
+
 class Record(_Part):
     """Everything about an inspector that is not an array; `model.json`."""
 
@@ -100,6 +122,7 @@ class Record(_Part):
     mask_filters: tuple[Component, ...] = ()
     tolerance: float
     notes: tuple[str, ...] = ()
+    quantised: Quantised | None = None
 
 
 @dataclass(frozen=True)

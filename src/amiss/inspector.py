@@ -176,7 +176,8 @@ class Inspector:
 
     def statement(self) -> str:
         """The promise for a person: rule, n, alpha, interval, and what weakens it."""
-        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes])
+        quantised = [] if self.record.quantised is None else [self.record.quantised.words()]
+        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes, *quantised])
 
     def with_rule(self, rule: Rule) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
@@ -274,7 +275,15 @@ class Inspector:
             score_filters=tuple(create_score_filter(part.name, **part.config) for part in record.score_filters),
             mask_filters=tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters),
         )
-        inspector.check_parity()
+        try:
+            inspector.check_parity()
+        except ParityError as error:
+            if record.quantised is None:
+                raise
+            raise ParityError(
+                f"{error}; this model is in int8 and was calibrated on {record.quantised.runtime}: choose that "
+                "backend, or run amiss quantise on this machine"
+            ) from error
         return inspector
 
     def check_parity(self) -> None:

@@ -1,6 +1,6 @@
 """Run an exported graph on the line."""
 
-from amiss.runtime.choice import BACKENDS, installed, open_graph
+from amiss.runtime.choice import BACKENDS, fastest_runs, installed, open_graph
 from amiss.runtime.graph import Graph
 
-__all__ = ["BACKENDS", "Graph", "installed", "open_graph"]
+__all__ = ["BACKENDS", "Graph", "fastest_runs", "installed", "open_graph"]
