@@ -96,6 +96,28 @@ def _tile_words(fewest: int, most: int) -> str:
     )
 
 
+class Quantised(_Part):
+    """What an int8 graph was made from.
+
+    Args:
+        fingerprint: Of the float32 inspector.
+        ranges_from: Number of pictures, of those learned from, that the ranges of the activations come from.
+        runtime: Where it was calibrated.
+    """
+
+    precision: Literal["int8"] = "int8"
+    fingerprint: str
+    ranges_from: int
+    runtime: str
+
+    def words(self) -> str:
+        """A sentence for the statement."""
+        return (
+            f"The convolutions run in int8, with ranges from {self.ranges_from} pictures learned from; made from the "
+            f"float32 model {self.fingerprint[:12]} and calibrated anew on {self.runtime}."
+        )
+
+
 class Record(_Part):
     """Everything about an inspector that is not an array; `model.json`.
 
@@ -122,6 +144,7 @@ class Record(_Part):
     mask_filters: tuple[Component, ...] = ()
     tolerance: float
     notes: tuple[str, ...] = ()
+    quantised: Quantised | None = None
 
 
 @dataclass(frozen=True)
@@ -193,8 +216,10 @@ def _seal(record: Record, parts: Mapping[str, bytes]) -> bytes:
 def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     files = {name: _sha256(data) for name, data in sorted(parts.items())}
     plain = record.model_dump(mode="json")
-    if record.tiling is None:  # written as before there were tiles, so that older fingerprints hold
+    if record.tiling is None:  # what is not there is not written, so that older fingerprints hold
         del plain["tiling"], plain["calibration"]["tiles"]
+    if record.quantised is None:
+        del plain["quantised"]
     return {**plain, "files": files}
 
 

@@ -26,11 +26,12 @@ from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
-from amiss.inspector import Inspector, Scorer, list_images, score_picture
+from amiss.inspector import Inspector, list_images
 from amiss.postprocess import MaskFilter, ScoreFilter, apply_score_filters
 from amiss.registry import create
 from amiss.rules import Conformal
 from amiss.runtime import Graph, Tiles
+from amiss.scoring import Scorer, score_picture
 
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""

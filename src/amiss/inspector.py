@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from amiss.artefact import (
     write_artefact,
 )
 from amiss.calibration import largest_of_each, part_numbers
-from amiss.core.decode import resize
 from amiss.core.errors import DataError, ImageError, InputError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
@@ -38,30 +37,20 @@ from amiss.data.dataset import Origin
 from amiss.postprocess import (
     MaskFilter,
     ScoreFilter,
-    apply_score_filters,
     create_mask_filter,
     create_score_filter,
     find_regions,
     resize_regions,
 )
 from amiss.rules import create_rule
-from amiss.runtime import Graph, Tiles, score_tiles
+from amiss.runtime import Graph, Tiles, open_graph
+from amiss.scoring import Scorer, check_parity, score_picture
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
 MANY = 8
 """Pictures from which several are scored at once."""
-
-
-class Scorer(Protocol):
-    """What an inspector needs of a detector: an exported graph, or torch where a method cannot be exported."""
-
-    size: Size
-
-    def run(self, pixels: NDArray[np.uint8]) -> Scores:
-        """Scores of a batch, uint8 (N, H, W, 3) of that size."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -203,7 +192,8 @@ class Inspector:
 
     def statement(self) -> str:
         """The promise for a person: rule, n, alpha, interval, and what weakens it."""
-        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes])
+        quantised = [] if self.record.quantised is None else [self.record.quantised.words()]
+        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes, *quantised])
 
     def with_rule(self, rule: Rule) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
@@ -278,25 +268,39 @@ class Inspector:
         return Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})})
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, backend: str = "onnxruntime") -> Self:
         """Read an artefact, verify it, and check that the golden pictures get their scores on this machine.
+
+        Args:
+            path: What `save` wrote.
+            backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
 
         Raises:
             ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+            InputError: Unknown backend, or one for a method that runs in torch.
+            MissingExtraError: The backend, or torch where the method needs it, is not installed.
         """
         artefact = read_artefact(path)
         record, parts = artefact.record, dict(artefact.parts)
         normal = _arrays(CALIBRATION, parts.pop(CALIBRATION), "scores")
         rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal["scores"]))
         inspector = cls(
-            scorer=Graph(parts[MODEL]) if MODEL in parts else _torch_scorer(record, parts[WEIGHTS]),
+            scorer=_scorer(record, parts, backend),
             rule=rule,
             record=record,
             parts=parts,
             score_filters=tuple(create_score_filter(part.name, **part.config) for part in record.score_filters),
             mask_filters=tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters),
         )
-        inspector.check_parity()
+        try:
+            inspector.check_parity()
+        except ParityError as error:
+            if record.quantised is None:
+                raise
+            raise ParityError(
+                f"{error}; this model is in int8 and was calibrated on {record.quantised.runtime}: choose that "
+                "backend, or run amiss quantise on this machine"
+            ) from error
         return inspector
 
     def check_parity(self) -> None:
@@ -305,16 +309,7 @@ class Inspector:
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
         """
-        golden = _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image")
-        scores = self.scorer.run(golden["pixels"])
-        wanted = golden.get("map", golden["image"])
-        found = scores.map if "map" in golden else scores.image
-        if found is None or found.shape != wanted.shape:
-            raise ParityError(f"golden scores of shape {wanted.shape} are expected; the graph gives another shape")
-        moved = float(np.abs(found - wanted).max())
-        allowed = self.record.tolerance * float(np.abs(wanted).max())
-        if not moved <= allowed:
-            raise ParityError(f"golden pictures score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+        check_parity(self.scorer, _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image"), self.record.tolerance)
 
     def detector(self) -> Detector:
         """The detector in torch, as it was learned: for the lab.
@@ -323,27 +318,6 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return _detector(self.record, self.parts[WEIGHTS])
-
-
-def score_picture(
-    scorer: Scorer,
-    picture: NDArray[np.uint8],
-    tiling: Tiling | None,
-    score_filters: Sequence[ScoreFilter] = (),
-    name: str = "image",
-) -> Scores:
-    """Raw scores of one picture of any size, resized or cut into tiles, and filtered: what every rule is calibrated on.
-
-    Raises:
-        ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
-    """
-    if tiling is None:
-        return apply_score_filters(scorer.run(resize(picture, scorer.size)[None]), score_filters)
-    scores = score_tiles(scorer.run, picture, tiling, name)
-    try:
-        return apply_score_filters(scores, score_filters)
-    except InputError as error:
-        raise ImageError(name, str(error)) from error
 
 
 def list_images(images: Images, learned: NDArray[np.intp], calibrated: NDArray[np.intp]) -> bytes:
@@ -388,8 +362,16 @@ def _detector(record: Record, weights: bytes) -> Detector:
     return method(**record.hyperparameters).load_state(load(weights))
 
 
-def _torch_scorer(record: Record, weights: bytes) -> Scorer:
-    detector = _detector(record, weights)
+def _scorer(record: Record, parts: dict[str, bytes], backend: str) -> Scorer:
+    """The graph on a runtime, or torch where there is none."""
+    if MODEL in parts:
+        golden = _arrays(GOLDEN, parts[GOLDEN], "pixels", "image")
+        return open_graph(
+            parts[MODEL], backend, golden["pixels"][:1], lambda graph: check_parity(graph, golden, record.tolerance)
+        )
+    if backend == "openvino":
+        raise InputError(f"backend 'openvino' arrived; {record.method} is not exported and runs in torch")
+    detector = _detector(record, parts[WEIGHTS])
     from amiss.detectors.detector import TorchScorer
 
     return TorchScorer(detector, record.size)

@@ -24,10 +24,11 @@ from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label
 from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector
-from amiss.inspector import Inspector, score_picture
+from amiss.inspector import Inspector
 from amiss.postprocess import IgnoreBorder, MinArea, RegionOfInterest
 from amiss.registry import METHODS
 from amiss.rules import Conformal
+from amiss.scoring import score_picture
 
 SIZE = (88, 120)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
 from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
 
@@ -23,6 +24,7 @@ def calibrate(
     confidence: Confidence = None,
     threshold: Threshold = None,
     output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")],
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Change the rule on the stored scores, or calibrate on new good images that the detector never saw."""
@@ -36,7 +38,7 @@ def calibrate(
         raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
     if output.is_dir() and not (output / "model.json").is_file():
         raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
-    before = Inspector.load(model)
+    before = Inspector.load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:
         after = before.with_rule(chosen)

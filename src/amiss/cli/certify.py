@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
 from amiss.core.checks import read_rate
 
@@ -23,6 +24,7 @@ def certify(
     confidence: Annotated[str, typer.Option(help="Of every bound: 0.95 or 95%.")] = "0.95",
     false_alarm: Annotated[str | None, typer.Option(help="Rate to be shown for good parts, such as 1%.")] = None,
     escape: Annotated[str | None, typer.Option(help="Rate to be shown for defective parts, such as 5%.")] = None,
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a demanded rate was not shown."""
@@ -33,7 +35,7 @@ def certify(
 
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
-    inspector = Inspector.load(model)
+    inspector = Inspector.load(model, backend=backend)
     with progress_display() as progress:
         certificate = show(
             inspector,

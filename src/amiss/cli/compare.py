@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Another one.")],
     data: Annotated[str, typer.Argument(help="A data set with test images that neither has seen.")],
     output: Annotated[Path | None, typer.Option(help="Folder for comparison.json.")] = None,
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two models on the same images: differences with intervals and p-values."""
@@ -27,7 +29,7 @@ def compare(
     from amiss.evaluation import compare as measure
     from amiss.inspector import Inspector
 
-    models = Inspector.load(first), Inspector.load(second)
+    models = Inspector.load(first, backend=backend), Inspector.load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
         comparison = measure(*models, dataset, names=(str(first), str(second)), progress=progress)

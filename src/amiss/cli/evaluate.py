@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import progress_display, say, say_json
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
     data: Annotated[str, typer.Argument(help="A data-set root with test images, or elpv:mono.")],
     output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure false alarms, detections and areas under curves on a data set with known truth."""
@@ -24,7 +26,7 @@ def evaluate(
     from amiss.evaluation import evaluate as measure
     from amiss.inspector import Inspector
 
-    inspector = Inspector.load(model)
+    inspector = Inspector.load(model, backend=backend)
     dataset = open_dataset(data, seed=inspector.record.seed)
     with progress_display() as progress:
         evaluation = measure(inspector, dataset, progress=progress)
@@ -39,7 +41,7 @@ def evaluate(
     if json:
         say_json(evaluation.summary())
         return
-    say(*summary_lines(evaluation))
+    say(*summary_lines(evaluation), *backend_line(inspector, backend))
     if output is not None:
         say(f"Report: {output / 'report.html'}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import progress_display, say, say_json
 from amiss.core.checks import read_rate
 
@@ -27,6 +28,7 @@ def inspect(
         str | None,
         typer.Option(help="Also decide over all pictures together: at most this share of those named is good, as 10%."),
     ] = None,
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
 ) -> None:
     """Tell good from anomalous. Exits with 3 when a picture could not be inspected."""
@@ -34,7 +36,7 @@ def inspect(
     from amiss.reporting import ResultsWriter
 
     together = None if batch is None else read_rate("batch", batch)
-    inspector = Inspector.load(model)
+    inspector = Inspector.load(model, backend=backend)
     pictures = _pictures(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
@@ -54,7 +56,7 @@ def inspect(
         _decide_together(judged, together, inspector.rule.n, json)
     if not json:
         say(f"{len(pictures)} pictures: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
-        say(inspector.statement())
+        say(inspector.statement(), *backend_line(inspector, backend))
         if pictures.ignored:
             say(f"Ignored {len(pictures.ignored)} files that are no pictures, such as {pictures.ignored[0]}.")
         if output is not None:

@@ -22,6 +22,7 @@ from amiss.cli import (
     methods,
     monitor,
     plan,
+    quantise,
 )
 
 REFUSED, INTERRUPTED = 2, 130
@@ -40,6 +41,7 @@ for verb in (
     data.data,
     fit.fit,
     calibrate.calibrate,
+    quantise.quantise,
     inspect.inspect,
     evaluate.evaluate,
     monitor.monitor,

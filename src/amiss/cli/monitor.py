@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def monitor(
     ] = None,
     baseline: Annotated[int, typer.Option(help="Without a reference: compare with so many first pictures.")] = 50,
     by_time: Annotated[bool, typer.Option("--by-time", help="Order pictures by the time of the file.")] = False,
+    backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Watch a line. Exits with 4 when a chart alarms, else with 3 when a picture could not be used."""
@@ -45,7 +47,7 @@ def monitor(
     from amiss.monitoring import monitor as assess
     from amiss.reporting.monitor_page import write_monitoring
 
-    inspector = Inspector.load(model)
+    inspector = Inspector.load(model, backend=backend)
     with progress_display() as progress:
         parts = _read(inspector, stream, by_time, progress)
         usual = [] if reference is None else _reference(reference, progress)

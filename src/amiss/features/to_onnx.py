@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,26 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
         ) from error
     if program is None:
         raise InputError(f"torch did not export {type(module).__name__}")
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    _squares_to_products(model.graph)
+    return bytes(model.SerializeToString())
+
+
+def _squares_to_products(graph: Any) -> None:
+    """x^2 as x times x: torch writes a general power, which the runtimes take many times as long for."""
+    from onnx import numpy_helper
+
+    twos = {tensor.name for tensor in graph.initializer if list(tensor.dims) == [] and _is_two(numpy_helper, tensor)}
+    for node in graph.node:
+        if node.op_type == "Constant" and _is_two(numpy_helper, node.attribute[0].t):
+            twos.add(node.output[0])
+        if node.op_type == "Pow" and node.input[1] in twos:
+            node.op_type, node.input[1] = "Mul", node.input[0]
+
+
+def _is_two(numpy_helper: Any, tensor: Any) -> bool:
+    values = numpy_helper.to_array(tensor)
+    return values.shape == () and float(values) == 2.0
 
 
 @contextmanager

@@ -1,13 +1,16 @@
-"""`Graph`: run an exported detector with ONNX Runtime, without torch."""
+"""`Graph`: run an exported detector on one of the runtimes, without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import ArtefactError, InputError
+from amiss.core.errors import AmissError, ArtefactError, InputError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
@@ -15,30 +18,91 @@ from amiss.core.session import open_session
 from amiss.core.threads import in_order, threads
 
 
+@dataclass(frozen=True)
+class Program:
+    """A graph as a runtime has loaded it.
+
+    Args:
+        runtime: Name of the runtime, as `--backend` takes it.
+        threads: Threads that it really uses, as it says itself.
+        shape: Of the input, a whole number for every fixed side.
+        kind: Type of the input: "uint8".
+        result: Name of the output.
+        run: Pictures in, output out. May be called from several threads.
+    """
+
+    runtime: str
+    threads: int
+    shape: tuple[object, ...]
+    kind: str
+    result: str
+    run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+Engine = Callable[[bytes, int], Program]
+"""A runtime: loads an ONNX graph for so many threads."""
+
+
+@contextmanager
+def loading(runtime: str) -> Iterator[None]:
+    """Around the loading of a graph: the runtimes raise many kinds of errors of their own, none known to the user."""
+    try:
+        yield
+    except AmissError:
+        raise
+    except Exception as error:
+        raise ArtefactError(f"{runtime} cannot load the graph: {error}") from error
+
+
+def onnxruntime_engine(model: bytes, cores: int) -> Program:
+    """ONNX Runtime, which every installation has.
+
+    Raises:
+        ArtefactError: It refuses the graph.
+    """
+    with loading("ONNX Runtime"):
+        session = open_session(model, cores)
+        (entry,), (result,) = session.get_inputs(), session.get_outputs()
+
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (output,) = session.run([result.name], {entry.name: pixels})
+        return np.asarray(output, np.float32)
+
+    return Program(
+        runtime="onnxruntime",
+        threads=session.get_session_options().intra_op_num_threads,
+        shape=tuple(entry.shape),
+        kind=entry.type.removeprefix("tensor(").removesuffix(")"),
+        result=result.name,
+        run=run,
+    )
+
+
 class Graph:
     """An exported detector: uint8 pictures (N, H, W, 3) of one size in, scores out.
 
     Args:
         model: The ONNX graph.
+        engine: The runtime, see `amiss.runtime.choice`.
         cores: Threads a run uses; those of `amiss.core.threads` when None.
 
+    Attributes:
+        program: The graph as the runtime has loaded it.
+        size: Height and width of its pictures.
+
     Raises:
-        ArtefactError: ONNX Runtime refuses the graph, or its inputs and outputs are not those of Amiss.
+        ArtefactError: The runtime refuses the graph, or its inputs and outputs are not those of Amiss.
+        MissingExtraError: The runtime is not installed.
     """
 
-    def __init__(self, model: bytes, cores: int | None = None) -> None:
-        self._model = model
-        cores = threads() if cores is None else cores
-        try:
-            self._session = open_session(model, cores)
-            (entry,), (result,) = self._session.get_inputs(), self._session.get_outputs()
-            _, height, width, channels = entry.shape
-            self.size: Size = (int(height), int(width))
-        except Exception as error:  # the runtime raises many kinds of its own; none is known to the user
-            raise ArtefactError(f"ONNX Runtime cannot load the graph: {error}") from error
-        if entry.type != "tensor(uint8)" or channels != 3 or result.name not in ("map", "image"):
-            raise ArtefactError(f"not a graph of Amiss: {entry.name} {entry.shape} {entry.type} in, {result.name} out")
-        self._names = (entry.name, result.name)
+    def __init__(self, model: bytes, engine: Engine = onnxruntime_engine, *, cores: int | None = None) -> None:
+        self._model, self._engine = model, engine
+        self.program = engine(model, threads() if cores is None else cores)
+        shape, kind, result = self.program.shape, self.program.kind, self.program.result
+        sides = [side for side in shape[1:3] if isinstance(side, int)]
+        if kind != "uint8" or len(shape) != 4 or len(sides) != 2 or shape[3] != 3 or result not in ("map", "image"):
+            raise ArtefactError(f"not a graph of Amiss: {kind} {list(shape)} in, {result} out")
+        self.size: Size = (sides[0], sides[1])
 
     def run(self, pixels: NDArray[np.uint8]) -> Scores:
         """Scores of a batch, uint8 (N, H, W, 3) with the graph's H and W.
@@ -50,14 +114,13 @@ class Graph:
             raise InputError(
                 f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected"
             )
-        entry, result = self._names
-        (output,) = self._session.run([result], {entry: pixels})
-        return Scores.of_map(output) if result == "map" else Scores(output)
+        output = self.program.run(pixels)
+        return Scores.of_map(output) if self.program.result == "map" else Scores(output)
 
     @cached_property
     def on_one_core(self) -> Graph:
         """The same graph with one thread a run, to be run from several threads at once."""
-        return Graph(self._model, cores=1)
+        return Graph(self._model, self._engine, cores=1)
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Scores of every picture, resized to the graph's size.

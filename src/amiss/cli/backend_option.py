@@ -1,0 +1,24 @@
+"""How verbs are told the runtime: ``--backend NAME``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from amiss.inspector import Inspector
+
+Backend = Annotated[
+    str, typer.Option(help="Runtime: onnxruntime, openvino, or auto: time those installed once, keep the quickest.")
+]
+
+
+def backend_line(inspector: Inspector, asked: str) -> list[str]:
+    """Which runtime was chosen, for a person who left the choice to Amiss."""
+    from amiss.runtime import Graph
+
+    if asked != "auto" or not isinstance(inspector.scorer, Graph):
+        return []
+    program = inspector.scorer.program
+    return [f"Runtime: {program.runtime}, {program.threads} thread{'' if program.threads == 1 else 's'}"]

@@ -1,0 +1,47 @@
+"""``amiss quantise``: a quicker model, its convolutions in int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amiss.cli.backend_option import Backend, backend_line
+from amiss.cli.console import progress_display, say, say_json
+
+
+def quantise(
+    model: Annotated[Path, typer.Argument(help="A float32 artefact that `amiss fit` wrote.")],
+    data: Annotated[str, typer.Argument(help="What it was made from: the same folder or data set.")],
+    *,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    backend: Backend = "onnxruntime",
+    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Turn the convolutions to int8 and calibrate anew. Refused when detections on synthetic defects suffer."""
+    from amiss.core.errors import ArtefactError
+    from amiss.data import open_dataset
+    from amiss.inspector import Inspector
+    from amiss.quantise import quantise as make
+
+    if output.is_dir() and not (output / "model.json").is_file():
+        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    before = Inspector.load(model, backend=backend)
+    dataset = open_dataset(data, seed=before.record.seed)
+    with progress_display() as progress:
+        after, price = make(before, dataset.normal, origins=dataset.normal_origins, seed=seed, progress=progress)
+    after.save(output)
+    if json:
+        record = after.record.model_dump(mode="json")
+        say_json({"output": str(output), "price": price.summary(), "statement": after.statement(), **record})
+        return
+    say(
+        *price.lines(),
+        *backend_line(after, backend),
+        f"Threshold {before.rule.threshold:.4g} is now {after.rule.threshold:.4g} (rule {after.rule.name}, "
+        f"n = {after.rule.n}).",
+        after.statement(),
+        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+    )

@@ -1,0 +1,164 @@
+"""What int8 costs in detections and brings in time, on the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.images import Images
+from amiss.core.progress import Progress, silent
+from amiss.core.verdict import Label, Verdict
+from amiss.inspector import Inspector
+from amiss.metrics.paired import Difference, paired_difference
+from amiss.metrics.resample import draw
+from amiss.runtime import Graph, fastest_runs
+from amiss.synthesis.defects import draw_defect
+
+DEFECTIVE = 200
+"""Pictures with defects that are drawn at least; every normal picture gets as many as any other."""
+
+_STREAM = 5
+"""Keeps these draws apart from others of the same seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flips:
+    """Verdicts of both on the same pictures.
+
+    Args:
+        n: Number of pictures.
+        changed: Pictures on which the verdicts differ.
+        float32: Alarms of the float32 inspector.
+        int8: Alarms of the int8 inspector.
+    """
+
+    n: int
+    changed: int
+    float32: int
+    int8: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """A float32 inspector and its int8 twin on good pictures, and on the same with synthetic defects.
+
+    Args:
+        auroc: Image AUROC: first float32, second int8. The interval draws the good pictures anew, each together with
+            the defective ones made of it.
+        good: Verdicts on the good pictures.
+        defective: Verdicts on those with defects.
+        seconds: Fastest run of one picture, in float32 and in int8; None without graphs.
+        seed: Of defects and resamples.
+    """
+
+    auroc: Difference
+    good: Flips
+    defective: Flips
+    seconds: tuple[float, float] | None
+    seed: int
+
+    def summary(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "image_auroc": self.auroc.summary(),
+            "good": vars(self.good),
+            "defective": vars(self.defective),
+            "milliseconds": None if self.seconds is None else [round(1000 * one, 3) for one in self.seconds],
+            "seed": self.seed,
+        }
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        low, high = self.auroc.interval
+        words = [
+            f"Image AUROC on {self.good.n} good pictures and {self.defective.n} with synthetic defects: "
+            f"{self.auroc.first:.4f} in float32, {self.auroc.second:.4f} in int8; the difference is "
+            f"{self.auroc.difference:.4f} (95 % interval {low:.4f} to {high:.4f}).",
+            *(
+                f"Verdicts that change: {one.changed} of {one.n} {name} pictures; alarms: {one.float32} in float32, "
+                f"{one.int8} in int8."
+                for name, one in (("good", self.good), ("defective", self.defective))
+            ),
+        ]
+        if self.seconds is None:
+            return words
+        before, after = self.seconds
+        gain = f"{before / after:.2f} times as fast" if after < before else "not faster here: keep the float32 model"
+        return [*words, f"One picture: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in int8: {gain}."]
+
+
+def measure_price(
+    float32: Inspector, int8: Inspector, normal: Images, *, seed: int = 0, progress: Progress = silent
+) -> Price:
+    """Inspect good pictures, and the same with synthetic defects, with both.
+
+    Args:
+        float32: An inspector.
+        int8: The same with another graph.
+        normal: Good pictures that neither has learned from.
+        seed: Of defects and resamples.
+        progress: See `amiss.core.progress`.
+
+    Raises:
+        ImageError: A picture cannot be used.
+    """
+    rounds = -(-DEFECTIVE // len(normal))
+    pictures = normal.resized(float32.size)
+    verdicts: tuple[list[Verdict], list[Verdict]] = ([], [])
+    for done, picture in enumerate(_pictures(pictures, rounds, seed), start=1):
+        for inspector, kept in zip((float32, int8), verdicts, strict=True):
+            kept.append(_small(inspector.inspect_one(picture)))
+        progress("comparing", done, len(pictures) * (1 + rounds))
+    shape = (1 + rounds, len(pictures))
+    scores = [np.array([verdict.score for verdict in one], np.float32).reshape(shape) for one in verdicts]
+    graphs = [one.scorer for one in (float32, int8) if isinstance(one.scorer, Graph)]
+    times = fastest_runs(graphs, pictures[0][None], runs=10) if len(graphs) == 2 else None
+    return Price(
+        auroc=_difference(scores[0], scores[1], seed),
+        good=_flips(*(one[: len(pictures)] for one in verdicts)),
+        defective=_flips(*(one[len(pictures) :] for one in verdicts)),
+        seconds=None if times is None else (times[0], times[1]),
+        seed=seed,
+    )
+
+
+def _pictures(normal: Images, rounds: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """All good ones, then all with a defect, once a round."""
+    yield from normal
+    for turn in range(rounds):
+        for index, picture in enumerate(normal):
+            yield draw_defect(picture, np.random.default_rng([_STREAM, seed, turn, index]))[0]
+
+
+def _small(verdict: Verdict) -> Verdict:
+    return Verdict(name=verdict.name, label=verdict.label, score=verdict.score)
+
+
+def _flips(float32: list[Verdict], int8: list[Verdict]) -> Flips:
+    labels = [[verdict.label for verdict in one] for one in (float32, int8)]
+    return Flips(
+        n=len(float32),
+        changed=sum(one is not other for one, other in zip(*labels, strict=True)),
+        float32=labels[0].count(Label.ANOMALOUS),
+        int8=labels[1].count(Label.ANOMALOUS),
+    )
+
+
+def _difference(float32: NDArray[np.float32], int8: NDArray[np.float32], seed: int) -> Difference:
+    """Of the AUROC; scores are (1 + rounds, n), the first row of good pictures, each column of one of them."""
+    weights = draw(np.zeros(float32.shape[1], bool), seed=seed).astype(np.float64)
+    everyone = np.ones((1, float32.shape[1]))
+    values = [[_auroc(one, drawn) for drawn in (everyone, weights)] for one in (float32, int8)]
+    return paired_difference(float(values[0][0][0]), float(values[1][0][0]), values[0][1], values[1][1])
+
+
+def _auroc(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AUROC for each row of weights of the columns, (R,): the share of pairs in which the defective one is higher."""
+    good, bad = scores[0][:, None, None], scores[1:].T[None]
+    wins = (0.5 * (bad > good) + 0.5 * (bad >= good)).mean(axis=2)  # (n good, n defective), a mean over the rounds
+    total = weights.sum(axis=1)
+    return np.asarray(np.einsum("ri,ij,rj->r", weights, wins, weights, optimize=True) / total**2, np.float64)

@@ -1,0 +1,179 @@
+"""From a float32 inspector to an int8 one: ranges, graph, recalibration, and the price of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.artefact import GOLDEN, MODEL, Quantised
+from amiss.calibration import largest_of_each, part_numbers
+from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress, silent
+from amiss.data.dataset import Origin
+from amiss.inspector import Inspector
+from amiss.quantise.convolutions import quantise_convolutions
+from amiss.quantise.price import Price, measure_price
+from amiss.runtime import Graph, open_graph
+from amiss.synthesis.defects import draw_defect
+
+LEAST = 32
+"""Pictures learned from that must be there for the ranges, or all when fewer were learned from."""
+
+MOST = 64
+"""Pictures learned from that are used."""
+
+TOLERANCE = 0.02
+"""How far a golden score may move on another machine, as a share of the largest: another rounding of the last bit of
+one convolution moves it by up to 0.01 in int8, for a step of 1/255 is taken or not."""
+
+MOST_LOST = 0.005
+"""Image AUROC on synthetic defects that int8 may cost."""
+
+_STREAM = 6
+"""Keeps these draws apart from others of the same seed."""
+
+
+def quantise(
+    inspector: Inspector,
+    images: Images,
+    *,
+    origins: Sequence[Origin] = (),
+    most_lost: float = MOST_LOST,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[Inspector, Price]:
+    """The same inspector with its convolutions in int8, calibrated anew on the pictures it was calibrated on.
+
+    The graph is made for and measured on the runtime that the inspector was loaded with.
+
+    Args:
+        inspector: In float32, calibrated on held-out pictures.
+        images: The pictures it was made from, and any others: which are which is found by their SHA-256.
+        origins: Of each image, or nothing, as when it was calibrated.
+        most_lost: Image AUROC on synthetic defects that it may cost.
+        seed: Of the draw of pictures, of defects and resamples.
+        progress: See `amiss.core.progress`.
+
+    Returns:
+        The int8 inspector and its price.
+
+    Raises:
+        InputError: There is no graph, it is in int8 already, or it has no convolution to quantise.
+        DataError: Pictures that it was made from are not among the images.
+        CalibrationError: It was calibrated by folds, or int8 costs more than `most_lost`.
+        MissingExtraError: onnx is not installed.
+    """
+    model = _check(inspector)
+    learned, calibrated = _find(inspector, images)
+    normal, parts = images.subset(calibrated), part_numbers(calibrated, origins)
+    _check_scores(inspector, normal, parts, progress)
+    chosen = learned[np.sort(np.random.default_rng(seed).permutation(len(learned))[:MOST])]
+    ranges = images.subset(chosen).resized(inspector.size)
+    progress("quantising", 0, 1)
+    graph = quantise_convolutions(model, _with_defects(ranges, seed))
+    progress("quantising", 1, 1)
+    draft = with_graph(inspector, graph, learned_from=len(chosen))
+    scores = draft.image_scores(normal, progress=progress)
+    rule = inspector.rule.calibrate(largest_of_each(scores.image, parts))
+    made = draft._calibrated(rule, inspector.record.calibration)
+    price = measure_price(inspector, made, normal, seed=seed, progress=progress)
+    check_price(price, most_lost)
+    return made, price
+
+
+def with_graph(inspector: Inspector, graph: bytes, *, learned_from: int) -> Inspector:
+    """The inspector with an int8 graph and golden scores of its own; its rule is that of the float32 graph still.
+
+    Args:
+        inspector: In float32.
+        graph: ONNX.
+        learned_from: Number of pictures that the ranges come from, for the record.
+    """
+    from safetensors.numpy import load, save
+
+    runtime = inspector.scorer.program.runtime if isinstance(inspector.scorer, Graph) else "onnxruntime"
+    pixels = load(inspector.parts[GOLDEN])["pixels"]
+    scorer = open_graph(graph, runtime, pixels[:1])
+    scores = scorer.run(pixels)
+    maps = {} if scores.map is None else {"map": scores.map}
+    golden = save({"pixels": pixels, "image": scores.image, **maps})
+    note = Quantised(fingerprint=inspector.fingerprint, ranges_from=learned_from, runtime=runtime)
+    return replace(
+        inspector,
+        scorer=scorer,
+        parts={**inspector.parts, MODEL: graph, GOLDEN: golden},
+        record=inspector.record.model_copy(update={"quantised": note, "tolerance": TOLERANCE}),
+    )
+
+
+def check_price(price: Price, most: float) -> None:
+    """Refuse what costs too much.
+
+    Raises:
+        CalibrationError: int8 costs more image AUROC than `most`.
+    """
+    if price.auroc.difference > most:
+        raise CalibrationError(
+            f"in int8 the image AUROC falls from {price.auroc.first:.4f} to {price.auroc.second:.4f} "
+            f"({price.good.n} good pictures, {price.defective.n} with synthetic defects); at most {most:g} may be "
+            "lost. Keep the float32 model"
+        )
+
+
+def _with_defects(images: Images, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Each picture, and the same with a defect: ranges of good pictures alone would cut off what is strange."""
+    for index, picture in enumerate(images):
+        yield picture
+        yield draw_defect(picture, np.random.default_rng([_STREAM, seed, index]))[0]
+
+
+def _check(inspector: Inspector) -> bytes:
+    if inspector.record.quantised is not None:
+        raise InputError("this model is in int8 already; quantise the float32 model that it was made from")
+    if MODEL not in inspector.parts:
+        raise InputError(f"{inspector.record.method} is not exported and runs in torch; there is no graph to quantise")
+    if inspector.record.calibration.kind == "folds":
+        raise CalibrationError(
+            "this model was calibrated by folds, and the detectors of the folds are gone, so it cannot be calibrated "
+            "anew in int8; fit with --calibration 20%, or calibrate it on good pictures that it never saw"
+        )
+    return inspector.parts[MODEL]
+
+
+def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the pictures that the inspector has learned from, as far as they are there, and is calibrated on."""
+    places: dict[str, list[int]] = {}
+    for index in range(len(images)):
+        places.setdefault(images.sha256(index), []).append(index)
+    wanted = {kind: inspector._hashes(kind) for kind in ("calibrated", "learned")}
+    found = {
+        kind: np.array([places[name].pop(0) for name in names if places.get(name)], np.intp)
+        for kind, names in wanted.items()
+    }
+    learned, calibrated = found["learned"], found["calibrated"]
+    if len(calibrated) < len(wanted["calibrated"]):
+        raise DataError(
+            f"{len(calibrated)} of the {len(wanted['calibrated'])} pictures that calibrated this model are among the "
+            f"{len(images)} given; all are needed. Give the folder that it was made from"
+        )
+    if len(learned) < (least := min(LEAST, len(wanted["learned"]))):
+        raise DataError(
+            f"{len(learned)} of the {len(wanted['learned'])} pictures that this model has learned from are among the "
+            f"{len(images)} given; at least {least} are needed. Give the folder that it was made from"
+        )
+    return learned, calibrated
+
+
+def _check_scores(inspector: Inspector, normal: Images, parts: NDArray[np.intp], progress: Progress) -> None:
+    """The pictures must give the scores that the rule was calibrated on, or parts are not what they were."""
+    kept = inspector.rule.normal
+    found = np.sort(largest_of_each(inspector.image_scores(normal, progress=progress).image, parts).image)
+    if found.shape != kept.shape or not np.allclose(found, kept, rtol=0.01, atol=0.01 * float(np.abs(kept).max())):
+        raise DataError(
+            f"the calibration pictures show {len(found)} parts here and {len(kept)} parts when the model was "
+            "calibrated, or score otherwise; give the data set that it was made from, with its lots and parts"
+        )

@@ -1,0 +1,50 @@
+"""``--backend`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from amiss.inspector import Inspector
+from amiss.runtime import installed
+from amiss.testing import toy_part
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and new parts."""
+    root = tmp_path_factory.mktemp("world")
+    (root / "new").mkdir()
+    for number, image in enumerate(toy_part(3, seed=2, defective=True).images):
+        cv2.imwrite(str(root / "new" / f"{number}.png"), image[:, :, ::-1])
+    Inspector.fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
+    return root
+
+
+@pytest.mark.parametrize("backend", ["auto", *installed()])
+def test_every_backend_gives_the_same_verdicts(amiss, world, tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("AMISS_CACHE", str(tmp_path))
+    code, out, _ = amiss("inspect", world / "model.amiss", world / "new", "--json", "--backend", backend)
+    _, default, _ = amiss("inspect", world / "model.amiss", world / "new", "--json")
+    found, wanted = ([json.loads(line) for line in text.splitlines()] for text in (out, default))
+    assert code == 0 and [one["label"] for one in found] == [one["label"] for one in wanted]
+    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in wanted], rel=1e-4)
+
+
+def test_what_auto_chose_is_said(amiss, world, tmp_path, monkeypatch):
+    monkeypatch.setenv("AMISS_CACHE", str(tmp_path))
+    code, out, _ = amiss("inspect", world / "model.amiss", world / "new", "--backend", "auto")
+    assert code == 0 and any(f"Runtime: {name}, " in out for name in installed())
+
+
+def test_an_unknown_backend_is_one_line(amiss, world):
+    code, out, err = amiss("inspect", world / "model.amiss", world / "new", "--backend", "cuda")
+    assert code == 2 and out == "" and "backend = 'cuda' is not known" in err and err.count("\n") == 1
+
+
+def test_the_doctor_names_the_runtimes(amiss):
+    _, out, _ = amiss("doctor", "--json")
+    assert json.loads(out)["runtimes"] == installed()
