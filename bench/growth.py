@@ -57,8 +57,9 @@ class Jittered:
         picture = picture[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
         move = np.array([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]])
         picture = cv2.warpAffine(picture, move, picture.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
-        picture = rng.uniform(0.85, 1.15) * picture + rng.uniform(-10, 10) + rng.normal(0, 2, picture.shape)
-        return np.asarray(picture.clip(0, 255), np.uint8)
+        cv2.setRNGSeed(self.number)
+        noise = cv2.randn(np.empty_like(picture), 0, 2)
+        return np.asarray((rng.uniform(0.85, 1.15) * picture + rng.uniform(-10, 10) + noise).clip(0, 255), np.uint8)
 
 
 def fit(method: str, count: int) -> dict[str, Any]:
