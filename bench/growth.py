@@ -27,6 +27,7 @@ from speed import spread
 
 from amiss import Images
 from amiss.core.decode import read_image
+from amiss.core.threads import threads
 from amiss.data.elpv import read_elpv
 from amiss.export import export_onnx
 from amiss.registry import create
@@ -74,6 +75,7 @@ def fit(method: str, count: int) -> dict[str, Any]:
     return {
         "method": method,
         "pictures": count,
+        "cores": threads(),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
         "cpu_seconds_a_picture": round(cpu / count, 4),
