@@ -89,6 +89,8 @@ class Inspector:
         try:
             from amiss.fitting import fit_inspector
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith("amiss"):
+                raise
             raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
         return fit_inspector(images if isinstance(images, Images) else Images(images), **options)
 

@@ -209,3 +209,13 @@ def test_what_runs_in_torch_is_refused(float32, parts):
     in_torch = replace(float32, parts={name: part for name, part in float32.parts.items() if name != MODEL})
     with pytest.raises(InputError, match="patchcore is not exported and runs in torch"):
         quantise(in_torch, parts)
+
+
+def test_large_pictures_stay_in_tiles():
+    large = toy_part(40, seed=0).images.resized((96, 80))
+    inspector = Inspector.fit(large, preset="tiny", tile=64, overlap=16, calibration=0.5)
+    int8, price = quantise(inspector, large, most_lost=1)
+    assert int8.tiling == inspector.tiling and int8.rule.n == price.good.n == 20
+    picture = toy_part(1, seed=5).images.resized((96, 80))
+    assert int8.score(picture).map.shape == (1, 96, 80)
+    np.testing.assert_allclose(int8.score(picture).image, inspector.score(picture).image, rtol=0.3)

@@ -57,17 +57,20 @@ def _squares_to_products(graph: Any) -> None:
     """x^2 as x times x: torch writes a general power, which the runtimes take many times as long for."""
     from onnx import numpy_helper
 
-    twos = {tensor.name for tensor in graph.initializer if list(tensor.dims) == [] and _is_two(numpy_helper, tensor)}
+    twos = {tensor.name for tensor in graph.initializer if _is_two(numpy_helper, tensor)}
+    twos |= {node.output[0] for node in graph.node if node.op_type == "Constant" and _is_two(numpy_helper, node)}
     for node in graph.node:
-        if node.op_type == "Constant" and _is_two(numpy_helper, node.attribute[0].t):
-            twos.add(node.output[0])
         if node.op_type == "Pow" and node.input[1] in twos:
             node.op_type, node.input[1] = "Mul", node.input[0]
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in twos - used]:
+        graph.initializer.remove(tensor)
 
 
 def _is_two(numpy_helper: Any, tensor: Any) -> bool:
-    values = numpy_helper.to_array(tensor)
-    return values.shape == () and float(values) == 2.0
+    if hasattr(tensor, "attribute"):  # a node that holds a constant
+        tensor = tensor.attribute[0].t
+    return list(tensor.dims) == [] and float(numpy_helper.to_array(tensor)) == 2.0
 
 
 @contextmanager

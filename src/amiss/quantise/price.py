@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.decode import resize
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
@@ -107,7 +108,7 @@ def measure_price(
         ImageError: A picture cannot be used.
     """
     rounds = -(-DEFECTIVE // len(normal))
-    pictures = normal.resized(float32.size)
+    pictures = normal.resized(float32.size) if float32.tiling is None else normal
     verdicts: tuple[list[Verdict], list[Verdict]] = ([], [])
     for done, picture in enumerate(_pictures(pictures, rounds, seed), start=1):
         for inspector, kept in zip((float32, int8), verdicts, strict=True):
@@ -116,11 +117,12 @@ def measure_price(
     shape = (1 + rounds, len(pictures))
     scores = [np.array([verdict.score for verdict in one], np.float32).reshape(shape) for one in verdicts]
     graphs = [one.scorer for one in (float32, int8) if isinstance(one.scorer, Graph)]
-    times = fastest_runs(graphs, pictures[0][None], runs=10) if len(graphs) == 2 else None
+    one = resize(pictures[0], float32.size)[None]
+    times = fastest_runs(graphs, one, runs=10) if len(graphs) == 2 else None
     return Price(
         auroc=_difference(scores[0], scores[1], seed),
-        good=_flips(*(one[: len(pictures)] for one in verdicts)),
-        defective=_flips(*(one[len(pictures) :] for one in verdicts)),
+        good=_flips(*(each[: len(pictures)] for each in verdicts)),
+        defective=_flips(*(each[len(pictures) :] for each in verdicts)),
         seconds=None if times is None else (times[0], times[1]),
         seed=seed,
     )

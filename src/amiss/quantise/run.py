@@ -17,7 +17,7 @@ from amiss.data.dataset import Origin
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.price import Price, measure_price
-from amiss.runtime import Graph, open_graph
+from amiss.runtime import Graph, Tiles, open_graph
 from amiss.synthesis.defects import draw_defect
 
 LEAST = 32
@@ -71,8 +71,8 @@ def quantise(
     learned, calibrated = _find(inspector, images)
     normal, parts = images.subset(calibrated), part_numbers(calibrated, origins)
     _check_scores(inspector, normal, parts, progress)
-    chosen = learned[np.sort(np.random.default_rng(seed).permutation(len(learned))[:MOST])]
-    ranges = images.subset(chosen).resized(inspector.size)
+    chosen = np.sort(np.random.default_rng(seed).permutation(learned)[:MOST])
+    ranges = _inputs(inspector, images.subset(chosen), seed)
     progress("quantising", 0, 1)
     graph = quantise_convolutions(model, _with_defects(ranges, seed))
     progress("quantising", 1, 1)
@@ -122,6 +122,14 @@ def check_price(price: Price, most: float) -> None:
             f"({price.good.n} good pictures, {price.defective.n} with synthetic defects); at most {most:g} may be "
             "lost. Keep the float32 model"
         )
+
+
+def _inputs(inspector: Inspector, pictures: Images, seed: int) -> Images:
+    """What the graph sees of pictures: the whole of each, or where they are cut, `MOST` of their tiles."""
+    if inspector.tiling is None:
+        return pictures.resized(inspector.size)
+    tiles = Tiles(pictures, inspector.tiling).of(range(len(pictures)))
+    return tiles.subset(np.sort(np.random.default_rng(seed).permutation(len(tiles))[:MOST]))
 
 
 def _with_defects(images: Images, seed: int) -> Iterator[NDArray[np.uint8]]:
