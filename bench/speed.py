@@ -30,7 +30,8 @@ from packaging.utils import canonicalize_name
 from amiss import Images, Inspector
 from amiss.core.decode import read_image, resize
 from amiss.core.threads import threads
-from amiss.runtime import Graph
+from amiss.quantise import quantise
+from amiss.runtime import Graph, fastest_runs, installed, open_graph
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "speed.json"
@@ -144,6 +145,20 @@ def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[
     return {**rates, "folder_share_of_graph": round(rates["folder"] / best, 3)}
 
 
+def runtimes(inspector: Inspector, pictures: list[np.ndarray], floor: float) -> dict[str, Any]:
+    """Fastest runs of one picture on every installed runtime and in int8, in turns, over the float32 floor."""
+    model = inspector.parts["model.onnx"]
+    quantised, price = quantise(inspector, Images(pictures), most_lost=1.0)
+    graphs = {name: open_graph(model, name, pictures[0][None]) for name in installed()}
+    graphs["onnxruntime, int8"] = quantised.scorer
+    times = fastest_runs(list(graphs.values()), pictures[0][None], runs=60)
+    found = {
+        name: {"ms": round(1000 * seconds, 2), "over_float32_floor": round(1000 * seconds / floor, 2)}
+        for name, seconds in zip(graphs, times, strict=True)
+    }
+    return {**found, "int8_image_auroc_on_synthetic_defects": price.auroc.summary()}
+
+
 def learning(method: str, pictures: int = 200) -> dict[str, Any]:
     """Seconds from 200 pictures to a detector that has learned, in a process that has not learned before."""
     code = f"""
@@ -166,7 +181,8 @@ print(json.dumps({{"seconds": round(seconds, 1), "until": {{k: round(v, 1) for k
 
 def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
     """One picture from file to verdict and its parts, then a folder, then learning."""
-    inspector = Inspector.fit(Images(textured(40)), method=method, calibration=0.5)
+    pictures = textured(40)
+    inspector = Inspector.fit(Images(pictures), method=method, calibration=0.5)
     model, file = folder / f"{method}.amiss", folder / "picture.png"
     inspector.save(model)
     cv2.imwrite(str(file), textured(1)[0])
@@ -182,6 +198,7 @@ def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
         "graph_ms": spread(lambda: inspector.scorer.run(picture[None])),
         "file_to_verdict_ms": verdict,
         "file_to_verdict_over_floor": round(verdict["median"] * peak / (1000 * work), 2),
+        "runtimes": runtimes(inspector, pictures, 1000 * work / peak),
         "pictures_a_second": throughput(inspector, many),
         "learning_200_pictures": learning(method),
         "artefact_mb": round(model.stat().st_size / 1e6, 1),
