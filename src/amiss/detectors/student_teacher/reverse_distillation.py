@@ -74,10 +74,10 @@ class ReverseDistillation(Detector):
         Differs from the paper: bottleneck and decoder take the channels and strides of any teacher. A decoder stage
         ends without a ReLU, since not every teacher's features are positive. The default compares position by
         position, as the paper writes and as is scored; the authors' code compares whole maps, and so does the preset
-        "paper". Maps are enlarged between cell centres, not corners. The default's
-        stages lie one deeper: EfficientNet-Lite's features of stride 4 have few channels and are rebuilt badly on
-        normal pictures too, so that their errors drown those of the other stages. The rate falls, every step has a full batch, and
-        the last step is kept; in "paper" there are as many steps as 200 epochs of 224 images.
+        "paper". Maps are enlarged between cell centres, not corners. The default's stages lie one deeper:
+        EfficientNet-Lite's features of stride 4 have few channels and are rebuilt badly on normal pictures too, so
+        that their errors drown those of the other stages. The rate falls, every step has a full batch, and the last
+        step is kept; in "paper" there are as many steps as 200 epochs of 224 images.
     """
 
     card: ClassVar[Card] = Card(
