@@ -71,7 +71,7 @@ def quantise(
     learned, calibrated = _find(inspector, images)
     normal, parts = images.subset(calibrated), part_numbers(calibrated, origins)
     _check_scores(inspector, normal, parts, progress)
-    chosen = np.sort(np.random.default_rng(seed).permutation(learned)[:MOST])
+    chosen = learned[np.sort(np.random.default_rng(seed).permutation(len(learned))[:MOST])]
     ranges = _inputs(inspector, images.subset(chosen), seed)
     progress("quantising", 0, 1)
     graph = quantise_convolutions(model, _with_defects(ranges, seed))
