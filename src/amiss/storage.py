@@ -28,6 +28,16 @@ def write_file(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: AMISS_CACHE, else XDG_CACHE_HOME/amiss, else ~/.cache/amiss.
+
+    Raises:
+        RuntimeError: None of these is known.
+    """
+    given, user = os.environ.get("AMISS_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "amiss"
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files under a temporary name, force to disk, rename; an older one is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)

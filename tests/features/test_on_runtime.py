@@ -1,5 +1,7 @@
 """Features on ONNX Runtime: the same as torch's, used where they can be, and left behind by nobody."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.features import FeatureExtractor, on_runtime
+from amiss.features.to_onnx import to_onnx
 from amiss.registry import create
 from amiss.testing import toy_texture
 
@@ -30,6 +33,36 @@ def test_features_equal_those_of_torch(name: str, strides: tuple[int, ...]) -> N
         np.testing.assert_allclose(stage, truth, atol=1e-4 * float(truth.abs().max()))
         np.testing.assert_allclose(alone, truth[:1], atol=1e-4 * float(truth.abs().max()))
     assert differentiable[0].requires_grad and other[0].shape[2:] == (32 // strides[0],) * 2
+
+
+def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMISS_CACHE", str(tmp_path))
+    exported, images = [], pictures(on_runtime.WORTH, (48, 80))
+
+    def export(*args):
+        exported.append(1)
+        return to_onnx(*args)
+
+    monkeypatch.setattr(on_runtime, "to_onnx", export)
+
+    def use() -> np.ndarray:
+        on_runtime._export.cache_clear()  # as in another process
+        extractor = FeatureExtractor("tiny-random", (4,))
+        with on_runtime.on_runtime(extractor, images):
+            assert extractor.run is not None
+            return extractor(to_batch(torch.from_numpy(images[0][None])))[0].numpy()
+
+    first = use()
+    (file,) = tmp_path.glob("features-*.onnx")
+    np.testing.assert_array_equal(use(), first)
+    assert len(exported) == 1
+    file.write_bytes(file.read_bytes()[:1000])
+    np.testing.assert_array_equal(use(), first)
+    assert len(exported) == 2
+    monkeypatch.setenv("AMISS_CACHE", str(file))  # a file where a folder should be
+    np.testing.assert_array_equal(use(), first)
 
 
 def test_few_pictures_are_not_worth_it() -> None:

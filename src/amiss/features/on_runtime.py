@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +19,7 @@ from amiss.core.threads import threads
 from amiss.features.batch import to_batch
 from amiss.features.extractor import FeatureExtractor
 from amiss.features.to_onnx import to_onnx
+from amiss.storage import cache_folder, write_file
 
 WORTH = 40
 """Pictures from which the seconds of an export are won back."""
@@ -69,13 +73,17 @@ class Runner:
 
 def _runner(extractor: FeatureExtractor, images: Images) -> Runner | None:
     size = images.size or (0, 0)
-    runner = _export(_Key(extractor), size)
+    key = _Key(extractor)
+    runner = _export(key, size)
     if runner is None:
         return None
     with torch.no_grad():
         probe = to_batch(torch.from_numpy(images[0][None]))
         pairs = zip(runner(probe), extractor(probe), strict=True)
         alike = all(float((one - two).abs().max()) <= TOLERANCE * float(two.abs().max()) for one, two in pairs)
+    if not alike:
+        with suppress(OSError, RuntimeError):
+            _file(key, size).unlink(missing_ok=True)
     return runner if alike else None
 
 
@@ -94,8 +102,22 @@ class _Key:
 
 @lru_cache(maxsize=2)
 def _export(key: _Key, size: Size) -> Runner | None:
+    """The graph that is kept from an earlier time, else a new one; None for what only torch can run."""
+    with suppress(Exception):  # not there, damaged, or no home to keep anything: then it is made anew
+        return Runner(_file(key, size).read_bytes(), size)
     names = [f"stage_{stride}" for stride in key.extractor.strides]
     try:
-        return Runner(to_onnx(key.extractor, torch.zeros(2, 3, *size), "batch", names), size)
+        graph = to_onnx(key.extractor, torch.zeros(2, 3, *size), "batch", names)
+        runner = Runner(graph, size)
     except (AmissError, RuntimeError, torch.onnx.errors.OnnxExporterError):
-        return None  # a network of another library that only torch can run
+        return None
+    with suppress(OSError, RuntimeError):
+        write_file(_file(key, size), graph)
+    return runner
+
+
+def _file(key: _Key, size: Size) -> Path:
+    """Exporting takes seconds, so graphs are kept in the user's cache folder; each is probed whenever it is used."""
+    versions = [version(name) for name in ("amiss", "torch", "onnxruntime")]
+    name = hashlib.sha256(f"{key.key} {size} {versions}".encode()).hexdigest()[:16]
+    return cache_folder() / f"features-{name}.onnx"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from amiss.core.errors import ArtefactError, MissingExtraError
 from amiss.core.threads import threads
 from amiss.runtime.graph import Engine, Graph, onnxruntime_engine
 from amiss.runtime.openvino import openvino_engine
-from amiss.storage import write_file
+from amiss.storage import cache_folder, write_file
 
 ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}
 """Runtimes by the name of their package."""
@@ -138,10 +137,8 @@ def _processor() -> str:
 
 def _file(identity: dict[str, Any]) -> Path:
     """Raises RuntimeError where the user has no home."""
-    given, user = os.environ.get("AMISS_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    folder = Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "amiss"
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return folder / f"runtime-{key[:16]}.json"
+    return cache_folder() / f"runtime-{key[:16]}.json"
 
 
 def _kept(identity: dict[str, Any]) -> str | None:
