@@ -269,7 +269,7 @@ def _unpack(path: Path) -> dict[str, bytes]:
     data = _read(path)
     if not data.startswith(b"PK\x03\x04") or data[-64 - len(_MARK) : -64] != _MARK:
         raise IncompleteArtefactError(f"{path}: not an artefact of Amiss, or its end is cut off")
-    if data[-64:] != _sha256(data[:-64]).encode():
+    if data[-64:] != _sha256(memoryview(data)[:-64]).encode():
         raise TamperedArtefactError(f"{path}: the content is not what was written (SHA-256 differs)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -303,5 +303,5 @@ def _digest(content: Mapping[str, Any]) -> str:
     return _sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
 
-def _sha256(data: bytes) -> str:
+def _sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
