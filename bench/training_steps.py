@@ -3,7 +3,8 @@
     python bench/training_steps.py [METHOD ...]
 
 Steps are those of a real fit of the default preset on generated pictures. Multiply-adds are counted by torch over fits
-of 2 and of 4 steps, backward passes included; the difference is two steps. The share of Python is what a profile leaves
+of 2 and of 4 steps, backward passes included; the difference is two steps. (It takes the backward pass of a depthwise
+convolution for that of a dense one, so a method that trains such, as stfpm, cannot be counted in this way.) The share of Python is what a profile leaves
 when the own times of all of torch's operations are taken away, over the same steps: an upper bound, since the
 profiler's own work is in it. With two threads or more, backward passes run beside Python, so the share is measured on
 one thread. The frozen teacher's answers lie in the cache; what it would take to ask it anew in every step, and how much
@@ -34,7 +35,7 @@ from amiss.registry import create
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "training_steps.json"
-METHODS = ("efficient_ad", "reverse_distillation", "stfpm")
+METHODS = ("efficient_ad", "reverse_distillation")
 PICTURES, STEPS, WARM = 24, 24, 8
 
 
