@@ -4,11 +4,12 @@
 
 Steps are those of a real fit of the default preset on generated pictures. Multiply-adds are counted by torch over fits
 of 2 and of 4 steps, backward passes included; the difference is two steps. (It takes the backward pass of a depthwise
-convolution for that of a dense one, so a method that trains such, as stfpm, cannot be counted in this way.) The share of Python is what a profile leaves
-when the own times of all of torch's operations are taken away, over the same steps: an upper bound, since the
-profiler's own work is in it. With two threads or more, backward passes run beside Python, so the share is measured on
-one thread. The frozen teacher's answers lie in the cache; what it would take to ask it anew in every step, and how much
-longer a step would then be, is measured too. Prints, and keeps docs/results/training_steps.json.
+convolution for that of a dense one, so a method that trains such, as stfpm does, cannot be counted in this way.) The
+share of Python is what a profile leaves when the own times of all of torch's operations are taken away, over the same
+steps: an upper bound, since the profiler's own work is in it. With two threads or more, backward passes run beside
+Python, so the share is measured on one thread. The frozen teacher's answers lie in the cache; what it would take to ask
+it anew in every step, and how much longer a step would then be, is measured too. Prints, and keeps
+docs/results/training_steps.json.
 """
 
 from __future__ import annotations
