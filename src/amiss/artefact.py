@@ -176,6 +176,16 @@ def write_artefact(path: str | Path, artefact: Artefact) -> None:
     write_folder(path, files)
 
 
+def check_place(path: Path) -> None:
+    """Say before long work, not after it, that an artefact cannot be written there.
+
+    Raises:
+        ArtefactError: The path is a folder of other things.
+    """
+    if path.is_dir() and not (path / RECORD).is_file():
+        raise ArtefactError(f"{path} is a folder that is not an artefact; choose another --output")
+
+
 def read_artefact(path: str | Path) -> Artefact:
     """Read and verify.
 

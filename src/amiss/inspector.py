@@ -131,10 +131,9 @@ class Inspector:
         One picture a core beats one picture on all cores, and decodes while another is scored. Pictures that are cut
         into tiles are too large to have several in memory; their tiles keep all cores busy.
         """
-        cores = threads()
-        if count < MANY or cores == 1 or self.tiling is not None or not isinstance(self.scorer, Graph):
+        if count < MANY or self.tiling is not None or not isinstance(self.scorer, Graph):
             return self, 1
-        return replace(self, scorer=self.scorer.on_one_core), cores
+        return replace(self, scorer=self.scorer.on_one_core), threads()
 
     def _filtered(self, picture: NDArray[np.uint8], name: str) -> Scores:
         return score_picture(self.scorer, picture, self.tiling, self.score_filters, name)

@@ -1,29 +1,12 @@
 """`amiss data`: what is told of a data set, and which troubles are found."""
 
 import json
-import sys
 
 import numpy as np
-import pytest
 
-from amiss.cli import main as entry
 from amiss.core.images import Images
 from amiss.data import GOOD, Dataset, Origin, open_dataset
 from amiss.data.check import check_dataset, describe, sample_sizes
-
-
-@pytest.fixture
-def amiss(monkeypatch, capsys):
-    """Run the command; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amiss", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            entry.main()
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
 
 
 def pictures(*seeds):

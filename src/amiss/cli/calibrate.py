@@ -30,14 +30,14 @@ def calibrate(
     """Change the rule on the stored scores, or calibrate on new good images that the detector never saw."""
     from dataclasses import replace
 
-    from amiss.core.errors import ArtefactError, InputError
+    from amiss.artefact import check_place
+    from amiss.core.errors import InputError
     from amiss.data import open_dataset
     from amiss.inspector import Inspector
 
     if data is None and rule is None and alpha is None and confidence is None and threshold is None:
         raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
-    if output.is_dir() and not (output / "model.json").is_file():
-        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    check_place(output)
     before = Inspector.load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:

@@ -63,14 +63,13 @@ def fit(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
-    from amiss.core.errors import ArtefactError
+    from amiss.artefact import check_place
     from amiss.core.tiling import read_input
     from amiss.data import open_dataset
     from amiss.inspector import Inspector
     from amiss.postprocess import MinArea
 
-    if output.is_dir() and not (output / "model.json").is_file():
-        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    check_place(output)
     training = _training_folder(output, resume)
     chosen = read_rule(rule, alpha, confidence, threshold)
     pixels = None if size is None else parse_size(size)

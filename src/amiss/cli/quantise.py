@@ -21,13 +21,12 @@ def quantise(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Turn the convolutions to int8 and calibrate anew. Refused when detections on synthetic defects suffer."""
-    from amiss.core.errors import ArtefactError
+    from amiss.artefact import check_place
     from amiss.data import open_dataset
     from amiss.inspector import Inspector
     from amiss.quantise import quantise as make
 
-    if output.is_dir() and not (output / "model.json").is_file():
-        raise ArtefactError(f"{output} is a folder that is not an artefact; choose another --output")
+    check_place(output)
     before = Inspector.load(model, backend=backend)
     dataset = open_dataset(data, seed=before.record.seed)
     with progress_display() as progress:

@@ -120,7 +120,7 @@ class Graph:
     @cached_property
     def on_one_core(self) -> Graph:
         """The same graph with one thread a run, to be run from several threads at once."""
-        return Graph(self._model, self._engine, cores=1)
+        return self if self.program.threads == 1 else Graph(self._model, self._engine, cores=1)
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Scores of every picture, resized to the graph's size.
