@@ -103,6 +103,42 @@ def test_losses_equal_the_formula(detector: EfficientAD) -> None:
     assert float(penalty) == pytest.approx((predicted**2).mean(), rel=1e-5)
 
 
+def test_the_loss_on_a_window_is_that_of_its_cells(detector: EfficientAD) -> None:
+    """Of a picture whose every other cell is cut off; the autoencoder still sees all of it."""
+    detector.eval()
+    rows, columns = slice(2, 7), slice(4, 11)
+    pictures, jittered = (torch.from_numpy(stack(toy_texture(2, seed=n).images)).float() for n in (1, 2))
+    with torch.no_grad():
+        answers = detector.standardising(detector.frozen(pictures))
+        found = detector.loss(pictures, answers, jittered, (rows, columns))
+        first = detector.student(pictures)[:, : detector.frozen.channels]
+        errors = (answers - first).square()[:, :, rows, columns]
+        wanted = detector.standardising(detector.frozen(jittered))
+        coded = detector.autoencoder((jittered - 0.5) / 0.25, tuple(answers.shape[2:]))
+        rebuilt = (wanted - coded).square()[:, :, rows, columns].mean()
+        second = (coded - detector.student(jittered)[:, detector.frozen.channels :]).square()[:, :, rows, columns]
+    assert float(found) == pytest.approx(float(hardest(errors, detector.p_hard) + rebuilt + second.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "crop"), [((12, 19), 37), ((12, 19), 21), ((3, 40), 64)])
+def test_windows_cover_every_cell_and_no_pixel_more(grid: tuple[int, int], crop: int) -> None:
+    one = EfficientAD(**{**QUICK, "crop": crop})
+    one.build(pretrained=True)
+    height, width = (21 + 4 * (cells - 1) for cells in grid)
+    batch = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+    seen = np.zeros(grid, bool)
+    for seed in range(2000):
+        rows, columns = one._window(torch.Size(grid), np.random.default_rng(seed))
+        seen[rows, columns] = True
+        pixels = one._pixels(batch, (rows, columns))
+        assert pixels[0, 0, 0, 0] == batch[0, 0, 4 * rows.start, 4 * columns.start]
+        cells = tuple((side - 21) // 4 + 1 for side in pixels.shape[2:])
+        assert cells == (rows.stop - rows.start, columns.stop - columns.start)
+        assert max(pixels.shape[2:]) <= crop
+    assert seen.all()
+    assert EfficientAD(crop=0)._window(torch.Size(grid), np.random.default_rng(0)) == (slice(None), slice(None))
+
+
 @pytest.mark.parametrize("p_hard", [0.0, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("elements", [1, 2, 999, 1000, 1001, 4096])
 def test_the_hardest_are_those_that_reach_the_quantile(p_hard: float, elements: int) -> None:
@@ -141,9 +177,9 @@ def test_jitter_is_one_of_three_formulas() -> None:
 class Watched(EfficientAD):
     """Notes the pictures of every gradient step."""
 
-    def loss(self, pictures: torch.Tensor, answers: torch.Tensor, jittered: torch.Tensor) -> torch.Tensor:
+    def loss(self, pictures: torch.Tensor, *others: object) -> torch.Tensor:
         self.seen |= {one.numpy().tobytes() for one in pictures}
-        return super().loss(pictures, answers, jittered)
+        return super().loss(pictures, *others)
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(2, 1), (9, 1), (20, 2), (26, 3)])
@@ -292,7 +328,15 @@ def test_strangers_are_kept_small() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"variant": "l"}, {"p_hard": 1.0}, {"rate": 0.0}, {"steps": 0}, {"batch": 0}, {"penalty": "no/such/folder"}],
+    [
+        {"variant": "l"},
+        {"p_hard": 1.0},
+        {"rate": 0.0},
+        {"steps": 0},
+        {"batch": 0},
+        {"crop": 20},
+        {"penalty": "no/such/folder"},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError):

@@ -24,23 +24,57 @@ def plain_cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def both(detector: Detector, images: Images) -> list[tuple[np.ndarray, np.ndarray]]:
     """What teacher and student say, a stage each."""
     with torch.no_grad():
-        teacher = detector.features(to_batch(torch.from_numpy(np.stack(list(images)))))
+        teacher = detector.teach(detector.features(to_batch(torch.from_numpy(np.stack(list(images))))))
         read = detector.project(teacher) if hasattr(detector, "project") else teacher
         pairs = list(zip(teacher, detector.student(read), strict=True))
     return [(one.double().numpy(), other.double().numpy()) for one, other in pairs]
 
 
-@pytest.mark.parametrize("size", [(64, 64), (63, 97)])
+@pytest.mark.parametrize(("size", "balance"), [((64, 64), True), ((63, 97), True), ((63, 97), False)])
 @pytest.mark.parametrize("method", METHODS)
-def test_map_equals_the_formula(method: str, size: tuple[int, int]) -> None:
-    detector = create(method, "tiny", steps=5, stages=(4, 8, 16)).fit(toy_part(8, seed=0).images.resized(size))
+def test_map_equals_the_formula(method: str, size: tuple[int, int], balance: bool) -> None:
+    settings = {"steps": 5, "stages": (4, 8, 16), "balance": balance}
+    detector = create(method, "tiny", **settings).fit(toy_part(8, seed=0).images.resized(size))
+    usual = detector.balancing.usual.numpy()
+    assert (usual != 1).all() == balance
     test = toy_part(2, seed=1, defective=True).images.resized(size)
     wanted = np.zeros((2, *size))
-    for one, other in both(detector, test):
-        for number, grid in enumerate(1 - plain_cosine(one, other)):
+    for (one, other), scale in zip(both(detector, test), usual, strict=True):
+        for number, grid in enumerate((1 - plain_cosine(one, other)) / scale):
             large = nn.functional.interpolate(torch.from_numpy(grid)[None, None], size, mode="bilinear")[0, 0]
             wanted[number] += gaussian_filter(large.numpy(), detector.smoothing * min(size) / 256)
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-4 * wanted.max())
+
+
+class Watched(ReverseDistillation):
+    """Notes what the student was asked to say in training."""
+
+    def loss(self, teacher: list[torch.Tensor], student: list[torch.Tensor]) -> torch.Tensor:
+        self.seen |= {one.numpy().tobytes() for one in teacher[0]}
+        return super().loss(teacher, student)
+
+
+def test_stages_are_standardised_and_weighed_by_their_error_on_pictures_that_were_held_out() -> None:
+    images = toy_texture(20, seed=0).images
+    detector = Watched(**{**ReverseDistillation.card.presets["tiny"], "steps": 60})
+    detector.seen = set()
+    detector.fit(images)
+    pairs = both(detector, images)
+    for (teacher, _), channels in zip(pairs, detector.features.channels, strict=True):
+        np.testing.assert_allclose(teacher.mean(axis=(0, 2, 3)), np.zeros(channels), atol=1e-4)
+        np.testing.assert_allclose(teacher.std(axis=(0, 2, 3)), np.ones(channels), atol=0.02)
+    unseen = [one.astype(np.float32).tobytes() not in detector.seen for one in pairs[0][0]]
+    assert sum(unseen) == 2
+    wanted = [(1 - plain_cosine(*pair))[unseen].mean() for pair in pairs]
+    np.testing.assert_allclose(detector.balancing.usual, wanted, rtol=1e-3)
+
+
+def test_without_them_features_and_maps_stay_as_they_are() -> None:
+    images = toy_part(4, seed=0).images
+    detector = create("reverse_distillation", "tiny", steps=2, standardise=False, balance=False).fit(images)
+    features = [torch.randn(1, channels, 4, 4) for channels in detector.features.channels]
+    assert all(torch.equal(one, other) for one, other in zip(features, detector.teach(features), strict=True))
+    assert (detector.balancing.usual == 1).all()
 
 
 @pytest.mark.parametrize("flatten", [False, True])
@@ -79,9 +113,9 @@ def test_scores_do_not_depend_on_the_neighbours(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_one_picture_of_one_cell_is_enough(method: str) -> None:
+def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
     """The deepest grid has a single cell; a batch still holds two (equal) pictures for the normalisations."""
-    images = toy_part(1, seed=0).images.resized((8, 8))
+    images = toy_part(2, seed=0).images.resized((8, 8))
     detector = create(method, "tiny", steps=2, stages=(4, 8)).fit(images)
     assert np.isfinite(detector.score(images).image).all()
 

@@ -80,6 +80,8 @@ look at 17, 32 and 60 pixels of them.
 MEAN, STD = 0.5, 0.25
 """What pixels in [0, 1] are normalised by."""
 
+ALL = slice(None)
+
 
 class PatchNetwork(nn.Module):
     """One network of `ARCHITECTURES`.
@@ -125,16 +127,17 @@ class PatchNetwork(nn.Module):
             for entering, leaving, kernel in zip(widths, widths[1:], kernels, strict=False)
         )
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def forward(self, batch: Tensor, channels: slice = ALL) -> Tensor:
         """Descriptors (N, C, h, w) of the patches that lie whole in a batch, one every `stride` pixels.
 
         Args:
             batch: (N, 3, H, W) in [0, 1].
+            channels: Those of the C numbers that are wanted; the last layer computes no others.
 
         Raises:
             InputError: A picture smaller than a patch.
         """
-        return self._run((batch - MEAN) / STD, dense=False)
+        return self._run((batch - MEAN) / STD, dense=False, channels=channels)
 
     def dense(self, batch: Tensor) -> Tensor:
         """Descriptors (N, C, H, W) of the patches around every pixel; beyond the border the picture is grey.
@@ -149,7 +152,7 @@ class PatchNetwork(nn.Module):
         """Descriptors (N, C, H - p + 1, W - p + 1) of the patches that lie whole in a batch, one every pixel."""
         return self._run((batch - MEAN) / STD, dense=True)
 
-    def _run(self, x: Tensor, *, dense: bool) -> Tensor:
+    def _run(self, x: Tensor, *, dense: bool, channels: slice = ALL) -> Tensor:
         height, width = x.shape[2:]
         if min(height, width) < self.patch:
             raise InputError(f"{height} x {width} pixels arrived; at least {self.patch} x {self.patch} are expected")
@@ -162,9 +165,12 @@ class PatchNetwork(nn.Module):
             if not layer.channels:
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
                 continue
-            convolution = next(convolutions)
-            x = functional.conv2d(x, convolution.weight, convolution.bias, dilation=dilation)
-            if position < len(self.layers):
+            convolution, last = next(convolutions), position == len(self.layers)
+            weight, bias = convolution.weight, convolution.bias
+            if last and channels != ALL:
+                weight, bias = weight[channels], None if bias is None else bias[channels]
+            x = functional.conv2d(x, weight, bias, dilation=dilation)
+            if not last:
                 x = functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
         return x
 

@@ -22,6 +22,7 @@ from amiss.features.cache import cached_features
 from amiss.features.patch_network import MEAN, STD, PatchNetwork
 from amiss.features.teacher import Teacher
 from amiss.statistics.reduce import place_patches
+from amiss.statistics.windows import window_starts
 from amiss.synthesis.pictures import procedural_pictures
 from amiss.training import drop, set_aside, train
 
@@ -36,6 +37,11 @@ LEAST_SIDE = 64
 
 GREY = 0.3
 """Share of the strangers that lose their colour."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of cells."""
+
+WHOLE: Window = (slice(None), slice(None))
 
 
 class EfficientAD(Detector):
@@ -66,7 +72,9 @@ class EfficientAD(Detector):
         variant: "s" and "m" are the paper's networks, "xs" is narrower, for machines without a GPU; "tiny" for tests.
         teacher: Weights of the teacher, "embedded", a file that `amiss distil` made, or "random" for tests.
         penalty: Pictures of anything else: "procedural" are drawn by Amiss; a folder of your own; or "none".
-        p_hard: Quantile of the squared errors of a picture above which they count; 0 for all.
+        p_hard: Quantile of the squared errors of a window above which they count; 0 for all.
+        crop: Side in pixels of the square window of a picture on which a step compares; at least a patch, 0 for all of
+            the picture. The autoencoder sees the whole picture in any case.
         steps: Training steps.
         batch: Pictures a step.
         rate: Learning rate of Adam; a tenth of it in the last twentieth of the steps.
@@ -115,6 +123,7 @@ class EfficientAD(Detector):
                 "variant": "s",
                 "teacher": "pdn-s.safetensors",
                 "penalty": "imagenet/train",
+                "crop": 0,
                 "steps": 70_000,
                 "batch": 1,
                 "rate": 1e-4,
@@ -132,7 +141,8 @@ class EfficientAD(Detector):
         teacher: str = "embedded",
         penalty: str = "procedural",
         p_hard: float = 0.999,
-        steps: int = 2000,
+        crop: int = 128,
+        steps: int = 4000,
         batch: int = 1,
         rate: float = 5e-4,
     ) -> None:
@@ -141,6 +151,7 @@ class EfficientAD(Detector):
         self.teacher = teacher
         self.penalty = penalty
         self.p_hard = p_hard
+        self.crop = crop
         self.steps = steps
         self.batch = batch
         self.rate = rate
@@ -154,6 +165,8 @@ class EfficientAD(Detector):
         if check_real("rate", self.rate) <= 0:
             raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         self.frozen = Teacher(f"pdn-{self.variant}", self.teacher, pretrained=pretrained)
+        if self.crop != 0:
+            check_count("crop", self.crop, least=self.frozen.patch)
         channels = self.frozen.channels
         self.standardising = Standardising(channels)
         self.student = PatchNetwork(f"pdn-{self.variant}", channels=2 * channels)
@@ -170,7 +183,8 @@ class EfficientAD(Detector):
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
                 answers, pictures = cache.batch(rng.integers(len(cache), size=self.batch))
-                total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng))
+                cells = self._window(answers.shape[2:], rng)
+                total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng), cells)
                 if strangers is None:
                     return total
                 return total + self.penalty_loss(_draw(strangers, self.batch, pictures.shape[2:], rng))
@@ -189,26 +203,51 @@ class EfficientAD(Detector):
             )
         self._learn_scale(held_out, progress)
 
-    def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor) -> Tensor:
-        """The three losses on normal pictures, added up.
+    def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor, cells: Window = WHOLE) -> Tensor:
+        """The three losses on a window of normal pictures, added up.
 
         Args:
             pictures: (N, 3, H, W) in [0, 1].
             answers: The teacher's, standardised, (N, C, h, w).
             jittered: The pictures with other colours.
+            cells: The window; the autoencoder sees whole pictures all the same.
         """
-        local, _ = self.student(pictures).chunk(2, dim=1)
-        _, second = self.student(jittered).chunk(2, dim=1)
-        coded = self._encode(jittered, answers.shape[2:])
-        hard = hardest((answers - local).square(), self.p_hard)
-        rebuilt = (self.standardising(self.frozen(jittered)) - coded).square().mean()
-        total: Tensor = hard + rebuilt + (coded - second).square().mean()
+        first, second = self._halves()
+        rows, columns = cells
+        window = self._pixels(jittered, cells)
+        local = self.student(self._pixels(pictures, cells), first)
+        coded = self._encode(jittered, answers.shape[2:])[:, :, rows, columns]
+        hard = hardest((answers[:, :, rows, columns] - local).square(), self.p_hard)
+        rebuilt = (self.standardising(self.frozen(window)) - coded).square().mean()
+        total: Tensor = hard + rebuilt + (coded - self.student(window, second)).square().mean()
         return total
 
     def penalty_loss(self, strangers: Tensor) -> Tensor:
         """Mean square of what the student predicts of the teacher on pictures (N, 3, H, W) of anything else."""
-        size: Tensor = self.student(strangers).chunk(2, dim=1)[0].square().mean()
+        size: Tensor = self.student(strangers, self._halves()[0]).square().mean()
         return size
+
+    def _halves(self) -> tuple[slice, slice]:
+        """The student's channels that predict the teacher, and those that predict the autoencoder."""
+        return slice(None, self.frozen.channels), slice(self.frozen.channels, None)
+
+    def _window(self, grid: torch.Size, rng: np.random.Generator) -> Window:
+        """Cells whose patches lie in one of the squares of `crop` pixels that cover a picture of h x w cells."""
+        if self.crop == 0:
+            return WHOLE
+        most = 1 + (self.crop - self.frozen.patch) // self.frozen.stride
+        sides = [min(most, cells) for cells in grid]
+        starts = [int(rng.choice(window_starts(cells, side, side))) for cells, side in zip(grid, sides, strict=True)]
+        rows, columns = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+        return rows, columns
+
+    def _pixels(self, batch: Tensor, cells: Window) -> Tensor:
+        """What the patches of some cells see of a batch (N, 3, H, W)."""
+        if cells == WHOLE:
+            return batch
+        stride, patch = self.frozen.stride, self.frozen.patch
+        rows, columns = (slice(stride * one.start, stride * (one.stop - 1) + patch) for one in cells)
+        return batch[:, :, rows, columns]
 
     def statistic(self, batch: Tensor) -> Tensor:
         low, high = self.low.view(2, 1, 1, 1), self.high.view(2, 1, 1, 1)

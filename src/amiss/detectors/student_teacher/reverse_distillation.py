@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from amiss.background.balance import Balance
+from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.reverse_decoder import ReverseDecoder, check_halving
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
@@ -20,7 +22,7 @@ from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
 from amiss.statistics.cosine import cosine_distance, over_stages, whole_map_distance
 from amiss.statistics.reduce import smooth_upsample
-from amiss.training import cosine, train
+from amiss.training import cosine, set_aside, train
 
 
 class ReverseDistillation(Detector):
@@ -97,6 +99,8 @@ class ReverseDistillation(Detector):
                 "width": 0.5,
                 "blocks": (3, 3, 4, 6),
                 "flatten": True,
+                "standardise": False,
+                "balance": False,
                 "steps": 2800,
             },
             "tiny": {
@@ -114,14 +118,16 @@ class ReverseDistillation(Detector):
     def __init__(
         self,
         *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16, 32),
+        backbone: str = "efficientnet-lite2",
+        stages: Sequence[int] = (8, 16),
         width: float = 1.0,
         blocks: Sequence[int] = (2,),
         flatten: bool = False,
         steps: int = 800,
         batch: int = 16,
         rate: float = 5e-3,
+        standardise: bool = True,
+        balance: bool = True,
         smoothing: float = 4.0,
     ) -> None:
         super().__init__()
@@ -133,6 +139,8 @@ class ReverseDistillation(Detector):
         self.steps = steps
         self.batch = batch
         self.rate = rate
+        self.standardise = standardise
+        self.balance = balance
         self.smoothing = smoothing
 
     def build(self, *, pretrained: bool) -> None:
@@ -143,13 +151,18 @@ class ReverseDistillation(Detector):
             raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
+        self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
         self.student = ReverseDecoder(self.features.channels, width=self.width, blocks=self.blocks)
+        self.balancing = Balance(len(self.stages))
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        chosen, held_out = set_aside(len(images), rng) if self.balance else (np.arange(len(images)), ())
         with cached_features(self.features, self.features.key(), images, progress) as cache:
+            if self.standardise:
+                learn_standardising(self.standardising, cache.batches())
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                teacher = cache.batch(rng.integers(len(cache), size=self.batch))
+                teacher = self.teach(cache.batch(rng.choice(chosen, size=self.batch)))
                 return self.loss(teacher, self.student(teacher))
 
             train(
@@ -162,14 +175,24 @@ class ReverseDistillation(Detector):
                 checkpoint=self.checkpoint,
                 progress=progress,
             )
+            if self.balance:
+                self.balancing.learn(self.distances(self.teach(cache.batch([index]))) for index in held_out)
+
+    def teach(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What the student must say: the teacher's stages (N, C, h, w), standardised."""
+        return [layer(feature) for layer, feature in zip(self.standardising, features, strict=True)]
 
     def loss(self, teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
         """Mean distance of the two, summed over the stages (N, C, h, w)."""
         distance = whole_map_distance if self.flatten else cosine_distance
         return over_stages(distance, teacher, student)
 
+    def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
+        """1 - cosine (N, h, w) at each position of each stage, from what the student must say."""
+        return [cosine_distance(one, other) for one, other in zip(teacher, self.student(teacher), strict=True)]
+
     def statistic(self, batch: Tensor) -> Tensor:
-        teacher = self.features(batch)
         size = (batch.shape[2], batch.shape[3])
-        maps = [cosine_distance(one, other) for one, other in zip(teacher, self.student(teacher), strict=True)]
-        return torch.stack([smooth_upsample(one, size, smoothing=self.smoothing) for one in maps]).sum(dim=0)
+        grids = self.distances(self.teach(self.features(batch)))
+        result: Tensor = self.balancing([smooth_upsample(grid, size, smoothing=self.smoothing) for grid in grids])
+        return result

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from amiss.background.balance import Balance
+from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.reverse_decoder import ReverseDecoder, check_halving
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
@@ -24,7 +26,7 @@ from amiss.statistics.cosine import cosine_distance, over_stages, unit, whole_ma
 from amiss.statistics.reduce import smooth_upsample
 from amiss.statistics.transport import sinkhorn_divergence
 from amiss.synthesis.noise import simplex_noise
-from amiss.training import cosine, train
+from amiss.training import cosine, set_aside, train
 
 OCTAVES, PERSISTENCE = 6, 0.6
 """Of the noise: how many scales, and the amplitude of each as a share of the next coarser one's."""
@@ -118,6 +120,8 @@ class ReverseDistillationPP(Detector):
                 "width": 0.5,
                 "blocks": (3, 3, 4, 6),
                 "flatten": True,
+                "standardise": False,
+                "balance": False,
                 "steps": 1400,
             },
             "tiny": {
@@ -137,8 +141,8 @@ class ReverseDistillationPP(Detector):
     def __init__(
         self,
         *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16, 32),
+        backbone: str = "efficientnet-lite2",
+        stages: Sequence[int] = (8, 16),
         width: float = 1.0,
         blocks: Sequence[int] = (2,),
         flatten: bool = False,
@@ -148,6 +152,8 @@ class ReverseDistillationPP(Detector):
         batch: int = 16,
         rate: float = 5e-3,
         projection_rate: float = 1e-3,
+        standardise: bool = True,
+        balance: bool = True,
         smoothing: float = 4.0,
     ) -> None:
         super().__init__()
@@ -162,6 +168,8 @@ class ReverseDistillationPP(Detector):
         self.batch = batch
         self.rate = rate
         self.projection_rate = projection_rate
+        self.standardise = standardise
+        self.balance = balance
         self.smoothing = smoothing
 
     def build(self, *, pretrained: bool) -> None:
@@ -175,15 +183,20 @@ class ReverseDistillationPP(Detector):
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.projections = nn.ModuleList(projection(channels) for channels in self.features.channels)
+        self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
         self.student = ReverseDecoder(self.features.channels, width=self.width, blocks=self.blocks)
+        self.balancing = Balance(len(self.stages))
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        chosen, held_out = set_aside(len(images), rng) if self.balance else (np.arange(len(images)), ())
         noisy_images = noisy(images, self.noise, self.versions, seed=int(rng.integers(2**31)))
         key = self.features.key()
         with (
             cached_features(self.features, key, images, progress) as cache,
             cached_features(self.features, key, noisy_images, progress) as noisy_cache,
         ):
+            if self.standardise:
+                learn_standardising(self.standardising, cache.batches())
             train(
                 nn.ModuleDict({"projections": self.projections, "student": self.student}),
                 torch.optim.Adam(
@@ -193,25 +206,33 @@ class ReverseDistillationPP(Detector):
                     ],
                     betas=(0.5, 0.999),
                 ),
-                lambda step, rng: self._step(cache, noisy_cache, rng),
+                lambda step, rng: self._step(cache, noisy_cache, rng.choice(chosen, size=self.batch), rng),
                 steps=self.steps,
                 seed=int(rng.integers(2**31)),
                 schedule=cosine,
                 checkpoint=self.checkpoint,
                 progress=progress,
             )
+            if self.balance:
+                self.balancing.learn(self.distances(self.teach(cache.batch([index]))) for index in held_out)
 
-    def _step(self, cache: CachedFeatures, noisy_cache: CachedFeatures, rng: np.random.Generator) -> Tensor:
-        chosen = rng.integers(len(cache), size=self.batch)
+    def _step(
+        self,
+        cache: CachedFeatures,
+        noisy_cache: CachedFeatures,
+        drawn: NDArray[np.integer],
+        rng: np.random.Generator,
+    ) -> Tensor:
         version = rng.integers(self.versions, size=self.batch)
-        normal, strange = cache.batch(chosen), noisy_cache.batch(chosen * self.versions + version)
+        normal = self.teach(cache.batch(drawn))
+        strange = self.teach(noisy_cache.batch(drawn * self.versions + version))
         return self.loss(normal, strange, shift=int(rng.integers(1, self.batch)))
 
     def loss(self, normal: Sequence[Tensor], strange: Sequence[Tensor], shift: int) -> Tensor:
         """The whole loss of a batch.
 
         Args:
-            normal: The teacher's features of normal pictures, (N, C, h, w) a stage.
+            normal: What the student must say of normal pictures, (N, C, h, w) a stage.
             strange: Of the same pictures with noise.
             shift: Each picture is compared with the one so many places further on.
         """
@@ -224,16 +245,25 @@ class ReverseDistillationPP(Detector):
         extra = transport + RECONSTRUCTION * reconstruction + CONTRAST * contrast
         return distillation + PROJECTION * extra / (1 + RECONSTRUCTION + CONTRAST)
 
+    def teach(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What the student must say: the teacher's stages (N, C, h, w), standardised."""
+        return [layer(feature) for layer, feature in zip(self.standardising, features, strict=True)]
+
     def project(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Projected stages (N, C, h, w) of the teacher's."""
         return [one(feature) for one, feature in zip(self.projections, features, strict=True)]
 
+    def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
+        """1 - cosine (N, h, w) at each position of each stage, from what the student must say."""
+        return [
+            cosine_distance(one, other) for one, other in zip(teacher, self.student(self.project(teacher)), strict=True)
+        ]
+
     def statistic(self, batch: Tensor) -> Tensor:
-        teacher = self.features(batch)
-        student = self.student(self.project(teacher))
         size = (batch.shape[2], batch.shape[3])
-        maps = [cosine_distance(one, other) for one, other in zip(teacher, student, strict=True)]
-        return torch.stack([smooth_upsample(one, size, smoothing=self.smoothing) for one in maps]).sum(dim=0)
+        grids = self.distances(self.teach(self.features(batch)))
+        result: Tensor = self.balancing([smooth_upsample(grid, size, smoothing=self.smoothing) for grid in grids])
+        return result
 
 
 def projection(channels: int) -> nn.Module:
