@@ -24,6 +24,7 @@ from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
+from amiss.features.device import AUTO
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector, list_images
@@ -56,6 +57,7 @@ def fit_inspector(
     mask_filters: tuple[MaskFilter, ...] = (),
     seed: int = 0,
     checkpoint: Path | None = None,
+    device: str = AUTO,
     progress: Progress = silent,
 ) -> Inspector:
     """Learn and calibrate from normal images.
@@ -80,6 +82,8 @@ def fit_inspector(
         seed: Of the hold-out draw and of learning.
         checkpoint: A folder in which training leaves its state as it goes; the same call goes on from there, bit for
             bit on a CPU. Methods that take no gradient steps leave nothing.
+        device: Where methods that take gradient steps learn: "cpu", "cuda", "mps", or "auto" for the best there is.
+            Calibration runs on the CPU, as the exported graph will.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -97,8 +101,9 @@ def fit_inspector(
     normal = None
     if plan.folds:
         whole = resized if tiles is None else images
-        normal = fold_scores(detector, whole, plan, score_filters, seed, progress, checkpoint, tiles)
-    detector.fit(_seen(resized, tiles, plan.learn), seed=seed, progress=progress, checkpoint=checkpoint)
+        normal = fold_scores(detector, whole, plan, score_filters, seed, progress, checkpoint, tiles, device)
+    learned = _seen(resized, tiles, plan.learn)
+    detector.fit(learned, seed=seed, progress=progress, checkpoint=checkpoint, device=device)
     scorer, parts = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     parts[IMAGES] = list_images(images, plan.learn, plan.calibrate)
     draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters, tiles)
@@ -123,6 +128,7 @@ def fold_scores(
     progress: Progress,
     checkpoint: Path | None = None,
     tiles: Tiles | None = None,
+    device: str = AUTO,
 ) -> Scores:
     """Every normal image scored by a detector that did not see it. In torch: these detectors are never deployed.
 
@@ -135,12 +141,13 @@ def fold_scores(
         progress: See `amiss.core.progress`.
         checkpoint: See `fit_inspector`.
         tiles: The tiles of the images.
+        device: See `fit_inspector`.
     """
     normal = np.zeros(len(images), np.float32)
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        detector.fit(_seen(images, tiles, others), seed=seed, checkpoint=own)
+        detector.fit(_seen(images, tiles, others), seed=seed, checkpoint=own, device=device)
         if tiles is None:
             normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
         else:

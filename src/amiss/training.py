@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def _one_step(
     torch.manual_seed(int(rng.integers(2**63)))
     module.train()
     optimiser.zero_grad(set_to_none=True)
-    value = loss(step, rng)
+    with _precision(module):
+        value = loss(step, rng)
     number = float(value.detach())
     if not math.isfinite(number):
         raise DivergedError(
@@ -182,6 +184,14 @@ def _one_step(
         torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimiser.step()
     return number
+
+
+def _precision(module: nn.Module) -> AbstractContextManager[object]:
+    """On CUDA, bfloat16 where torch knows that it is enough and the card has it; else float32 throughout."""
+    first = next(module.parameters(), None)
+    if first is None or first.device.type != "cuda" or not torch.cuda.is_bf16_supported():
+        return nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16)
 
 
 class _State:

@@ -49,6 +49,7 @@ class Balance(nn.Module):
         for maps in batches:
             count += len(maps[0])
             totals = [
-                total + float(one.double().mean(dim=(1, 2)).sum()) for total, one in zip(totals, maps, strict=True)
+                total + float(one.cpu().double().mean(dim=(1, 2)).sum())
+                for total, one in zip(totals, maps, strict=True)
             ]
         self.usual = torch.tensor([max(LEAST, total / count) for total in totals]).to(self.usual)

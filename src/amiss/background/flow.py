@@ -245,10 +245,10 @@ def learn_standardising(stages: Iterable[nn.Module], batches: Iterable[Sequence[
     fields = [GaussianField(len(stage.mean), 1) for stage in found]  # a Gaussian a channel
     for batch in batches:
         for field, features in zip(fields, batch, strict=True):
-            field.add(features.movedim(1, -1).flatten(0, -2)[:, :, None])  # (N h w, C, 1)
+            field.add(features.cpu().movedim(1, -1).flatten(0, -2)[:, :, None])  # (N h w, C, 1)
     for stage, field in zip(found, fields, strict=True):
         variance = field.variance()[:, 0]
         if not float(variance.mean()) > 0:
             raise InputError("normal images without any variation arrived; pictures that differ a little are expected")
-        stage.mean = field.mean[:, 0].float()
-        stage.spread = (variance + 1e-3 * variance.mean()).sqrt().float()
+        stage.mean = field.mean[:, 0].float().to(stage.mean)
+        stage.spread = (variance + 1e-3 * variance.mean()).sqrt().float().to(stage.spread)

@@ -56,6 +56,9 @@ def fit(
         Path | None, typer.Option(help="A mask as large as the pictures: what is not black is not inspected.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    device: Annotated[
+        str, typer.Option(help="Where methods with gradient steps learn: auto, cpu, cuda or mps.")
+    ] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where an interrupted fit with this output stopped.")
     ] = False,
@@ -92,6 +95,7 @@ def fit(
             mask_filters=(MinArea(min_area),) if min_area > 1 else (),
             seed=seed,
             checkpoint=training,
+            device=device,
             progress=progress,
         )
     inspector.save(output)

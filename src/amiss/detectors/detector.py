@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from amiss.core.card import Card
+from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.features.batch import to_batch
+from amiss.features.device import AUTO, choose_device
 from amiss.features.on_runtime import on_runtime
 from amiss.training import Checkpoint
 
@@ -68,8 +69,19 @@ class Detector(nn.Module):
     checkpoint: Checkpoint | None = None
     """Where training leaves its state; set by `fit`, for `amiss.training.train`."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where its networks are: an accelerator while a gradient method learns on one, else the CPU."""
+        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+
     def fit(
-        self, images: Images, *, seed: int = 0, progress: Progress = silent, checkpoint: Path | None = None
+        self,
+        images: Images,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        checkpoint: Path | None = None,
+        device: str = AUTO,
     ) -> Self:
         """Build, then learn from normal images. The same seed and images give the same detector.
 
@@ -78,10 +90,12 @@ class Detector(nn.Module):
             seed: Seed of everything that is drawn; global random states are left as they were.
             progress: See `amiss.core.progress`.
             checkpoint: A folder in which gradient methods leave their state as they go, and from which an interrupted
-                fit goes on bit for bit; None for neither.
+                fit goes on bit for bit on a CPU; None for neither.
+            device: Where gradient methods learn, see `amiss.features.device.choose_device`; mixed precision on CUDA.
+                Others learn in one pass on the CPU. Afterwards the detector is on the CPU.
 
         Raises:
-            InputError: No images, images without a size, or the checkpoint of another run.
+            InputError: No images, images without a size, a device that is not there, or the checkpoint of another run.
             DivergedError: Training came to a loss that is not finite.
         """
         if images.size is None or len(images) == 0:
@@ -89,12 +103,14 @@ class Detector(nn.Module):
                 f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))"
             )
         self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
-        with torch.random.fork_rng(devices=[]):
+        place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")
+        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
             torch.manual_seed(seed)
             self.build(pretrained=True)
+            self.to(place)
             with on_runtime(self, images):
                 self.learn(images, np.random.default_rng(seed), progress)
-        return self.eval()
+        return self.cpu().eval()
 
     def _identity(self, images: Images, seed: int) -> str:
         """What a checkpoint belongs to."""
@@ -116,8 +132,7 @@ class Detector(nn.Module):
 
     def batches(self, images: Images, stage: str, progress: Progress) -> Iterator[Tensor]:
         """Batches (N, 3, H, W) in [0, 1] on the detector's device; reports the pictures done."""
-        device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
-        done = 0
+        device, done = self.device, 0
         for pixels in images.batches(BATCH):
             yield to_batch(torch.from_numpy(pixels).to(device))
             done += len(pixels)

@@ -24,6 +24,8 @@ VARIABLE = "AMISS_CACHE"
 
 BATCH = 8
 
+CPU = torch.device("cpu")
+
 
 class CachedFeatures:
     """Feature maps of a list of pictures, memory-mapped: reading one touches no other.
@@ -31,10 +33,13 @@ class CachedFeatures:
     Args:
         files: One .npy file a picture, the flattened stages one after the other, float32.
         shapes: (C, h, w) of each stage.
+        device: Where they are wanted.
     """
 
-    def __init__(self, files: Sequence[Path], shapes: Sequence[tuple[int, int, int]]) -> None:
-        self._files, self.shapes = tuple(files), tuple(shapes)
+    def __init__(
+        self, files: Sequence[Path], shapes: Sequence[tuple[int, int, int]], device: torch.device = CPU
+    ) -> None:
+        self._files, self.shapes, self.device = tuple(files), tuple(shapes), device
 
     def __len__(self) -> int:
         return len(self._files)
@@ -45,7 +50,8 @@ class CachedFeatures:
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
         parts = np.split(rows, ends[:-1], axis=1)
         return [
-            torch.from_numpy(part.reshape(-1, *shape).copy()) for part, shape in zip(parts, self.shapes, strict=True)
+            torch.from_numpy(part.reshape(-1, *shape).copy()).to(self.device)
+            for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
     def batches(self, count: int = BATCH) -> Iterator[list[Tensor]]:
@@ -56,7 +62,12 @@ class CachedFeatures:
 
 @contextmanager
 def cached_features(
-    extract: Callable[[Tensor], list[Tensor]], key: str, images: Images, progress: Progress = silent
+    extract: Callable[[Tensor], list[Tensor]],
+    key: str,
+    images: Images,
+    progress: Progress = silent,
+    *,
+    device: torch.device = CPU,
 ) -> Iterator[CachedFeatures]:
     """Features of all pictures, computed where they are not on disk yet.
 
@@ -65,6 +76,7 @@ def cached_features(
         key: Names the extractor, such as backbone, weights and stages: what gives other features has another key.
         images: With a size.
         progress: Reports the stage "features".
+        device: Where `extract` takes its batches, and where the features are wanted.
 
     Yields:
         The features, in the order of `images`; the files are gone afterwards unless AMISS_CACHE names a folder.
@@ -77,35 +89,37 @@ def cached_features(
         folder = Path(kept or temporary) / hashlib.sha256(f"{key} {images.size}".encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{images.sha256(index)}.npy" for index in range(len(images))]
-        shapes = _shapes(extract, images)
+        shapes = _shapes(extract, images, device)
         missing = [index for index, file in enumerate(files) if not _whole(file, shapes)]
         done = len(images) - len(missing)
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
             pixels = np.stack([images[index] for index in chosen])
-            rows = _flat(extract(to_batch(torch.from_numpy(pixels))))
+            rows = _flat(extract(to_batch(torch.from_numpy(pixels).to(device))))
             for index, row in zip(chosen, rows, strict=True):
                 write_file(files[index], _npy(row))
             done += len(chosen)
             progress("features", done, len(images))
-        yield CachedFeatures(files, shapes)
+        yield CachedFeatures(files, shapes, device)
 
 
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 (hex) of a network's weights, for the key of its features."""
     digest = hashlib.sha256()
     for value in module.state_dict().values():
-        digest.update(value.numpy(force=True).tobytes())
+        digest.update(value.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _shapes(extract: Callable[[Tensor], list[Tensor]], images: Images) -> list[tuple[int, int, int]]:
-    probe = to_batch(torch.from_numpy(images[0][None]))
+def _shapes(
+    extract: Callable[[Tensor], list[Tensor]], images: Images, device: torch.device
+) -> list[tuple[int, int, int]]:
+    probe = to_batch(torch.from_numpy(images[0][None]).to(device))
     return [(f.shape[1], f.shape[2], f.shape[3]) for f in extract(probe)]
 
 
 def _flat(features: Sequence[Tensor]) -> NDArray[np.float32]:
-    return torch.cat([feature.flatten(1) for feature in features], dim=1).float().numpy(force=True)
+    return torch.cat([feature.flatten(1) for feature in features], dim=1).float().cpu().numpy()
 
 
 def _whole(file: Path, shapes: Sequence[tuple[int, int, int]]) -> bool:

@@ -170,7 +170,7 @@ class CFlow(Detector):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         order = rng.permutation(len(images))
         aside = len(images) // 10
-        with cached_features(self.features, self.features.key(), images, progress) as cache:
+        with cached_features(self.features, self.features.key(), images, progress, device=self.device) as cache:
             learn_standardising(self.standardising, cache.batches())
             self._train(cache, order[aside:], rng, progress)
             self._learn_scale(cache, order[:aside] if aside else order)
@@ -196,7 +196,7 @@ class CFlow(Detector):
 
     def _loss(self, flow: nn.Module, fibres: Tensor, places: Tensor, rng: np.random.Generator) -> Tensor:
         """The paper's loss on a random choice of the vectors (P, C) with their positions (P, K)."""
-        drawn = torch.from_numpy(rng.permutation(len(fibres))[: self.fibres])
+        drawn = torch.from_numpy(rng.permutation(len(fibres))[: self.fibres]).to(fibres.device)
         return -logsigmoid(-surprise(*flow(fibres[drawn], places[drawn]))).mean()
 
     @torch.no_grad()
@@ -231,7 +231,7 @@ class CFlow(Detector):
         for flow, standardising, feature in zip(self.flows, self.standardising, features, strict=True):
             count, _, height, width = feature.shape
             fibres = standardising(feature).movedim(1, -1).flatten(0, 2)
-            places = encode_positions(height, width, self.position).expand(count, -1, -1).flatten(0, 1)
+            places = encode_positions(height, width, self.position).to(feature).expand(count, -1, -1).flatten(0, 1)
             yield flow, fibres, places
 
 

@@ -142,7 +142,7 @@ class FastFlow(Detector):
         self.flows = nn.ModuleList(Flow(channels, nets, clamp=self.clamp) for channels in self.features.channels)
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        with cached_features(self.features, self.features.key(), images, progress) as cache:
+        with cached_features(self.features, self.features.key(), images, progress, device=self.device) as cache:
             learn_standardising(self.standardising, cache.batches())
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:

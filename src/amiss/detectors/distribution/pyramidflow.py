@@ -166,7 +166,7 @@ class PyramidFlow(Detector):
         if len(images) < 2:
             raise InputError("pyramidflow needs at least 2 normal images to see how they differ; 1 arrived")
         key = "pixels" if self.features is None else self.features.key()
-        with cached_features(self.describe, key, images, progress) as cache:
+        with cached_features(self.describe, key, images, progress, device=self.device) as cache:
             learn_standardising(self.standardising, cache.batches())
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
@@ -192,10 +192,10 @@ class PyramidFlow(Detector):
     def _learn_template(self, cache: CachedFeatures) -> None:
         sums: list[Tensor] = []
         for (maps,) in cache.batches():
-            parts = [level.double().sum(dim=0) for level in self.latent(maps)]
+            parts = [level.cpu().double().sum(dim=0) for level in self.latent(maps)]
             sums = [one + two for one, two in zip(sums, parts, strict=True)] if sums else parts
         for level, total in enumerate(sums):
-            setattr(self, f"template_{level}", (total / len(cache)).float())
+            setattr(self, f"template_{level}", (total / len(cache)).float().to(self.device))
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])

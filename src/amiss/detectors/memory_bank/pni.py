@@ -227,7 +227,7 @@ class PNI(Detector):
         self.register_buffer("here", torch.zeros(0, 0, 0, dtype=torch.bool))
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        with cached_features(self.features, self.features.key(), images, progress) as cache:
+        with cached_features(self.features, self.features.key(), images, progress, device=self.device) as cache:
             self._choose_bank(cache, rng, progress)
             self._count_positions(cache, progress)
             self._train(cache, rng, progress)
@@ -263,15 +263,15 @@ class PNI(Detector):
         reservoir = Reservoir(_POOL * self.bank_size, rng)
         for maps in cache.batches():
             patches = patch_descriptors(maps, neighbourhood=self.neighbourhood)
-            reservoir.add(patches.movedim(1, 3).flatten(0, 2))
+            reservoir.add(patches.movedim(1, 3).flatten(0, 2).cpu())
         pool = reservoir.sample()
         points = pool
         if 0 < self.projection < pool.shape[1]:
             matrix = rng.standard_normal((pool.shape[1], self.projection)) / np.sqrt(self.projection)
             points = pool @ torch.from_numpy(matrix).to(pool)
         chosen = k_center_greedy(points, self.bank_size, first=int(rng.integers(len(pool))), progress=progress)
-        self.center = pool[chosen].mean(dim=0)
-        self.bank = pool[chosen] - self.center
+        self.center = pool[chosen].mean(dim=0).to(self.device)
+        self.bank = pool[chosen].to(self.device) - self.center
         self.group = closeness(self.bank, self.bank[: self.distribution_size]).argmax(dim=1)
 
     @torch.no_grad()
@@ -281,7 +281,7 @@ class PNI(Detector):
         for done, maps in enumerate(cache.batches(1)):
             queries = self._centred(maps).movedim(1, 3)[0]  # (h, w, D)
             owner = closeness(queries, self.bank).argmax(dim=2, keepdim=True)  # (h, w, 1)
-            counts = torch.zeros(*owner.shape[:2], len(self.bank)) if counts is None else counts
+            counts = self.bank.new_zeros(*owner.shape[:2], len(self.bank)) if counts is None else counts
             counts.scatter_add_(2, owner, torch.ones_like(owner, dtype=counts.dtype))
             progress("positions", done + 1, len(cache))
         assert counts is not None

@@ -166,7 +166,7 @@ class SimpleNet(Detector):
         normal = self._sample(images, rng, progress)  # (n, D)
 
         def loss(step: int, rng: np.random.Generator) -> Tensor:
-            return self.loss(normal[torch.from_numpy(rng.integers(len(normal), size=self.patches))])
+            return self.loss(normal[torch.from_numpy(rng.integers(len(normal), size=self.patches)).to(self.device)])
 
         optimiser = torch.optim.AdamW(
             [
@@ -189,7 +189,7 @@ class SimpleNet(Detector):
         """Standardised patches (n, D) drawn from all normal images; takes over their mean and deviation."""
         gaussian, reservoir = Gaussian(len(self.mean)), Reservoir(self.samples, rng)
         for batch in self.batches(images, "features", progress):
-            patches = self.describe(batch).flatten(0, 2)  # mean 0, deviation 1 so far: as the network gives them
+            patches = self.describe(batch).flatten(0, 2).cpu()  # mean 0, deviation 1 so far: as the network gives them
             gaussian.add(patches)
             reservoir.add(patches)
         if self.standardise:
@@ -197,8 +197,9 @@ class SimpleNet(Detector):
             largest = float(deviation.max())
             if largest == 0:
                 raise InputError(f"{gaussian.count} patches that do not vary arrived; more varied pictures are needed")
-            self.mean, self.deviation = gaussian.mean.float(), deviation.clamp_min(1e-3 * largest).float()
-        return (reservoir.sample() - self.mean) / self.deviation
+            self.mean = gaussian.mean.to(self.mean)
+            self.deviation = deviation.clamp_min(1e-3 * largest).to(self.deviation)
+        return (reservoir.sample().to(self.mean) - self.mean) / self.deviation
 
     def loss(self, patches: Tensor) -> Tensor:
         """The loss of normal patches (P, D) and of as many noisy ones."""

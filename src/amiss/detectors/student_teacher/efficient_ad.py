@@ -86,8 +86,9 @@ class EfficientAD(Detector):
 
     Cost:
         Scoring, for 256 x 256: 3.2 billion multiply-adds with `xs`, 38 with `s`, 118 with `m`. Learning: a step runs
-        the teacher, the student three times and the autoencoder, the two last backwards too. The pictures and the
-        teacher's answers lie on disk meanwhile, 2.4 MB a picture with `xs` and 5.6 MB with `s` and `m`.
+        the autoencoder on a whole picture, and on a window the teacher and twice the student, besides once on a
+        stranger; student and autoencoder backwards too. The pictures and the teacher's answers lie on disk meanwhile,
+        2.4 MB a picture with `xs` and 5.6 MB with `s` and `m`.
 
     Example:
         >>> from amiss.testing import toy_part
@@ -101,11 +102,12 @@ class EfficientAD(Detector):
         Differs from the paper: the teachers are those of `amiss distil`. Scores stand at the middles of their patches
         (the paper's map lies 1.5 pixels below and to the right), and the border of the map repeats the nearest score,
         where the paper's is 0 and so the maximum of a picture whose every patch is below q_a. Pictures are normalised
-        by 0.5 and 0.25. `p_hard` is a quantile of each picture, which is the same in batches of one. Pictures are
-        drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of the deviation of the others.
-        A tenth is held out of every data set, and also where it brings its own validation pictures. For pictures of
-        another size the autoencoder's last map is resized to 8 x 8. The default preset has a narrower network of
-        ours, procedural pictures of half the side for the penalty, and fewer steps at a higher rate.
+        by 0.5 and 0.25. `p_hard` is a quantile of each picture's window, which is the same in batches of one and with
+        whole pictures. Pictures are drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of
+        the deviation of the others. A tenth is held out of every data set, and also where it brings its own validation
+        pictures. For pictures of another size the autoencoder's last map is resized to 8 x 8. The default preset has a
+        narrower network of ours, procedural pictures of half the side for the penalty, and fewer steps at a higher
+        rate, on windows: a third of the arithmetic of a step on whole pictures, so that there can be more of them.
     """
 
     card: ClassVar[Card] = Card(
@@ -178,7 +180,9 @@ class EfficientAD(Detector):
         training, held_out = (images.subset(np.sort(part)) for part in set_aside(len(images), rng))
         strangers = self._strangers(images, rng)
         key = f"{self.frozen.key()} and pictures"
-        with cached_features(lambda batch: [self.frozen(batch), batch], key, training, progress) as cache:
+        with cached_features(
+            lambda batch: [self.frozen(batch), batch], key, training, progress, device=self.device
+        ) as cache:
             learn_standardising([self.standardising], ([features] for features, _ in cache.batches()))
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
@@ -187,7 +191,8 @@ class EfficientAD(Detector):
                 total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng), cells)
                 if strangers is None:
                     return total
-                return total + self.penalty_loss(_draw(strangers, self.batch, pictures.shape[2:], rng))
+                drawn = _draw(strangers, self.batch, pictures.shape[2:], rng)
+                return total + self.penalty_loss(drawn.to(pictures))
 
             train(
                 nn.ModuleDict({"student": self.student, "autoencoder": self.autoencoder}),
@@ -269,7 +274,7 @@ class EfficientAD(Detector):
     @torch.no_grad()
     def _learn_scale(self, held_out: Images, progress: Progress) -> None:
         maps = [self.differences(batch) for batch in self.batches(held_out, "scale of the maps", progress)]
-        cells = torch.cat(maps, dim=1).flatten(1).double().numpy(force=True)  # (2, N h w)
+        cells = torch.cat(maps, dim=1).flatten(1).cpu().double().numpy()  # (2, N h w)
         low, high = np.quantile(cells, QUANTILES, axis=1)
         self.low = torch.from_numpy(low).to(self.low)
         self.high = torch.from_numpy(np.maximum(high, low + 1e-3 * np.abs(high) + 1e-12)).to(self.high)
@@ -324,7 +329,7 @@ def jitter(batch: Tensor, rng: np.random.Generator) -> Tensor:
     grey = _grey(batch)
     anchors = torch.stack([torch.zeros_like(grey), grey.mean(dim=(2, 3), keepdim=True).expand_as(grey), grey])
     which, factor = rng.integers(3, size=len(batch)), torch.from_numpy(rng.uniform(0.8, 1.2, len(batch))).to(batch)
-    anchor = anchors[torch.from_numpy(which), torch.arange(len(batch))]
+    anchor = torch.stack([anchors[kind, place] for place, kind in enumerate(which)])
     return (anchor + factor.view(-1, 1, 1, 1) * (batch - anchor)).clamp(0, 1)
 
 

@@ -162,7 +162,9 @@ class MKD(Detector):
         def extract(batch: Tensor) -> list[Tensor]:
             return [batch, *self.features(batch)]
 
-        with cached_features(extract, f"pictures and {self.features.key()}", images, progress) as cache:
+        with cached_features(
+            extract, f"pictures and {self.features.key()}", images, progress, device=self.device
+        ) as cache:
             if self.standardise:
                 learn_standardising(self.standardising, (features for _, *features in cache.batches()))
 

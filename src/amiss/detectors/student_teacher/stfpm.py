@@ -119,7 +119,9 @@ class STFPM(Detector):
         def extract(batch: Tensor) -> list[Tensor]:
             return [batch, *self.teacher(batch)]
 
-        with cached_features(extract, f"pictures and {self.teacher.key()}", images, progress) as cache:
+        with cached_features(
+            extract, f"pictures and {self.teacher.key()}", images, progress, device=self.device
+        ) as cache:
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
                 pictures, *teacher = cache.batch(rng.integers(len(cache), size=self.batch))

@@ -157,7 +157,7 @@ class UninformedStudents(Detector):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         training, held_out = set_aside(len(images), rng)
-        with cached_features(lambda batch: [batch], "pictures", images, progress) as pictures:
+        with cached_features(lambda batch: [batch], "pictures", images, progress, device=self.device) as pictures:
             self._standardise(pictures, training, progress)
             self._train(pictures, training, rng, progress)
             self._learn_scale(pictures, held_out)
@@ -215,9 +215,10 @@ class UninformedStudents(Detector):
         fields = [GaussianField(self.level.shape[1], 1) for _ in self.architectures]
         for index in held_out:
             for field, grid in zip(fields, self.grids(*pictures.batch([index])), strict=True):
-                field.add(grid.movedim(1, -1).flatten(0, 2)[:, :, None])  # (N h w, terms, 1)
-        self.level = torch.stack([field.mean[:, 0] for field in fields]).float()
-        self.spread = torch.stack([field.variance()[:, 0].clamp_min(1e-12).sqrt() for field in fields]).float()
+                field.add(grid.cpu().movedim(1, -1).flatten(0, 2)[:, :, None])  # (N h w, terms, 1)
+        level = torch.stack([field.mean[:, 0] for field in fields])
+        spread = torch.stack([field.variance()[:, 0].clamp_min(1e-12).sqrt() for field in fields])
+        self.level, self.spread = level.to(self.level), spread.to(self.spread)
 
     def statistic(self, batch: Tensor) -> Tensor:
         maps = []

@@ -1,0 +1,32 @@
+"""Where networks learn: the CPU, or an accelerator that torch can use."""
+
+from __future__ import annotations
+
+import torch
+
+from amiss.core.errors import InputError
+
+AUTO = "auto"
+
+
+def choose_device(asked: str = AUTO) -> torch.device:
+    """The device of a name.
+
+    Args:
+        asked: "cpu", "cuda", "cuda:1", "mps"; or "auto": CUDA where there is a card, else MPS, else the CPU.
+
+    Raises:
+        InputError: An unknown name, or a device that this machine or this build of torch does not have.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == AUTO:
+        return torch.device(next(name for name, found in there.items() if found))
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if there["cuda"] else []
+    if there.get(asked) or asked in cards:
+        return torch.device(asked)
+    names = ", ".join([AUTO, *(name for name, found in there.items() if found)])
+    raise InputError(f"device = {asked!r} arrived; on this machine torch {torch.__version__} has: {names}")
