@@ -19,8 +19,11 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from amiss.core.card import Learning
 from amiss.core.errors import InputError
 from amiss.detectors import detector as base
+from amiss.distillation import distil, teachers
+from amiss.distillation.patches import LossWeights
 from amiss.features.device import choose_device
 from amiss.registry import create, find_method, list_methods
+from amiss.synthesis.pictures import procedural_pictures
 from amiss.testing import toy_part
 
 _setup_privateuseone_for_python_backend("far")
@@ -116,6 +119,19 @@ def test_learning_elsewhere_gives_the_same_detector(method: str, monkeypatch: py
     assert {tensor.device.type for tensor in there.state_dict().values()} == {"cpu"}
     found, wanted = there.score(test).image, here.score(test).image
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("architecture", ["pdn-tiny", "students-tiny"])
+def test_a_teacher_distilled_elsewhere_is_the_same(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"backbone": "tiny-random", "steps": 4, "size": 64, "weights": LossWeights(metric=1.0)}
+    pictures = procedural_pictures(4, (64, 64))
+    here = distil(architecture, pictures, **settings, device="cpu")
+    with far_device() as device:
+        monkeypatch.setattr(teachers, "choose_device", lambda asked: device)
+        there = distil(architecture, pictures, **settings)
+    np.testing.assert_allclose(there.losses, here.losses, rtol=1e-4)
+    for one, other in zip(there.network.parameters(), here.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_methods_of_one_pass_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ def distil(
     ] = None,
     size: Annotated[int, typer.Option(help="Side that pictures are resized to, in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="Where it learns: auto, cpu, cuda or mps.")] = "auto",
     output: Annotated[Path, typer.Option(help="The teacher's file, name.safetensors.")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder for the state; after a stop the same command goes on from there.")
@@ -63,6 +64,7 @@ def distil(
             size=size,
             seed=seed,
             checkpoint=checkpoint,
+            device=device,
             progress=progress,
         )
     _finish(made, _record(made.record, images, pictures), output, backbone=backbone, json=json)

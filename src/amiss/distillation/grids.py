@@ -117,13 +117,17 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
     targets, alignment = GridTargets(features, network.channels), Alignment(network.patch, network.stride)
     crop = min(CROP, side) // network.stride * network.stride
     enlarged = Images(list(pixels), size=(ENLARGE * side, ENLARGE * side))
-    with on_runtime(features, enlarged), cached_features(targets, targets.key(), enlarged, run.progress) as cache:
+    place, key = features.mean.device, targets.key()
+    with (
+        on_runtime(features, enlarged),
+        cached_features(targets, key, enlarged, run.progress, device=place) as cache,
+    ):
         mean, std = channel_moments(cache)
 
         def loss(step: int, rng: np.random.Generator) -> Tensor:
             chosen = rng.integers(len(pixels), size=BATCH)
             starts = rng.integers((side - crop) // network.stride + 1, size=(BATCH, 2))
-            found = network(as_batch(cut(pixels, chosen, starts * network.stride, crop)))
+            found = network(as_batch(cut(pixels, chosen, starts * network.stride, crop)).to(place))
             wanted = alignment.crop(cache.batch(chosen)[0], starts, found.shape[2])
             return functional.mse_loss(found, (wanted - mean) / std)
 
@@ -144,10 +148,12 @@ def channel_moments(cache: CachedFeatures) -> tuple[Tensor, Tensor]:
     A channel that hardly varies keeps its scale: divided by 1e-6 it would be all noise.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for (grid,) in cache.batches():
+    for (found,) in cache.batches():
+        grid = found.cpu()
         count += len(grid) * grid.shape[2] * grid.shape[3]
         total = total + grid.double().sum(dim=(0, 2, 3))
         squares = squares + grid.double().square().sum(dim=(0, 2, 3))
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return mean.float()[:, None, None], torch.where(std > 1e-6, std, 1.0).float()[:, None, None]
+    std = torch.where(std > 1e-6, std, 1.0)
+    return mean.float()[:, None, None].to(cache.device), std.float()[:, None, None].to(cache.device)

@@ -133,7 +133,7 @@ def other_view(wide: Tensor, margin: int, rng: np.random.Generator) -> Tensor:
     moved = torch.stack([one[:, y : y + patch, x : x + patch] for one, (y, x) in zip(wide, moves, strict=True)])
     light = torch.from_numpy(rng.uniform(1 - LIGHT, 1 + LIGHT, (len(wide), 1, 1, 1)).astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal(moved.shape, dtype=np.float32))
-    return (moved * light + NOISE * noise).clamp(0, 1)
+    return (moved * light.to(moved) + NOISE * noise.to(moved)).clamp(0, 1)
 
 
 class PatchLoss:
@@ -163,7 +163,8 @@ class PatchLoss:
         """Draw patches, and compute the weighted sum."""
         order = rng.permutation(len(self.pixels))
         patch, margin = self.network.patch, self.margin
-        wide = draw_patches(self.pixels, np.resize(order, BATCH), patch, rng, margin)
+        place = self.decoder.weight.device
+        wide = draw_patches(self.pixels, np.resize(order, BATCH), patch, rng, margin).to(place)
         patches = wide[:, :, margin : margin + patch, margin : margin + patch]
         descriptors = self.describe(patches)
         total = self.weights.compactness * compactness_loss(descriptors)
@@ -171,7 +172,7 @@ class PatchLoss:
             distilled = knowledge_loss(self.decoder(descriptors), self.targets(patches))
             total = total + self.weights.knowledge * distilled
         if self.weights.metric:
-            others = draw_patches(self.pixels, np.resize(np.roll(order, 1), BATCH), patch, rng)
+            others = draw_patches(self.pixels, np.resize(np.roll(order, 1), BATCH), patch, rng).to(place)
             positive, negative = self.describe(other_view(wide, margin, rng)), self.describe(others)
             total = total + self.weights.metric * triplet_loss(descriptors, positive, negative)
         return total
@@ -208,7 +209,8 @@ def distil_patches(
     if weights.metric and len(pixels) < 2:
         raise InputError("1 picture arrived; the metric loss compares patches of different pictures, so give 2 or more")
     targets, rng = PatchTargets(features), np.random.default_rng([run.seed, PROBES])
-    targets.learn_scale(draw_patches(pixels, rng.integers(len(pixels), size=PROBES), network.patch, rng))
-    decoder = nn.Linear(network.channels, sum(features.channels))
+    place = features.mean.device
+    targets.learn_scale(draw_patches(pixels, rng.integers(len(pixels), size=PROBES), network.patch, rng).to(place))
+    decoder = nn.Linear(network.channels, sum(features.channels)).to(place)
     module = nn.ModuleDict({"network": network, "decoder": decoder})
     return run.train(module, PatchLoss(network, decoder, targets, pixels, weights))

@@ -17,6 +17,7 @@ from amiss.distillation.patches import LossWeights, distil_patches
 from amiss.distillation.pixels import digest, stored_pixels
 from amiss.distillation.run import Run
 from amiss.features import FeatureExtractor
+from amiss.features.device import AUTO, choose_device
 from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 from amiss.training import Checkpoint
 
@@ -84,6 +85,7 @@ def distil(
     weights: LossWeights | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
+    device: str = AUTO,
     progress: Progress = silent,
 ) -> Distilled:
     """Make a teacher: a small network that describes patches as a large one would.
@@ -100,10 +102,11 @@ def distil(
         weights: Of the three losses of single patches; None for the defaults.
         seed: Of everything that is drawn.
         checkpoint: Folder for the state of the training, so that the same call goes on after it was stopped.
+        device: Where it learns, see `amiss.features.device.choose_device`; mixed precision on CUDA.
         progress: See `amiss.core.progress`.
 
     Raises:
-        InputError: An unknown architecture or backbone, a number out of range, or a checkpoint of another run.
+        InputError: An unknown architecture, backbone or device, a number out of range, or a checkpoint of another run.
         ImageError: A picture cannot be used.
         DivergedError: The loss is not finite.
 
@@ -121,12 +124,13 @@ def distil(
     steps = default_steps(architecture) if steps is None else check_count("steps", steps)
     check_count("seed", seed, least=0)
     weights = weights or LossWeights()
-    with torch.random.fork_rng(devices=[]):
+    place = choose_device(device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        network = PatchNetwork(architecture)
+        network = PatchNetwork(architecture).to(place)
         _check_size(size, network)
         features = FeatureExtractor(backbone, STAGES)
-        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
+        features.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         with stored_pixels(images, size, seed, progress) as pixels:
             found = digest(pixels)
             identity = f"{architecture} {features.key()} {found} {steps} {seed} {weights}"
@@ -146,7 +150,7 @@ def distil(
         "seed": str(seed),
         "licence": features.licence,
     }
-    return Distilled(network.eval(), losses, record)
+    return Distilled(network.cpu().eval(), losses, record)
 
 
 def _check_size(size: int, network: PatchNetwork) -> None:

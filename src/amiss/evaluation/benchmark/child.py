@@ -102,7 +102,11 @@ def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[d
 
 def origin() -> dict[str, str]:
     """Which code ran, and on what."""
-    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores"}
+    from amiss.features.device import choose_device
+
+    device = choose_device().type
+    accelerator = "" if device == "cpu" else f", {device}"
+    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores{accelerator}"}
 
 
 def code_version() -> str:
