@@ -54,6 +54,7 @@ def measure(
     """
     from amiss.data import open_dataset
     from amiss.evaluation.evaluate import evaluate
+    from amiss.features.device import choose_device
     from amiss.inspector import Inspector
 
     dataset = open_dataset(address, seed=seed)
@@ -69,7 +70,9 @@ def measure(
     )
     fit_seconds = time.perf_counter() - start
     summary = evaluate(inspector, dataset, progress=progress).summary()
-    seconds = summary["seconds_per_image"]
+    seconds, device, came_from = summary["seconds_per_image"], choose_device().type, origin()
+    if device != "cpu":
+        came_from["hardware"] += f", {device}"
     return {
         **{name: summary[name] for name in FIGURES},
         **{name: summary[name] for name in EXTRAS if summary.get(name) is not None},
@@ -78,7 +81,7 @@ def measure(
         "fit_seconds": round(fit_seconds, 2),
         "seconds_per_image": None if seconds is None else round(seconds, 5),
         "peak_mb": peak_mb(),
-        **origin(),
+        **came_from,
     }
 
 
@@ -102,11 +105,7 @@ def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[d
 
 def origin() -> dict[str, str]:
     """Which code ran, and on what."""
-    from amiss.features.device import choose_device
-
-    device = choose_device().type
-    accelerator = "" if device == "cpu" else f", {device}"
-    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores{accelerator}"}
+    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores"}
 
 
 def code_version() -> str:
