@@ -103,42 +103,6 @@ def test_losses_equal_the_formula(detector: EfficientAD) -> None:
     assert float(penalty) == pytest.approx((predicted**2).mean(), rel=1e-5)
 
 
-def test_the_loss_on_a_window_is_that_of_its_cells(detector: EfficientAD) -> None:
-    """Of a picture whose every other cell is cut off; the autoencoder still sees all of it."""
-    detector.eval()
-    rows, columns = slice(2, 7), slice(4, 11)
-    pictures, jittered = (torch.from_numpy(stack(toy_texture(2, seed=n).images)).float() for n in (1, 2))
-    with torch.no_grad():
-        answers = detector.standardising(detector.frozen(pictures))
-        found = detector.loss(pictures, answers, jittered, (rows, columns))
-        first = detector.student(pictures)[:, : detector.frozen.channels]
-        errors = (answers - first).square()[:, :, rows, columns]
-        wanted = detector.standardising(detector.frozen(jittered))
-        coded = detector.autoencoder((jittered - 0.5) / 0.25, tuple(answers.shape[2:]))
-        rebuilt = (wanted - coded).square()[:, :, rows, columns].mean()
-        second = (coded - detector.student(jittered)[:, detector.frozen.channels :]).square()[:, :, rows, columns]
-    assert float(found) == pytest.approx(float(hardest(errors, detector.p_hard) + rebuilt + second.mean()), rel=1e-5)
-
-
-@pytest.mark.parametrize(("grid", "crop"), [((12, 19), 37), ((12, 19), 21), ((3, 40), 64)])
-def test_windows_cover_every_cell_and_no_pixel_more(grid: tuple[int, int], crop: int) -> None:
-    one = EfficientAD(**{**QUICK, "crop": crop})
-    one.build(pretrained=True)
-    height, width = (21 + 4 * (cells - 1) for cells in grid)
-    batch = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
-    seen = np.zeros(grid, bool)
-    for seed in range(2000):
-        rows, columns = one._window(torch.Size(grid), np.random.default_rng(seed))
-        seen[rows, columns] = True
-        pixels = one._pixels(batch, (rows, columns))
-        assert pixels[0, 0, 0, 0] == batch[0, 0, 4 * rows.start, 4 * columns.start]
-        cells = tuple((side - 21) // 4 + 1 for side in pixels.shape[2:])
-        assert cells == (rows.stop - rows.start, columns.stop - columns.start)
-        assert max(pixels.shape[2:]) <= crop
-    assert seen.all()
-    assert EfficientAD(crop=0)._window(torch.Size(grid), np.random.default_rng(0)) == (slice(None), slice(None))
-
-
 @pytest.mark.parametrize("p_hard", [0.0, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("elements", [1, 2, 999, 1000, 1001, 4096])
 def test_the_hardest_are_those_that_reach_the_quantile(p_hard: float, elements: int) -> None:

@@ -30,17 +30,30 @@ def both(detector: Detector, images: Images) -> list[tuple[np.ndarray, np.ndarra
     return [(one.double().numpy(), other.double().numpy()) for one, other in pairs]
 
 
-@pytest.mark.parametrize(("size", "balance"), [((64, 64), True), ((63, 97), True), ((63, 97), False)])
+def plain_difference(one: np.ndarray, other: np.ndarray, compare: str) -> np.ndarray:
+    """At each position."""
+    return ((one - other) ** 2).mean(axis=1) if compare == "values" else 1 - plain_cosine(one, other)
+
+
+@pytest.mark.parametrize(
+    ("size", "balance", "compare"),
+    [
+        ((64, 64), True, "values"),
+        ((63, 97), True, "angles"),
+        ((63, 97), False, "values"),
+        ((63, 97), False, "whole maps"),
+    ],
+)
 @pytest.mark.parametrize("method", METHODS)
-def test_map_equals_the_formula(method: str, size: tuple[int, int], balance: bool) -> None:
-    settings = {"steps": 5, "stages": (4, 8, 16), "balance": balance}
+def test_map_equals_the_formula(method: str, size: tuple[int, int], balance: bool, compare: str) -> None:
+    settings = {"steps": 5, "stages": (4, 8, 16), "balance": balance, "compare": compare}
     detector = create(method, "tiny", **settings).fit(toy_part(8, seed=0).images.resized(size))
     usual = detector.balancing.usual.numpy()
     assert (usual != 1).all() == balance
     test = toy_part(2, seed=1, defective=True).images.resized(size)
     wanted = np.zeros((2, *size))
     for (one, other), scale in zip(both(detector, test), usual, strict=True):
-        for number, grid in enumerate((1 - plain_cosine(one, other)) / scale):
+        for number, grid in enumerate(plain_difference(one, other, compare) / scale):
             large = nn.functional.interpolate(torch.from_numpy(grid)[None, None], size, mode="bilinear")[0, 0]
             wanted[number] += gaussian_filter(large.numpy(), detector.smoothing * min(size) / 256)
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-4 * wanted.max())
@@ -65,7 +78,7 @@ def test_stages_are_standardised_and_weighed_by_their_error_on_pictures_that_wer
         np.testing.assert_allclose(teacher.std(axis=(0, 2, 3)), np.ones(channels), atol=0.02)
     unseen = [one.astype(np.float32).tobytes() not in detector.seen for one in pairs[0][0]]
     assert sum(unseen) == 2
-    wanted = [(1 - plain_cosine(*pair))[unseen].mean() for pair in pairs]
+    wanted = [plain_difference(*pair, "values")[unseen].mean() for pair in pairs]
     np.testing.assert_allclose(detector.balancing.usual, wanted, rtol=1e-3)
 
 
@@ -77,26 +90,27 @@ def test_without_them_features_and_maps_stay_as_they_are() -> None:
     assert (detector.balancing.usual == 1).all()
 
 
-@pytest.mark.parametrize("flatten", [False, True])
-def test_loss_equals_the_formula(flatten: bool) -> None:
+@pytest.mark.parametrize("compare", ["values", "angles", "whole maps"])
+def test_loss_equals_the_formula(compare: str) -> None:
     images = toy_texture(4, seed=0).images
-    detector = create("reverse_distillation", "tiny", steps=2, flatten=flatten).fit(images)
+    detector = create("reverse_distillation", "tiny", steps=2, compare=compare).fit(images)
     pairs = both(detector, images)
-    vectors = [(one.reshape(4, -1), other.reshape(4, -1)) for one, other in pairs] if flatten else pairs
-    wanted = sum(float((1 - plain_cosine(*pair)).mean()) for pair in vectors)
+    whole = [(one.reshape(4, -1), other.reshape(4, -1)) for one, other in pairs]
+    vectors = whole if compare == "whole maps" else pairs
+    wanted = sum(float(plain_difference(*pair, compare).mean()) for pair in vectors)
     teacher, student = ([torch.from_numpy(side) for side in sides] for sides in zip(*pairs, strict=True))
     np.testing.assert_allclose(detector.loss(teacher, student), wanted, rtol=1e-6)
 
 
 def test_whole_maps_weigh_positions_by_their_length() -> None:
     """Wrong at one of four positions, where the features are three times as long."""
-    detector = ReverseDistillation()
+    detector = ReverseDistillation(compare="angles")
     teacher = torch.zeros(1, 2, 2, 2)
     teacher[:, 0] = torch.tensor([[3.0, 1.0], [1.0, 1.0]])
     student = teacher.clone()
     student[:, :, 0, 0] = torch.tensor([0.0, 3.0])
     np.testing.assert_allclose(detector.loss([teacher], [student]), 1 / 4, rtol=1e-5)
-    detector.flatten = True
+    detector.compare = "whole maps"
     np.testing.assert_allclose(detector.loss([teacher], [student]), 9 / 12, rtol=1e-5)
 
 
@@ -130,8 +144,9 @@ def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
         ({"blocks": (0,)}, "at least 1"),
         ({"rate": -1.0}, "above 0"),
         ({"steps": 0}, "at least 1"),
+        ({"compare": "vectors"}, "Allowed: angles, values, whole maps"),
     ],
 )
 def test_wrong_settings_are_refused(method: str, wrong: dict, says: str) -> None:
-    with pytest.raises(InputError, match=f"arrived.*{says}"):
+    with pytest.raises(InputError, match=says):
         create(method, "tiny", **wrong).fit(toy_part(2, seed=0).images)

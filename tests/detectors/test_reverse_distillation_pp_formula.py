@@ -38,10 +38,10 @@ def plain_cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
-@pytest.mark.parametrize("flatten", [False, True])
-def test_the_whole_loss_equals_the_formula(flatten: bool) -> None:
+@pytest.mark.parametrize("compare", ["values", "angles", "whole maps"])
+def test_the_whole_loss_equals_the_formula(compare: str) -> None:
     """Tien et al., section 3.3, with their weights; the student's part as in reverse distillation."""
-    detector, normal, strange = built(flatten=flatten), features(0), features(1)
+    detector, normal, strange = built(compare=compare), features(0), features(1)
     strange = [one + 3 * other for one, other in zip(strange, detector.project(normal), strict=True)]  # some contrast
     strange = [one.detach() for one in strange]
     with torch.no_grad():
@@ -55,7 +55,9 @@ def test_the_whole_loss_equals_the_formula(flatten: bool) -> None:
     for teacher, student, odd, clear, blurred in zip(normal, rebuilt, strange, clean, noise, strict=True):
         t, s, o, c, b = (one.double().numpy() for one in (teacher, student, odd, clear, blurred))
         flat = [one.reshape(4, -1) for one in (t, s, o, c)]
-        distillation += (1 - (plain_cosine(flat[0], flat[1]) if flatten else plain_cosine(t, s))).mean()
+        one, other = flat[:2] if compare == "whole maps" else (t, s)
+        apart = (one - other) ** 2 if compare == "values" else 1 - plain_cosine(one, other)
+        distillation += apart.mean()
         reconstruction += (1 - plain_cosine(b, c)).mean()
         contrast += np.maximum(0, plain_cosine(flat[2], flat[3]) - 0.5).mean()
     assert contrast > 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from amiss.statistics.cosine import cosine_distance, unit, whole_map_distance
+from amiss.statistics.difference import cosine_distance, unit, whole_map_distance
 
 
 def maps(seed: int) -> torch.Tensor:

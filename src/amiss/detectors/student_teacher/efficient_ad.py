@@ -22,7 +22,6 @@ from amiss.features.cache import cached_features
 from amiss.features.patch_network import MEAN, STD, PatchNetwork
 from amiss.features.teacher import Teacher
 from amiss.statistics.reduce import place_patches
-from amiss.statistics.windows import window_starts
 from amiss.synthesis.pictures import procedural_pictures
 from amiss.training import drop, set_aside, train
 
@@ -37,11 +36,6 @@ LEAST_SIDE = 64
 
 GREY = 0.3
 """Share of the strangers that lose their colour."""
-
-Window = tuple[slice, slice]
-"""Rows and columns of cells."""
-
-WHOLE: Window = (slice(None), slice(None))
 
 
 class EfficientAD(Detector):
@@ -72,9 +66,7 @@ class EfficientAD(Detector):
         variant: "s" and "m" are the paper's networks, "xs" is narrower, for machines without a GPU; "tiny" for tests.
         teacher: Weights of the teacher, "embedded", a file that `amiss distil` made, or "random" for tests.
         penalty: Pictures of anything else: "procedural" are drawn by Amiss; a folder of your own; or "none".
-        p_hard: Quantile of the squared errors of a window above which they count; 0 for all.
-        crop: Side in pixels of the square window of a picture on which a step compares; at least a patch, 0 for all of
-            the picture. The autoencoder sees the whole picture in any case.
+        p_hard: Quantile of the squared errors of a picture above which they count; 0 for all.
         steps: Training steps.
         batch: Pictures a step.
         rate: Learning rate of Adam; a tenth of it in the last twentieth of the steps.
@@ -86,9 +78,9 @@ class EfficientAD(Detector):
 
     Cost:
         Scoring, for 256 x 256: 3.2 billion multiply-adds with `xs`, 38 with `s`, 118 with `m`. Learning: a step runs
-        the autoencoder on a whole picture, and on a window the teacher and twice the student, besides once on a
-        stranger; student and autoencoder backwards too. The pictures and the teacher's answers lie on disk meanwhile,
-        2.4 MB a picture with `xs` and 5.6 MB with `s` and `m`.
+        the teacher once, the student three times with half of its last layer, and the autoencoder; the two last
+        backwards too. The pictures and the teacher's answers lie on disk meanwhile, 2.4 MB a picture with `xs` and 5.6
+        MB with `s` and `m`.
 
     Example:
         >>> from amiss.testing import toy_part
@@ -102,12 +94,11 @@ class EfficientAD(Detector):
         Differs from the paper: the teachers are those of `amiss distil`. Scores stand at the middles of their patches
         (the paper's map lies 1.5 pixels below and to the right), and the border of the map repeats the nearest score,
         where the paper's is 0 and so the maximum of a picture whose every patch is below q_a. Pictures are normalised
-        by 0.5 and 0.25. `p_hard` is a quantile of each picture's window, which is the same in batches of one and with
-        whole pictures. Pictures are drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of
-        the deviation of the others. A tenth is held out of every data set, and also where it brings its own validation
-        pictures. For pictures of another size the autoencoder's last map is resized to 8 x 8. The default preset has a
-        narrower network of ours, procedural pictures of half the side for the penalty, and fewer steps at a higher
-        rate, on windows: a third of the arithmetic of a step on whole pictures, so that there can be more of them.
+        by 0.5 and 0.25. `p_hard` is a quantile of each picture, which is the same in batches of one. Pictures are
+        drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of the deviation of the others. A
+        tenth is held out of every data set, and also where it brings its own validation pictures. For pictures of
+        another size the autoencoder's last map is resized to 8 x 8. The default preset has a narrower network of ours,
+        procedural pictures of half the side for the penalty, and fewer steps at a higher rate.
     """
 
     card: ClassVar[Card] = Card(
@@ -125,7 +116,6 @@ class EfficientAD(Detector):
                 "variant": "s",
                 "teacher": "pdn-s.safetensors",
                 "penalty": "imagenet/train",
-                "crop": 0,
                 "steps": 70_000,
                 "batch": 1,
                 "rate": 1e-4,
@@ -143,8 +133,7 @@ class EfficientAD(Detector):
         teacher: str = "embedded",
         penalty: str = "procedural",
         p_hard: float = 0.999,
-        crop: int = 128,
-        steps: int = 4000,
+        steps: int = 2000,
         batch: int = 1,
         rate: float = 5e-4,
     ) -> None:
@@ -153,7 +142,6 @@ class EfficientAD(Detector):
         self.teacher = teacher
         self.penalty = penalty
         self.p_hard = p_hard
-        self.crop = crop
         self.steps = steps
         self.batch = batch
         self.rate = rate
@@ -167,8 +155,6 @@ class EfficientAD(Detector):
         if check_real("rate", self.rate) <= 0:
             raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         self.frozen = Teacher(f"pdn-{self.variant}", self.teacher, pretrained=pretrained)
-        if self.crop != 0:
-            check_count("crop", self.crop, least=self.frozen.patch)
         channels = self.frozen.channels
         self.standardising = Standardising(channels)
         self.student = PatchNetwork(f"pdn-{self.variant}", channels=2 * channels)
@@ -187,8 +173,7 @@ class EfficientAD(Detector):
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
                 answers, pictures = cache.batch(rng.integers(len(cache), size=self.batch))
-                cells = self._window(answers.shape[2:], rng)
-                total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng), cells)
+                total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng))
                 if strangers is None:
                     return total
                 drawn = _draw(strangers, self.batch, pictures.shape[2:], rng)
@@ -208,23 +193,19 @@ class EfficientAD(Detector):
             )
         self._learn_scale(held_out, progress)
 
-    def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor, cells: Window = WHOLE) -> Tensor:
-        """The three losses on a window of normal pictures, added up.
+    def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor) -> Tensor:
+        """The three losses on normal pictures, added up.
 
         Args:
             pictures: (N, 3, H, W) in [0, 1].
             answers: The teacher's, standardised, (N, C, h, w).
             jittered: The pictures with other colours.
-            cells: The window; the autoencoder sees whole pictures all the same.
         """
         first, second = self._halves()
-        rows, columns = cells
-        window = self._pixels(jittered, cells)
-        local = self.student(self._pixels(pictures, cells), first)
-        coded = self._encode(jittered, answers.shape[2:])[:, :, rows, columns]
-        hard = hardest((answers[:, :, rows, columns] - local).square(), self.p_hard)
-        rebuilt = (self.standardising(self.frozen(window)) - coded).square().mean()
-        total: Tensor = hard + rebuilt + (coded - self.student(window, second)).square().mean()
+        coded = self._encode(jittered, answers.shape[2:])
+        hard = hardest((answers - self.student(pictures, first)).square(), self.p_hard)
+        rebuilt = (self.standardising(self.frozen(jittered)) - coded).square().mean()
+        total: Tensor = hard + rebuilt + (coded - self.student(jittered, second)).square().mean()
         return total
 
     def penalty_loss(self, strangers: Tensor) -> Tensor:
@@ -235,24 +216,6 @@ class EfficientAD(Detector):
     def _halves(self) -> tuple[slice, slice]:
         """The student's channels that predict the teacher, and those that predict the autoencoder."""
         return slice(None, self.frozen.channels), slice(self.frozen.channels, None)
-
-    def _window(self, grid: torch.Size, rng: np.random.Generator) -> Window:
-        """Cells whose patches lie in one of the squares of `crop` pixels that cover a picture of h x w cells."""
-        if self.crop == 0:
-            return WHOLE
-        most = 1 + (self.crop - self.frozen.patch) // self.frozen.stride
-        sides = [min(most, cells) for cells in grid]
-        starts = [int(rng.choice(window_starts(cells, side, side))) for cells, side in zip(grid, sides, strict=True)]
-        rows, columns = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
-        return rows, columns
-
-    def _pixels(self, batch: Tensor, cells: Window) -> Tensor:
-        """What the patches of some cells see of a batch (N, 3, H, W)."""
-        if cells == WHOLE:
-            return batch
-        stride, patch = self.frozen.stride, self.frozen.patch
-        rows, columns = (slice(stride * one.start, stride * (one.stop - 1) + patch) for one in cells)
-        return batch[:, :, rows, columns]
 
     def statistic(self, batch: Tensor) -> Tensor:
         low, high = self.low.view(2, 1, 1, 1), self.high.view(2, 1, 1, 1)

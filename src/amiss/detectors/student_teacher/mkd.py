@@ -21,7 +21,7 @@ from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector, check_batch
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
-from amiss.statistics.cosine import cosine_distance, whole_map_distance
+from amiss.statistics.difference import cosine_distance, whole_map_distance
 from amiss.statistics.reduce import smooth_upsample
 from amiss.training import cosine, train
 

@@ -13,14 +13,14 @@ from amiss.background.balance import Balance
 from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.reverse_decoder import ReverseDecoder, check_halving
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
+from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
-from amiss.statistics.cosine import cosine_distance, over_stages, whole_map_distance
+from amiss.statistics.difference import COMPARISONS, over_stages
 from amiss.statistics.reduce import smooth_upsample
 from amiss.training import cosine, set_aside, train
 
@@ -31,13 +31,13 @@ class ReverseDistillation(Detector):
     Background model:
         A frozen network, the teacher, gives a feature map at each of several depths, standardised. A one-class
         bottleneck fuses them into one code of half the deepest grid; a decoder, the student, mirrors the teacher and
-        rebuilds its maps from the code, the deepest first. Both learn from normal images to make the angle between the
-        teacher's and the student's vector small at every position. The mean of that error over normal pictures that
-        were held out says what is usual at each depth.
+        rebuilds its maps from the code, the deepest first. Both learn from normal images to make the teacher's and the
+        student's vector agree at every position. The mean of their difference over normal pictures that were held out
+        says what is usual at each depth.
 
     Statistic:
-        1 - cosine of that angle at each position, enlarged to the picture and smoothed; summed over the stages, each
-        as a multiple of its usual error.
+        That difference at each position (see `compare`), enlarged to the picture and smoothed; summed over the stages,
+        each as a multiple of what is usual.
 
     Assumes:
         Normal features need less room than the code has, and strange ones do not fit in beside them: with a code too
@@ -49,13 +49,14 @@ class ReverseDistillation(Detector):
         width: Channels inside of a residual block, as a multiple of those that leave it.
         blocks: Residual blocks of the bottleneck and of each decoder stage, deepest first; the last number holds for
             all that follow.
-        flatten: Compare each picture's whole map as one long vector in learning, instead of position by position.
-            Positions with large features then weigh more. What is scored is always position by position.
+        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each picture's
+            map is one long vector in learning, so that positions with large features weigh more, and what is scored
+            are angles position by position.
         steps: Training steps.
         batch: Images a step, at least 2 for the batch normalisation.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal pictures
-            first. Else the angles are mostly those of the channels' means, which every picture has.
+            first; else those that vary most decide alone.
         balance: Divide the map of each stage by its mean over a tenth of the normal pictures, one at least, that no
             step has seen. Else the stage that is hardest to rebuild drowns the others.
         smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
@@ -81,12 +82,11 @@ class ReverseDistillation(Detector):
         Deng and Li, "Anomaly detection via reverse distillation from one-class embedding", CVPR 2022,
         arXiv 2201.10703.
         Differs from the paper: bottleneck and decoder take the channels and strides of any teacher. A decoder stage
-        ends without a ReLU, since not every teacher's features are positive. The default compares position by
-        position, as the paper writes and as is scored; the authors' code compares whole maps, and so does the preset
-        "paper". Maps are enlarged between cell centres, not corners. The default standardises the teacher's features,
-        balances the stages, and leaves stride 4 out (decision 12); "paper" does none of the three. The rate falls,
-        every step has a full batch, and the last step is kept; in "paper" there are as many steps as 200 epochs of
-        224 images.
+        ends without a ReLU, since not every teacher's features are positive. The paper compares angles position by
+        position, the authors' code whole maps, and so does the preset "paper"; the default standardises the teacher's
+        features, compares values, balances the stages, and leaves stride 4 out (decision 12). Maps are enlarged
+        between cell centres, not corners. The rate falls, every step has a full batch, and the last step is kept; in
+        "paper" there are as many steps as 200 epochs of 224 images.
     """
 
     card: ClassVar[Card] = Card(
@@ -105,7 +105,7 @@ class ReverseDistillation(Detector):
                 "stages": (4, 8, 16),
                 "width": 0.5,
                 "blocks": (3, 3, 4, 6),
-                "flatten": True,
+                "compare": "whole maps",
                 "standardise": False,
                 "balance": False,
                 "steps": 2800,
@@ -129,7 +129,7 @@ class ReverseDistillation(Detector):
         stages: Sequence[int] = (8, 16),
         width: float = 1.0,
         blocks: Sequence[int] = (2,),
-        flatten: bool = False,
+        compare: str = "values",
         steps: int = 800,
         batch: int = 16,
         rate: float = 5e-3,
@@ -142,7 +142,7 @@ class ReverseDistillation(Detector):
         self.stages = tuple(stages)
         self.width = width
         self.blocks = tuple(blocks)
-        self.flatten = flatten
+        self.compare = compare
         self.steps = steps
         self.batch = batch
         self.rate = rate
@@ -156,6 +156,7 @@ class ReverseDistillation(Detector):
         check_real("smoothing", self.smoothing, least=0)
         if check_real("rate", self.rate) <= 0:
             raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
+        check_choice("compare", self.compare, COMPARISONS)
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
@@ -191,12 +192,12 @@ class ReverseDistillation(Detector):
 
     def loss(self, teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
         """Mean distance of the two, summed over the stages (N, C, h, w)."""
-        distance = whole_map_distance if self.flatten else cosine_distance
-        return over_stages(distance, teacher, student)
+        return over_stages(COMPARISONS[self.compare][0], teacher, student)
 
     def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
-        """1 - cosine (N, h, w) at each position of each stage, from what the student must say."""
-        return [cosine_distance(one, other) for one, other in zip(teacher, self.student(teacher), strict=True)]
+        """How wrong the student is (N, h, w) at each position of each stage, from what it must say."""
+        distance = COMPARISONS[self.compare][1]
+        return [distance(one, other) for one, other in zip(teacher, self.student(teacher), strict=True)]
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])

@@ -15,14 +15,14 @@ from amiss.background.balance import Balance
 from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.reverse_decoder import ReverseDecoder, check_halving
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
+from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
-from amiss.statistics.cosine import cosine_distance, over_stages, unit, whole_map_distance
+from amiss.statistics.difference import COMPARISONS, cosine_distance, over_stages, unit, whole_map_distance
 from amiss.statistics.reduce import smooth_upsample
 from amiss.statistics.transport import sinkhorn_divergence
 from amiss.synthesis.noise import simplex_noise
@@ -45,7 +45,7 @@ class ReverseDistillationPP(Detector):
         That of reverse distillation: a frozen teacher whose features are standardised, a bottleneck, and a
         decoder as student that rebuilds the teacher's maps from the code. In between, each stage goes through a
         projection, four 3x3 convolutions to a half, a quarter, a half and all of its channels, each followed by
-        instance normalisation and a leaky ReLU. Besides the student's loss, 1 - cosine of the angle to the
+        instance normalisation and a leaky ReLU. Besides the student's loss, its difference from the
         teacher, there are three for the projections. *Transport*: the projected vectors of one normal picture
         and of another form clouds that should lie close together (Sinkhorn divergence). *Reconstruction*: a
         picture with a patch of simplex noise should be projected to what it is without (1 - cosine at each
@@ -54,8 +54,8 @@ class ReverseDistillationPP(Detector):
         reconstruction + 0.1 contrast) / 1.11``, each summed over the stages.
 
     Statistic:
-        1 - cosine of the angle between the teacher's and the student's vector at each position, enlarged to the picture
-        and smoothed; summed over the stages, each as a multiple of its usual error.
+        The difference of the teacher's and the student's vector at each position (see `compare`), enlarged to the
+        picture and smoothed; summed over the stages, each as a multiple of its mean over held-out normal pictures.
 
     Assumes:
         What reverse distillation assumes; and defects change features somewhat as patches of noise do.
@@ -66,7 +66,9 @@ class ReverseDistillationPP(Detector):
         width: Channels inside of a residual block, as a multiple of those that leave it.
         blocks: Residual blocks of the bottleneck and of each decoder stage, deepest first; the last number holds for
             all that follow.
-        flatten: Compare each picture's whole map as one long vector in learning, instead of position by position.
+        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each picture's
+            map is one long vector in learning, so that positions with large features weigh more, and what is scored
+            are angles position by position.
         noise: Amplitude of the coarsest noise, as a share of white.
         versions: Noisy versions of each image, drawn once.
         steps: Training steps.
@@ -74,7 +76,7 @@ class ReverseDistillationPP(Detector):
         rate: Learning rate of Adam for bottleneck and decoder at the start; it falls to 0 along a cosine.
         projection_rate: The same for the projections.
         standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal pictures
-            first. Else the angles are mostly those of the channels' means, which every picture has.
+            first; else those that vary most decide alone.
         balance: Divide the map of each stage by its mean over a tenth of the normal pictures, one at least, that no
             step has seen. Else the stage that is hardest to rebuild drowns the others.
         smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
@@ -125,7 +127,7 @@ class ReverseDistillationPP(Detector):
                 "stages": (4, 8, 16),
                 "width": 0.5,
                 "blocks": (3, 3, 4, 6),
-                "flatten": True,
+                "compare": "whole maps",
                 "standardise": False,
                 "balance": False,
                 "steps": 1400,
@@ -151,7 +153,7 @@ class ReverseDistillationPP(Detector):
         stages: Sequence[int] = (8, 16),
         width: float = 1.0,
         blocks: Sequence[int] = (2,),
-        flatten: bool = False,
+        compare: str = "values",
         noise: float = 0.2,
         versions: int = 2,
         steps: int = 600,
@@ -167,7 +169,7 @@ class ReverseDistillationPP(Detector):
         self.stages = tuple(stages)
         self.width = width
         self.blocks = tuple(blocks)
-        self.flatten = flatten
+        self.compare = compare
         self.noise = noise
         self.versions = versions
         self.steps = steps
@@ -186,6 +188,7 @@ class ReverseDistillationPP(Detector):
         for name in ("noise", "rate", "projection_rate"):
             if check_real(name, getattr(self, name)) <= 0:
                 raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
+        check_choice("compare", self.compare, COMPARISONS)
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.projections = nn.ModuleList(projection(channels) for channels in self.features.channels)
@@ -243,8 +246,7 @@ class ReverseDistillationPP(Detector):
             shift: Each picture is compared with the one so many places further on.
         """
         projected, from_noise = self.project(normal), self.project(strange)
-        distance = whole_map_distance if self.flatten else cosine_distance
-        distillation = over_stages(distance, normal, self.student(projected))
+        distillation = over_stages(COMPARISONS[self.compare][0], normal, self.student(projected))
         transport = torch.stack([transport_distance(one, shift).mean() for one in projected]).sum()
         reconstruction = over_stages(cosine_distance, from_noise, projected)
         contrast = over_stages(contrast_loss, strange, projected)
@@ -260,10 +262,9 @@ class ReverseDistillationPP(Detector):
         return [one(feature) for one, feature in zip(self.projections, features, strict=True)]
 
     def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
-        """1 - cosine (N, h, w) at each position of each stage, from what the student must say."""
-        return [
-            cosine_distance(one, other) for one, other in zip(teacher, self.student(self.project(teacher)), strict=True)
-        ]
+        """How wrong the student is (N, h, w) at each position of each stage, from what it must say."""
+        distance, student = COMPARISONS[self.compare][1], self.student(self.project(teacher))
+        return [distance(one, other) for one, other in zip(teacher, student, strict=True)]
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])

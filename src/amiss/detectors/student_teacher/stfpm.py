@@ -18,7 +18,7 @@ from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
 from amiss.features.student import Student
-from amiss.statistics.cosine import cosine_distance
+from amiss.statistics.difference import cosine_distance
 from amiss.statistics.reduce import smooth_upsample
 from amiss.training import cosine, train
 

@@ -1,4 +1,4 @@
-"""How far two feature maps point apart, position by position."""
+"""How far two feature maps are apart, or point apart, position by position."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Two maps (N, C, ...) to how far they are apart, at each position or as a whole."""
 
 TINY = 1e-8
 """Added to the squared length of a vector, so that one of length 0 stays 0 and its gradient finite."""
@@ -49,9 +52,20 @@ def whole_map_distance(one: Tensor, other: Tensor) -> Tensor:
     return cosine_distance(one.flatten(1), other.flatten(1))
 
 
-def over_stages(
-    distance: Callable[[Tensor, Tensor], Tensor], ones: Sequence[Tensor], others: Sequence[Tensor]
-) -> Tensor:
+def squared_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference of the vectors of two maps (N, C, ...) at each position, (N, ...)."""
+    return (one - other).square().mean(dim=1)
+
+
+COMPARISONS: dict[str, tuple[Distance, Distance]] = {
+    "values": (squared_distance, squared_distance),
+    "angles": (cosine_distance, cosine_distance),
+    "whole maps": (whole_map_distance, cosine_distance),
+}
+"""By name: what is learned and what is scored, always position by position."""
+
+
+def over_stages(distance: Distance, ones: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
     """Mean distance of two maps, summed over the stages: a scalar.
 
     Args:
