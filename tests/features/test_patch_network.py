@@ -84,3 +84,13 @@ def test_a_teacher_is_named_without_its_folder(tmp_path: Path) -> None:
     save_file(Teacher("pdn-tiny", "random").state_dict(), file, {"architecture": "pdn-tiny"})
     assert Teacher("pdn-tiny", str(file)).name == "pdn-tiny (mine.safetensors)"
     assert Teacher("pdn-tiny", "random").name == "pdn-tiny (random)"
+
+
+@pytest.mark.parametrize("name", ["pdn-xs", "pdn-m", "students-33-xs"])
+def test_some_of_the_channels_are_those_of_all(name: str) -> None:
+    network = PatchNetwork(name, channels=12)
+    batch = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        everything = network(batch)
+        for some in (slice(None, 5), slice(5, None), slice(3, 9)):
+            torch.testing.assert_close(network(batch, some), everything[:, some])
