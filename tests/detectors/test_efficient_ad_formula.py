@@ -298,7 +298,6 @@ def test_strangers_are_kept_small() -> None:
         {"rate": 0.0},
         {"steps": 0},
         {"batch": 0},
-        {"crop": 20},
         {"penalty": "no/such/folder"},
     ],
 )
