@@ -144,9 +144,14 @@ def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
         ({"blocks": (0,)}, "at least 1"),
         ({"rate": -1.0}, "above 0"),
         ({"steps": 0}, "at least 1"),
-        ({"compare": "vectors"}, "Allowed: angles, values, whole maps"),
     ],
 )
 def test_wrong_settings_are_refused(method: str, wrong: dict, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=f"arrived.*{says}"):
         create(method, "tiny", **wrong).fit(toy_part(2, seed=0).images)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_unknown_comparison_is_refused(method: str) -> None:
+    with pytest.raises(InputError, match=r"'vectors' is not known\. Allowed: angles, values, whole maps"):
+        create(method, "tiny", compare="vectors").fit(toy_part(2, seed=0).images)

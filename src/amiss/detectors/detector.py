@@ -20,7 +20,7 @@ from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.features.batch import to_batch
-from amiss.features.device import AUTO, choose_device
+from amiss.features.device import AUTO, choose_device, seeded
 from amiss.features.on_runtime import on_runtime
 from amiss.training import Checkpoint
 
@@ -104,8 +104,7 @@ class Detector(nn.Module):
             )
         self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
         place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, place):
             self.build(pretrained=True)
             self.to(place)
             with on_runtime(self, images):

@@ -17,7 +17,7 @@ from amiss.distillation.patches import LossWeights, distil_patches
 from amiss.distillation.pixels import digest, stored_pixels
 from amiss.distillation.run import Run
 from amiss.features import FeatureExtractor
-from amiss.features.device import AUTO, choose_device
+from amiss.features.device import AUTO, choose_device, seeded
 from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 from amiss.training import Checkpoint
 
@@ -125,8 +125,7 @@ def distil(
     check_count("seed", seed, least=0)
     weights = weights or LossWeights()
     place = choose_device(device)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, place):
         network = PatchNetwork(architecture).to(place)
         _check_size(size, network)
         features = FeatureExtractor(backbone, STAGES)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from amiss.core.errors import InputError
@@ -30,3 +33,11 @@ def choose_device(asked: str = AUTO) -> torch.device:
         return torch.device(asked)
     names = ", ".join([AUTO, *(name for name, found in there.items() if found)])
     raise InputError(f"device = {asked!r} arrived; on this machine torch {torch.__version__} has: {names}")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the block torch draws from a seed, here and on the device; afterwards its random states are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

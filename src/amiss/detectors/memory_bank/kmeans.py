@@ -119,7 +119,7 @@ class Dictionary(Detector):
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        with cached_features(self.features, self.features.key(), images, progress, device=self.device) as cache:
+        with cached_features(self.features, self.features.key(), images, progress) as cache:
             reservoir = Reservoir(_SEEDS * self.centroids, rng)
             for maps in cache.batches():
                 reservoir.add(_vectors(maps).flatten(0, 2))

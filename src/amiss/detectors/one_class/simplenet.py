@@ -166,7 +166,7 @@ class SimpleNet(Detector):
         normal = self._sample(images, rng, progress)  # (n, D)
 
         def loss(step: int, rng: np.random.Generator) -> Tensor:
-            return self.loss(normal[torch.from_numpy(rng.integers(len(normal), size=self.patches)).to(self.device)])
+            return self.loss(normal[torch.from_numpy(rng.integers(len(normal), size=self.patches)).to(normal.device)])
 
         optimiser = torch.optim.AdamW(
             [

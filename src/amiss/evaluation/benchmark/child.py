@@ -70,9 +70,7 @@ def measure(
     )
     fit_seconds = time.perf_counter() - start
     summary = evaluate(inspector, dataset, progress=progress).summary()
-    seconds, device, came_from = summary["seconds_per_image"], choose_device().type, origin()
-    if device != "cpu":
-        came_from["hardware"] += f", {device}"
+    seconds = summary["seconds_per_image"]
     return {
         **{name: summary[name] for name in FIGURES},
         **{name: summary[name] for name in EXTRAS if summary.get(name) is not None},
@@ -81,7 +79,7 @@ def measure(
         "fit_seconds": round(fit_seconds, 2),
         "seconds_per_image": None if seconds is None else round(seconds, 5),
         "peak_mb": peak_mb(),
-        **came_from,
+        **origin(choose_device().type),
     }
 
 
@@ -103,9 +101,10 @@ def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[d
     ]
 
 
-def origin() -> dict[str, str]:
-    """Which code ran, and on what."""
-    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores"}
+def origin(device: str = "cpu") -> dict[str, str]:
+    """Which code ran, and on what; an accelerator is named."""
+    accelerator = "" if device == "cpu" else f", {device}"
+    return {"commit": code_version(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores{accelerator}"}
 
 
 def code_version() -> str:
