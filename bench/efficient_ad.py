@@ -5,7 +5,8 @@
 Variants are s and m (default: both), xs and tiny. The published times (A6000: 2.2 ms and 614 images/s for s, 4.5 ms
 and 269 for m) are those of a GPU in half precision. What can be compared is the share of a machine's best matrix
 product that is reached: multiply-adds of one picture, counted from the layers, over time and over that peak, both
-measured here one after the other. Prints, and keeps docs/results/efficient_ad_speed.json.
+measured here one after the other. Prints each variant as soon as it is measured, and keeps it in
+docs/results/efficient_ad_speed.json, where other variants stay as they are.
 """
 
 from __future__ import annotations
@@ -92,10 +93,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--file", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    found = {variant: measure(variant, asked.steps, asked.runs) for variant in asked.variants}
-    text = json.dumps({"cores": os.cpu_count(), "size": SIZE, **found}, indent=2)
-    write_file(asked.file, (text + "\n").encode())
-    print(text)
+    for variant in asked.variants:
+        measured = measure(variant, asked.steps, asked.runs)
+        known = json.loads(asked.file.read_text()) if asked.file.is_file() else {}
+        text = json.dumps({**known, "size": SIZE, variant: {"cores": os.cpu_count(), **measured}}, indent=2)
+        write_file(asked.file, (text + "\n").encode())
+        print(json.dumps({variant: measured}, indent=2), flush=True)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def test_procedural_pictures_by_default(amiss, tmp_path):
     Teacher("pdn-tiny", str(file))
     record = record_of(file)
     assert record["command"] == (
-        "amiss distil --arch pdn-tiny --backbone tiny-random --images procedural --count 6 --steps 4 --size 64 --seed 0"
+        "amiss distil --arch pdn-tiny --backbone tiny-random --stages 8,16 --images procedural --count 6 --steps 4 "
+        "--size 64 --seed 0"
     )
     # the command it names makes the same bytes
     again = tmp_path / "again.safetensors"
@@ -99,6 +100,8 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--arch", "pdn-xxs"), ["pdn-xxs", "Did you mean 'pdn-xs'"]),
         (("--backbone", "resnet18"), ["resnet18", "file:PATH"]),
         (("--backbone", f"file:{tmp_path}/none.safetensors"), ["none.safetensors"]),
+        (("--stages", "8;16"), ["--stages '8;16'", "such as 8,16"]),
+        (("--stages", "16"), ["16 pixels a cell", "8 are expected"]),
         (("--images", tmp_path / "empty"), ["empty", "no picture inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),
         (("--images", torn), ["a.png"]),

@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amiss.core.checks import check_count
+from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 
 CODE = 64
@@ -36,9 +36,10 @@ class Autoencoder(nn.Module):
     Args:
         channels: C, of the features.
         width: Channels inside; half as many in the first two layers.
+        dropout: Share of the numbers on the way back that are set to 0 in training.
 
     Raises:
-        InputError: A width below 2.
+        InputError: A width below 2, or a dropout outside of [0, 1).
 
     Example:
         >>> import torch
@@ -47,17 +48,21 @@ class Autoencoder(nn.Module):
         (2, 5, 16, 8)
     """
 
-    def __init__(self, channels: int, width: int = 64) -> None:
+    def __init__(self, channels: int, width: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
         check_count("width", width, least=2)
+        if not 0 <= check_real("dropout", dropout) < 1:
+            raise InputError(f"dropout = {dropout} arrived; a number from 0 up to, not including, 1 is expected")
         down = [3, width // 2, width // 2, width, width, width]
         up = [CODE, *[width] * len(ENLARGED)]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))
         self.bottleneck = nn.Conv2d(width, CODE, FIELD)
         self.up = nn.ModuleList(nn.Conv2d(a, b, 4, padding=2) for a, b in pairwise(up))
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(dropout)
         self.smooth = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, channels, 3, padding=1)
+        for layer in (*self.down, self.bottleneck, *self.up, self.smooth):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, batch: Tensor, size: tuple[int, int]) -> Tensor:
         """Features (N, C, h, w) of pictures (N, 3, H, W), normalised; `size` is (h, w).

@@ -21,6 +21,7 @@ def distil(
     *,
     arch: Annotated[str, typer.Option(help="pdn-xs, pdn-s, pdn-m, or students-17, -33, -65, each also as -xs.")],
     backbone: Annotated[str, typer.Option(help="What it learns from; see docs/backbones.md.")] = "efficientnet-lite0",
+    stages: Annotated[str, typer.Option(help="Strides of the backbone's stages that it learns.")] = "8,16",
     images: Annotated[
         str, typer.Option(help="A folder of pictures of many kinds; or procedural: drawn by Amiss, free of licences.")
     ] = PROCEDURAL,
@@ -60,6 +61,7 @@ def distil(
             arch,
             pictures,
             backbone=backbone,
+            stages=_strides(stages),
             steps=steps,
             size=size,
             seed=seed,
@@ -97,12 +99,21 @@ def _record(known: dict[str, str], images: str, pictures: Images) -> dict[str, s
     name = PROCEDURAL if drawn else Path(images).name  # other machines have other folders
     source = f"{name} --count {len(pictures)}" if drawn else name
     command = (
-        f"amiss distil --arch {known['architecture']} --backbone {known['backbone']} --images {source} "
-        f"--steps {known['steps']} --size {known['size']} --seed {known['seed']}"
+        f"amiss distil --arch {known['architecture']} --backbone {known['backbone']} --stages {known['stages']} "
+        f"--images {source} --steps {known['steps']} --size {known['size']} --seed {known['seed']}"
     )
     words = "drawn by Amiss" if drawn else f"in folder {name}"
     licence = known["licence"] + ("" if drawn else " (backbone); that of the pictures is for their owner to say")
     return {**known, "pictures": f"{len(pictures)}, {words}", "licence": licence, "command": command}
+
+
+def _strides(stages: str) -> tuple[int, ...]:
+    from amiss.core.errors import InputError
+
+    try:
+        return tuple(int(stride) for stride in stages.split(","))
+    except ValueError as error:
+        raise InputError(f"--stages {stages!r} arrived; strides with commas are expected, such as 8,16") from error
 
 
 def _pictures(images: str, count: int, size: int, seed: int) -> Images:

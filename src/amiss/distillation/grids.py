@@ -107,11 +107,16 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
         The loss of every step: the mean squared error, 1 for a network that knows nothing but the mean.
 
     Raises:
-        InputError: A backbone whose grid has not the PDN's stride.
+        InputError: A backbone whose grid has not the PDN's stride, or fewer channels than the PDN.
     """
     if features.cells[0] != ENLARGE * network.stride:
         raise InputError(
             f"a first stage of {features.cells[0]} pixels a cell arrived; {ENLARGE * network.stride} are expected"
+        )
+    if sum(features.channels) < network.channels:
+        raise InputError(
+            f"stages of {sum(features.channels)} channels arrived; at least {network.channels} are expected, as many "
+            "as the PDN has: name more stages, or take a wider backbone"
         )
     side = pixels.shape[1]
     targets, alignment = GridTargets(features, network.channels), Alignment(network.patch, network.stride)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 from amiss.training import Checkpoint
 
 STAGES = (8, 16)
-"""Strides of the backbone's stages that are distilled: those of PatchCore and EfficientAD."""
+"""Strides of the backbone's stages that are distilled unless others are named: those of PatchCore and EfficientAD."""
 
 SIZE = 256
 """Side of the pictures, in pixels."""
@@ -80,6 +81,7 @@ def distil(
     images: Images,
     *,
     backbone: str = "efficientnet-lite0",
+    stages: Sequence[int] = STAGES,
     steps: int | None = None,
     size: int = SIZE,
     weights: LossWeights | None = None,
@@ -97,6 +99,8 @@ def distil(
         architecture: One of `amiss.features.patch_network.ARCHITECTURES`.
         images: Of many kinds, none of them from the inspection task.
         backbone: See `amiss.features.create_backbone`.
+        stages: Strides of its stages; for a PDN, 8 and any coarser ones, with as many channels together as the PDN has
+            or more. What a cell of a coarse stage sees reaches beyond the PDN's patch, and cannot be learned.
         steps: Training steps; None for `default_steps`.
         size: Side of the squares that pictures are resized to, in pixels.
         weights: Of the three losses of single patches; None for the defaults.
@@ -128,7 +132,7 @@ def distil(
     with seeded(seed, place):
         network = PatchNetwork(architecture).to(place)
         _check_size(size, network)
-        features = FeatureExtractor(backbone, STAGES)
+        features = FeatureExtractor(backbone, stages)
         features.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         with stored_pixels(images, size, seed, progress) as pixels:
             found = digest(pixels)
@@ -142,6 +146,7 @@ def distil(
     record = {
         "architecture": architecture,
         "backbone": features.name,
+        "stages": ",".join(map(str, stages)),
         "pictures": str(len(images)),
         "pictures_sha256": found,
         "size": str(size),

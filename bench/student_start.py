@@ -1,0 +1,155 @@
+"""What EfficientAD's default rests on: where the student starts, the rate, and which errors count.
+
+    AMISS_DATA=... python bench/student_start.py [NAME ...]
+
+Short trainings (seed 0) that open no test picture. Of the screws and of the juice bottles only good *training* pictures
+are used, a fifth of them held out: as they are, and with a change drawn into each. Screws get a defect
+(`amiss.synthesis.draw_defect`), a local one. Bottles get one of arrangement: no fruit on the label, that of another
+juice, no lower label, or a lower label too high. For each training: image AUROC of the local map (teacher against
+student), of the global one (autoencoder against student) and of both as the detector adds them; and how large the maps
+of the held-out normals are on average, 1 being a student that knows nothing. Names are those of `CANDIDATES` (default:
+all). Prints and keeps docs/results/student_start.json, where other lines stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stages import SIDE, drawn_defects
+
+from amiss import Images
+from amiss.core.threads import threads
+from amiss.data import open_dataset
+from amiss.detectors.student_teacher.efficient_ad import EfficientAD
+from amiss.evaluation.benchmark.runs import locate
+from amiss.features.batch import to_batch
+from amiss.metrics import auroc
+from amiss.storage import write_file
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results" / "student_start.json"
+STEPS = 400
+PUBLISHED = {"start": "random", "dropout": 0.2, "schedule": "drop"}
+
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "as published, five times the rate": {**PUBLISHED, "rate": 5e-4},
+    "default, but a random start": {"start": "random"},
+    "default, but all errors count": {"p_hard": 0.0},
+    "default, but dropout 0.2": {"dropout": 0.2},
+    "default": {},
+}
+
+FRUIT, LOWER = (124, 154, 24), (190, 222, 51)
+"""Upper and lower edge of what is on a bottle of 256 pixels, and half its width."""
+
+
+def changed_bottles() -> tuple[Images, Images, Images]:
+    """Good training pictures to learn from, others held out, and these with a change of arrangement."""
+    normal = open_dataset(locate("loco_juice_bottle"), seed=0).normal.resized((SIDE, SIDE))
+    order = np.random.default_rng(0).permutation(len(normal))
+    learned, held_out = (normal.subset(part) for part in np.split(order, [4 * len(normal) // 5]))
+    good, rng = list(held_out), np.random.default_rng(1)
+    changed = [change(picture, good, index % 4, rng) for index, picture in enumerate(good)]
+    return learned, held_out, Images(changed, size=(SIDE, SIDE))
+
+
+def change(
+    picture: NDArray[np.uint8], others: list[NDArray[np.uint8]], kind: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """One picture with the change of arrangement of this number, 0 to 3."""
+    middle = centre(picture)
+    if kind == 0:
+        return painted_over(picture, FRUIT, middle)
+    if kind == 1:
+        strange = [other for other in others if np.abs(juice(other) - juice(picture)).max() > 40]
+        other = strange[int(rng.integers(len(strange)))]
+        return pasted(picture, np.roll(other, middle - centre(other), axis=1), FRUIT, middle)
+    without = painted_over(picture, LOWER, middle)
+    if kind == 2:
+        return without
+    shift = int(rng.integers(10, 20))
+    moved = (LOWER[0] - shift, LOWER[1] - shift, LOWER[2] - 3)
+    return pasted(without, np.roll(picture, -shift, axis=0), moved, middle)
+
+
+def centre(picture: NDArray[np.uint8]) -> int:
+    """Column of the bottle's middle."""
+    bright = np.flatnonzero(picture[200:230].mean(axis=(0, 2)) > 60)
+    return int((bright.min() + bright.max()) / 2)
+
+
+def juice(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean colour between the labels."""
+    colour: NDArray[np.float64] = picture[175:185, 110:150].reshape(-1, 3).mean(axis=0)
+    return colour
+
+
+def window(place: tuple[int, int, int], middle: int) -> NDArray[np.uint8]:
+    """1 where a label is, (256, 256)."""
+    found = np.zeros((SIDE, SIDE), np.uint8)
+    found[place[0] : place[1], middle - place[2] : middle + place[2]] = 1
+    return found
+
+
+def painted_over(picture: NDArray[np.uint8], place: tuple[int, int, int], middle: int) -> NDArray[np.uint8]:
+    """A label painted over with what is around it."""
+    return np.asarray(cv2.inpaint(picture, window(place, middle), 5, cv2.INPAINT_TELEA), np.uint8)
+
+
+def pasted(
+    picture: NDArray[np.uint8], other: NDArray[np.uint8], place: tuple[int, int, int], middle: int
+) -> NDArray[np.uint8]:
+    """A label of another picture, with soft edges."""
+    share = cv2.GaussianBlur(window(place, middle).astype(np.float32), (0, 0), 2.0)[:, :, None]
+    return np.round(picture * (1 - share) + other * share).astype(np.uint8)
+
+
+@torch.no_grad()
+def peaks(detector: EfficientAD, images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Maxima of local map, global map and both (3, N), and the means of the first two (2,)."""
+    maps = torch.cat([detector.differences(to_batch(torch.from_numpy(pixels))) for pixels in images.batches(8)], dim=1)
+    low, high = detector.low.view(2, 1, 1, 1), detector.high.view(2, 1, 1, 1)
+    scaled = (maps - low) / (high - low)
+    three = torch.cat([scaled, scaled.mean(dim=0, keepdim=True)])
+    return three.amax(dim=(2, 3)).double().numpy(), maps.mean(dim=(1, 2, 3)).double().numpy()
+
+
+def measure(settings: dict[str, Any], learned: Images, good: Images, bad: Images) -> dict[str, Any]:
+    """One short training."""
+    detector = EfficientAD(**settings, steps=STEPS).fit(learned)
+    detector.eval()
+    normal, size = peaks(detector, good)
+    strange, _ = peaks(detector, bad)
+    labels = np.repeat([False, True], [len(good), len(bad)])
+    areas = [round(auroc(labels, scores), 4) for scores in np.concatenate([normal, strange], axis=1)]
+    return {
+        "n_good": len(good),
+        "n_defective": len(bad),
+        "image_auroc": dict(zip(("local", "global", "both"), areas, strict=True)),
+        "mean_of_normal_maps": {"local": round(float(size[0]), 4), "global": round(float(size[1]), 4)},
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(threads())
+    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    lines = {(line["data"], line["candidate"]): line for line in known}
+    for data, pictures in (
+        ("mvtec_screw, drawn defects", drawn_defects()[:3]),
+        ("loco_juice_bottle, changed labels", changed_bottles()),
+    ):
+        for name in sys.argv[1:] or CANDIDATES:
+            found = measure(CANDIDATES[name], *pictures)
+            lines[data, name] = {"data": data, "candidate": name, "steps": STEPS, **CANDIDATES[name], **found}
+            print(json.dumps(lines[data, name]), flush=True)
+            write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines.values()) + "\n]\n").encode())
+
+
+if __name__ == "__main__":
+    main()
