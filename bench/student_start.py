@@ -34,7 +34,7 @@ from amiss.metrics import auroc
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "student_start.json"
-STEPS = 400
+STEPS = 150
 PUBLISHED = {"start": "random", "dropout": 0.2, "schedule": "drop"}
 
 CANDIDATES: dict[str, dict[str, Any]] = {

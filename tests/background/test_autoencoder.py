@@ -92,6 +92,8 @@ def test_every_output_knows_the_whole_picture(side: int) -> None:
 def test_dropout_only_in_training() -> None:
     network, x = Autoencoder(3, width=8), torch.rand(1, 3, 64, 64)
     assert not torch.equal(network(x, (8, 8)), network(x, (8, 8)))
+    without = Autoencoder(3, width=8, dropout=0)
+    assert torch.equal(without(x, (8, 8)), without(x, (8, 8)))
     network.eval()
     assert torch.equal(network(x, (8, 8)), network(x, (8, 8)))
 
@@ -99,5 +101,7 @@ def test_dropout_only_in_training() -> None:
 def test_what_leaves_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="arrived"):
         Autoencoder(3, width=1)
+    with pytest.raises(InputError, match="dropout = 1"):
+        Autoencoder(3, dropout=1.0)
     with pytest.raises(InputError, match="31 x 64 pixels arrived"):
         Autoencoder(3, width=4)(torch.zeros(1, 3, 31, 64), (3, 8))

@@ -262,6 +262,24 @@ def test_the_small_variant_is_narrower() -> None:
     assert sum(p.numel() for p in one.parameters()) < 1e6
 
 
+@pytest.mark.parametrize(("variant", "shared"), [("xs", 3), ("m", 4)])
+def test_the_student_starts_with_the_teacher_s_layers(variant: str, shared: int) -> None:
+    """All that are as wide; the last answers 0, the mean. A random start shares none."""
+    one = EfficientAD(variant=variant, teacher="random")
+    one.build(pretrained=True)
+    pairs = list(zip(one.student.convolutions, one.frozen.convolutions, strict=True))
+    assert all(torch.equal(mine.weight, known.weight) for mine, known in pairs[:shared])
+    assert len(pairs) in (shared + 1, shared + 2)
+    assert not one.student(torch.rand(1, 3, 40, 40)).any()
+    one = EfficientAD(variant=variant, teacher="random", start="random")
+    one.build(pretrained=True)
+    assert not any(
+        torch.equal(mine.weight, known.weight)
+        for mine, known in zip(one.student.convolutions, one.frozen.convolutions, strict=True)
+    )
+    assert one.student(torch.rand(1, 3, 40, 40)).any()
+
+
 def test_strangers_come_from_a_folder(tmp_path: Path) -> None:
     """Resized to twice the normal pictures, cut to the middle, 30 % of them grey."""
     ramp = np.zeros((100, 300, 3), np.uint8)
@@ -299,6 +317,9 @@ def test_strangers_are_kept_small() -> None:
         {"steps": 0},
         {"batch": 0},
         {"penalty": "no/such/folder"},
+        {"start": "student"},
+        {"dropout": 1.0},
+        {"schedule": "step"},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict) -> None:

@@ -70,6 +70,9 @@ def test_teachers_from_files(tmp_path: Path) -> None:
     assert torch.equal(Teacher("pdn-tiny", str(file))(picture), made(picture))
     with pytest.raises(InputError, match="'pdn-tiny' arrived"):
         Teacher("pdn-xs", str(file))
+    save_file({**made.state_dict(), "convolutions.2.bias": torch.zeros(9)}, file, {"architecture": "pdn-tiny"})
+    with pytest.raises(InputError, match="other sizes"):
+        Teacher("pdn-tiny", str(file))
     with pytest.raises(InputError, match="not a teacher"):
         Teacher("pdn-tiny", str(tmp_path / "none"))
     with pytest.raises(InputError, match="amiss distil"):

@@ -45,7 +45,7 @@ class Teacher(PatchNetwork):
         if weights == RANDOM:
             self._draw()
         elif pretrained:
-            self.load_state_dict(_read(architecture, weights))
+            self._take(_read(architecture, weights), weights)
         self.requires_grad_(False)
         self.eval()
 
@@ -56,6 +56,15 @@ class Teacher(PatchNetwork):
     def key(self) -> str:
         """What tells this teacher's answers from any other's, for `amiss.features.cache`: architecture and weights."""
         return f"{self.layers} {weights_digest(self)}"
+
+    def _take(self, state: Mapping[str, Tensor], weights: str) -> None:
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(
+                f"{weights}: layers of other sizes than those of this version arrived ({error}); make the teacher anew "
+                "with the command in the file's metadata"
+            ) from error
 
     @torch.no_grad()
     def _draw(self) -> None:
