@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from speed import matrix_peak, spread, textured
 from torch.utils.flop_counter import FlopCounterMode
 
 from amiss import Images
+from amiss.core.threads import threads
 from amiss.detectors.detector import TorchScorer
 from amiss.detectors.student_teacher.efficient_ad import EfficientAD
 from amiss.export import export_onnx
@@ -93,10 +93,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--file", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    torch.set_num_threads(threads())
     for variant in asked.variants:
         measured = measure(variant, asked.steps, asked.runs)
         known = json.loads(asked.file.read_text()) if asked.file.is_file() else {}
-        text = json.dumps({**known, "size": SIZE, variant: {"cores": os.cpu_count(), **measured}}, indent=2)
+        text = json.dumps({**known, "size": SIZE, variant: {"cores": threads(), **measured}}, indent=2)
         write_file(asked.file, (text + "\n").encode())
         print(json.dumps({variant: measured}, indent=2), flush=True)
 
