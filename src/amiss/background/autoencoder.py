@@ -61,8 +61,12 @@ class Autoencoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.smooth = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, channels, 3, padding=1)
+
+    def draw(self) -> None:
+        """Draw the weights of all layers but the last anew, as He et al. do: no layer shrinks what it passes on."""
         for layer in (*self.down, self.bottleneck, *self.up, self.smooth):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, batch: Tensor, size: tuple[int, int]) -> Tensor:
         """Features (N, C, h, w) of pictures (N, 3, H, W), normalised; `size` is (h, w).

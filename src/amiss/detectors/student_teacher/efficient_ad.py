@@ -69,8 +69,8 @@ class EfficientAD(Detector):
         variant: "s" and "m" are the paper's networks, "xs" is narrower, for machines without a GPU; "tiny" for tests.
         teacher: Weights of the teacher, "embedded", a file that `amiss distil` made, or "random" for tests.
         penalty: Pictures of anything else: "procedural" are drawn by Amiss; a folder of your own; or "none".
-        start: Where the student begins: "teacher", with the teacher's layers but for the last, which begins at 0; or
-            "random".
+        start: Where the student begins: "teacher", with the teacher's layers but for the last, which begins at 0 (the
+            autoencoder then with layers drawn as He et al. do); or "random", both as torch draws layers.
         dropout: Share of the autoencoder's numbers that are set to 0 in training.
         p_hard: Quantile of the squared errors of a picture above which they count; 0 for all.
         steps: Training steps.
@@ -104,10 +104,9 @@ class EfficientAD(Detector):
         by 0.5 and 0.25. `p_hard` is a quantile of each picture, which is the same in batches of one. Pictures are
         drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of the deviation of the others. A
         tenth is held out of every data set, and also where it brings its own validation pictures. For pictures of
-        another size the autoencoder's last map is resized to 8 x 8. The autoencoder's layers are drawn as He et al. do,
-        of which the paper says nothing. The default preset has a narrower network of ours, procedural pictures of half
-        the side for the penalty, and fewer steps at a higher rate along a cosine, without dropout; its student begins
-        with the teacher's layers (decision 13).
+        another size the autoencoder's last map is resized to 8 x 8. The default preset has a narrower network of ours,
+        procedural pictures of half the side for the penalty, and fewer steps at a higher rate along a cosine, without
+        dropout; its student begins with the teacher's layers (decision 13).
     """
 
     card: ClassVar[Card] = Card(
@@ -132,7 +131,16 @@ class EfficientAD(Detector):
                 "rate": 1e-4,
                 "schedule": "drop",
             },
-            "tiny": {"variant": "tiny", "teacher": "random", "steps": 40, "batch": 2, "rate": 5e-3},
+            "tiny": {
+                "variant": "tiny",
+                "teacher": "random",
+                "start": "random",
+                "dropout": 0.2,
+                "steps": 40,
+                "batch": 2,
+                "rate": 5e-3,
+                "schedule": "drop",
+            },
         },
     )
     low: Tensor
@@ -178,9 +186,10 @@ class EfficientAD(Detector):
         channels = self.frozen.channels
         self.standardising = Standardising(channels)
         self.student = PatchNetwork(f"pdn-{self.variant}", channels=2 * channels)
+        self.autoencoder = Autoencoder(channels, WIDTHS[self.variant], self.dropout)
         if self.start == "teacher":
             _begin_like(self.student, self.frozen)
-        self.autoencoder = Autoencoder(channels, WIDTHS[self.variant], self.dropout)
+            self.autoencoder.draw()
         self.register_buffer("low", torch.zeros(2))
         self.register_buffer("high", torch.ones(2))
 
