@@ -50,11 +50,16 @@ def magnetic_tiles() -> tuple[Images, Images, Images, Masks]:
     return dataset.normal.resized((SIDE, SIDE)), good, bad, None
 
 
+def split_normal(name: str) -> tuple[Images, Images]:
+    """Good training pictures of a data set to learn from, and a fifth of them held out."""
+    normal = open_dataset(locate(name), seed=0).normal.resized((SIDE, SIDE))
+    learned, held_out = np.split(np.random.default_rng(0).permutation(len(normal)), [4 * len(normal) // 5])
+    return normal.subset(learned), normal.subset(held_out)
+
+
 def drawn_defects() -> tuple[Images, Images, Images, Masks]:
     """The same of the screw's training pictures alone: good ones held out, and defects drawn into these."""
-    normal = open_dataset(locate("mvtec_screw"), seed=0).normal.resized((SIDE, SIDE))
-    order = np.random.default_rng(0).permutation(len(normal))
-    learned, held_out = (normal.subset(part) for part in np.split(order, [4 * len(normal) // 5]))
+    learned, held_out = split_normal("mvtec_screw")
     drawn = [
         draw_defect(held_out[index], np.random.default_rng([index, version]))
         for index in range(len(held_out))

@@ -22,13 +22,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stages import SIDE, drawn_defects
+from stages import SIDE, drawn_defects, split_normal
 
 from amiss import Images
 from amiss.core.threads import threads
-from amiss.data import open_dataset
 from amiss.detectors.student_teacher.efficient_ad import EfficientAD
-from amiss.evaluation.benchmark.runs import locate
 from amiss.features.batch import to_batch
 from amiss.metrics import auroc
 from amiss.storage import write_file
@@ -51,9 +49,7 @@ FRUIT, LOWER = (124, 154, 24), (190, 222, 51)
 
 def changed_bottles() -> tuple[Images, Images, Images]:
     """Good training pictures to learn from, others held out, and these with a change of arrangement."""
-    normal = open_dataset(locate("loco_juice_bottle"), seed=0).normal.resized((SIDE, SIDE))
-    order = np.random.default_rng(0).permutation(len(normal))
-    learned, held_out = (normal.subset(part) for part in np.split(order, [4 * len(normal) // 5]))
+    learned, held_out = split_normal("loco_juice_bottle")
     good, rng = list(held_out), np.random.default_rng(1)
     changed = [change(picture, good, index % 4, rng) for index, picture in enumerate(good)]
     return learned, held_out, Images(changed, size=(SIDE, SIDE))

@@ -43,18 +43,12 @@ def distil(
 
     With AMISS_CACHE set to a folder, the backbone's features are kept there for the next time.
     """
-    from amiss.core.errors import InputError
     from amiss.core.extras import needs_torch
 
-    if output.is_dir():
-        raise InputError(
-            f"{output} is a folder; --output names the teacher's file, such as {output / arch}.safetensors"
-        )
+    _check_file(output, arch)
     with needs_torch("distilling"):
         from amiss.distillation import distil as make
-    for folder in (output.parent, checkpoint):  # what cannot be written should be known before learning
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+    _make_folders(output.parent, checkpoint)
     pictures = _pictures(images, count, size, seed)
     with progress_display() as progress:
         made = make(
@@ -70,6 +64,22 @@ def distil(
             progress=progress,
         )
     _finish(made, _record(made.record, images, pictures), output, backbone=backbone, json=json)
+
+
+def _check_file(output: Path, arch: str) -> None:
+    from amiss.core.errors import InputError
+
+    if output.is_dir():
+        raise InputError(
+            f"{output} is a folder; --output names the teacher's file, such as {output / arch}.safetensors"
+        )
+
+
+def _make_folders(*folders: Path | None) -> None:
+    """What cannot be written should be known before learning."""
+    for folder in folders:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: str, json: bool) -> None:

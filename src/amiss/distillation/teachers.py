@@ -145,16 +145,23 @@ def distil(
                 losses = distil_patches(network, features, pixels, weights, run)
     record = {
         "architecture": architecture,
-        "backbone": features.name,
-        "stages": ",".join(map(str, stages)),
         "pictures": str(len(images)),
         "pictures_sha256": found,
         "size": str(size),
         "steps": str(steps),
         "seed": str(seed),
-        "licence": features.licence,
+        **_origin(features),
     }
     return Distilled(network.cpu().eval(), losses, record)
+
+
+def _origin(features: FeatureExtractor) -> dict[str, str]:
+    """What a file says of the backbone."""
+    return {
+        "backbone": features.name,
+        "stages": ",".join(map(str, features.strides)),
+        "licence": features.licence,
+    }
 
 
 def _check_size(size: int, network: PatchNetwork) -> None:
