@@ -123,3 +123,5 @@ def test_moments_are_those_of_all_cells() -> None:
 def test_a_backbone_with_another_grid_is_refused() -> None:
     with pytest.raises(InputError, match="4 pixels a cell arrived; 8 are expected"):
         distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (4, 8)), pictures(1, 64), Run(1))
+    with pytest.raises(InputError, match="12 channels arrived; at least 16 are expected"):
+        distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (8,)), pictures(1, 64), Run(1))

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 PROCEDURAL = "procedural"
 """The word for pictures that Amiss draws itself."""
 
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Training steps; 2000 unless given: about ten minutes for pdn-xs or students-33-xs."),
+]
+State = Annotated[
+    Path | None, typer.Option(help="Folder for the state; after a stop the same command goes on from there.")
+]
+
 
 def distil(
     *,
@@ -26,17 +34,12 @@ def distil(
         str, typer.Option(help="A folder of pictures of many kinds; or procedural: drawn by Amiss, free of licences.")
     ] = PROCEDURAL,
     count: Annotated[int, typer.Option(help="How many procedural pictures are drawn.")] = 1000,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Training steps; 2000 unless given: about ten minutes for pdn-xs or students-33-xs."),
-    ] = None,
+    steps: Steps = None,
     size: Annotated[int, typer.Option(help="Side that pictures are resized to, in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="Where it learns: auto, cpu, cuda or mps.")] = "auto",
     output: Annotated[Path, typer.Option(help="The teacher's file, name.safetensors.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder for the state; after a stop the same command goes on from there.")
-    ] = None,
+    checkpoint: State = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make a teacher for EfficientAD or Uninformed Students from a backbone and pictures of many kinds.

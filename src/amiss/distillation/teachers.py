@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from amiss.core.checks import check_choice, check_count
 from amiss.core.errors import InputError
@@ -139,10 +141,7 @@ def distil(
             identity = f"{architecture} {features.key()} {found} {steps} {seed} {weights}"
             kept = None if checkpoint is None else Checkpoint(checkpoint, identity, EVERY)
             run = Run(steps, seed, kept, progress)
-            if of_grids(architecture):
-                losses = distil_grids(network, features, pixels, run)
-            else:
-                losses = distil_patches(network, features, pixels, weights, run)
+            losses = _learn(architecture, network, features, pixels, weights, run)
     record = {
         "architecture": architecture,
         "pictures": str(len(images)),
@@ -153,6 +152,19 @@ def distil(
         **_origin(features),
     }
     return Distilled(network.cpu().eval(), losses, record)
+
+
+def _learn(
+    architecture: str,
+    network: PatchNetwork,
+    features: FeatureExtractor,
+    pixels: NDArray[np.uint8],
+    weights: LossWeights,
+    run: Run,
+) -> list[float]:
+    if of_grids(architecture):
+        return distil_grids(network, features, pixels, run)
+    return distil_patches(network, features, pixels, weights, run)
 
 
 def _origin(features: FeatureExtractor) -> dict[str, str]:
