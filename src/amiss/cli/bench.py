@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amiss.cli.console import parse_settings, parse_size, say, say_json
+from amiss.cli.console import parse_numbers, parse_settings, parse_size, parse_words, say, say_json
 from amiss.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def bench(
     plan = plan_runs(
         data,
         _methods(methods),
-        presets=_words("presets", presets),
-        seeds=_seeds(seeds),
+        presets=parse_words("presets", presets),
+        seeds=parse_numbers("seeds", seeds),
         size=parse_size(size),
         settings=parse_settings(settings or []),
         skip_missing=skip_missing,
@@ -120,25 +120,7 @@ def _write_tables(output: Path) -> tuple[list[Path], list[str]]:
 def _methods(text: str) -> list[str]:
     from amiss.registry import list_methods
 
-    return list(list_methods()) if text.strip() == "all" else _words("methods", text)
-
-
-def _words(name: str, text: str) -> list[str]:
-    from amiss.core.errors import InputError
-
-    words = list(dict.fromkeys(word.strip() for word in text.split(",")))
-    if not all(words):
-        raise InputError(f"{name} = {text!r} arrived; words with commas between them are expected")
-    return words
-
-
-def _seeds(text: str) -> list[int]:
-    from amiss.core.errors import InputError
-
-    words = _words("seeds", text)
-    if not all(word.isdecimal() for word in words):
-        raise InputError(f"seeds = {text!r} arrived; whole numbers from 0 with commas between them are expected")
-    return [int(word) for word in words]
+    return list(list_methods()) if text.strip() == "all" else parse_words("methods", text)
 
 
 @contextmanager

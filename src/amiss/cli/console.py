@@ -80,6 +80,30 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def parse_words(name: str, text: str) -> list[str]:
+    """Words with commas between them, each once.
+
+    Args:
+        name: Of the option, for the error.
+        text: What was given.
+
+    Raises:
+        InputError: A word is missing.
+    """
+    words = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    if not all(words):
+        raise InputError(f"{name} = {text!r} arrived; words with commas between them are expected")
+    return words
+
+
+def parse_numbers(name: str, text: str) -> list[int]:
+    """Whole numbers from 0 with commas between them, each once; otherwise as `parse_words`."""
+    words = parse_words(name, text)
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"{name} = {text!r} arrived; whole numbers from 0 with commas between them are expected")
+    return [int(word) for word in words]
+
+
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """``name=value`` pairs; a value is read as JSON where it is JSON, ``4,8`` as a list, else as text.
 

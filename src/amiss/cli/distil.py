@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import parse_numbers, progress_display, say, say_json
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
@@ -58,7 +58,7 @@ def distil(
             arch,
             pictures,
             backbone=backbone,
-            stages=_strides(stages),
+            stages=parse_numbers("stages", stages),
             steps=steps,
             size=size,
             seed=seed,
@@ -118,15 +118,6 @@ def _record(known: dict[str, str], images: str, pictures: Images) -> dict[str, s
     words = "drawn by Amiss" if drawn else f"in folder {name}"
     licence = known["licence"] + ("" if drawn else " (backbone); that of the pictures is for their owner to say")
     return {**known, "pictures": f"{len(pictures)}, {words}", "licence": licence, "command": command}
-
-
-def _strides(stages: str) -> tuple[int, ...]:
-    from amiss.core.errors import InputError
-
-    try:
-        return tuple(int(stride) for stride in stages.split(","))
-    except ValueError as error:
-        raise InputError(f"--stages {stages!r} arrived; strides with commas are expected, such as 8,16") from error
 
 
 def _pictures(images: str, count: int, size: int, seed: int) -> Images:

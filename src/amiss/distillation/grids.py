@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.distillation.normalised import fold, normalise
 from amiss.distillation.pixels import as_batch
 from amiss.distillation.run import Run
 from amiss.features import FeatureExtractor, patch_descriptors
@@ -32,6 +33,12 @@ NEIGHBOURHOOD = 3
 """Cells over which each stage is averaged, as PatchCore does."""
 
 CROP, BATCH = 96, 16
+
+RATE = 5e-3
+"""Of Adam at the start; published: 1e-4 throughout, without normalisation, for 60,000 steps."""
+
+MOMENTS = 64
+"""Batches over which the moments are taken that normalise the layers in the end."""
 
 
 class GridTargets:
@@ -95,7 +102,8 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
 
     Departs from the paper: crops of 96 of the 256 pixels instead of whole pictures, so that a step sees as many
     pictures at a seventh of the cost; the backbone sees the PDN's own picture enlarged, and so no detail that the PDN
-    cannot see; no padding (above).
+    cannot see; no padding (above); each layer but the last is normalised over the batch, at a higher rate, and the
+    normalisation becomes part of the layer in the end.
 
     Args:
         network: A PDN.
@@ -129,14 +137,22 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
     ):
         mean, std = channel_moments(cache)
 
-        def loss(step: int, rng: np.random.Generator) -> Tensor:
+        def crops(rng: np.random.Generator) -> tuple[NDArray[np.integer], NDArray[np.integer], Tensor]:
             chosen = rng.integers(len(pixels), size=BATCH)
             starts = rng.integers((side - crop) // network.stride + 1, size=(BATCH, 2))
-            found = network(as_batch(cut(pixels, chosen, starts * network.stride, crop)).to(place))
+            return chosen, starts, as_batch(cut(pixels, chosen, starts * network.stride, crop)).to(place)
+
+        def loss(step: int, rng: np.random.Generator) -> Tensor:
+            chosen, starts, batch = crops(rng)
+            found = network(batch)
             wanted = alignment.crop(cache.batch(chosen)[0], starts, found.shape[2])
             return functional.mse_loss(found, (wanted - mean) / std)
 
-        return run.train(network, loss)
+        normalise(network)
+        losses = run.train(network, loss, RATE)
+        rng = np.random.default_rng(run.seed)
+        fold(network, (crops(rng)[2] for _ in range(MOMENTS)))
+        return losses
 
 
 def cut(

@@ -10,9 +10,6 @@ from torch import nn
 from amiss.core.progress import Progress, silent
 from amiss.training import Checkpoint, Loss, cosine, train
 
-RATE = 1e-3
-"""Of Adam at the start; it falls to 0 along a cosine. Published: 1e-4 and 2e-4 throughout, for 50,000 steps or more."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -30,11 +27,11 @@ class Run:
     checkpoint: Checkpoint | None = None
     progress: Progress = silent
 
-    def train(self, module: nn.Module, loss: Loss) -> list[float]:
-        """Train a module in place; returns the loss of every step."""
+    def train(self, module: nn.Module, loss: Loss, rate: float) -> list[float]:
+        """Train a module in place by Adam, whose rate falls to 0 along a cosine; returns the loss of every step."""
         return train(
             module,
-            torch.optim.Adam(module.parameters(), lr=RATE, weight_decay=1e-5),
+            torch.optim.Adam(module.parameters(), lr=rate, weight_decay=1e-5),
             loss,
             steps=self.steps,
             seed=self.seed,

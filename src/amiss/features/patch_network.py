@@ -92,6 +92,7 @@ class PatchNetwork(nn.Module):
 
     Attributes:
         channels: As above.
+        norms: What stands between a convolution and its ReLU: nothing, but while a teacher is made.
         patch: Width p of the patches, in pixels.
         stride: Pixels from one descriptor to the next in the plain forward pass.
 
@@ -126,6 +127,7 @@ class PatchNetwork(nn.Module):
             nn.Conv2d(entering, leaving, kernel)
             for entering, leaving, kernel in zip(widths, widths[1:], kernels, strict=False)
         )
+        self.norms = nn.ModuleList(nn.Identity() for _ in kernels[:-1])
 
     def forward(self, batch: Tensor, channels: slice = ALL) -> Tensor:
         """Descriptors (N, C, h, w) of the patches that lie whole in a batch, one every `stride` pixels.
@@ -156,7 +158,8 @@ class PatchNetwork(nn.Module):
         height, width = x.shape[2:]
         if min(height, width) < self.patch:
             raise InputError(f"{height} x {width} pixels arrived; at least {self.patch} x {self.patch} are expected")
-        dilation, convolutions = 1, (layer for layer in self.convolutions if isinstance(layer, nn.Conv2d))
+        dilation, norms = 1, iter(self.norms)
+        convolutions = (layer for layer in self.convolutions if isinstance(layer, nn.Conv2d))
         for position, layer in enumerate(self.layers, start=1):
             if not layer.channels and dense:
                 x = _dilated_pool(x, dilation, self.pooling)
@@ -171,6 +174,7 @@ class PatchNetwork(nn.Module):
                 weight, bias = weight[channels], None if bias is None else bias[channels]
             x = functional.conv2d(x, weight, bias, dilation=dilation)
             if not last:
+                x = next(norms)(x)
                 x = functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
         return x
 
