@@ -53,7 +53,7 @@ def _students(*layers: Layer) -> Architecture:
 
 
 ARCHITECTURES = {
-    "pdn-xs": _pdn(Layer(4, 32), POOL, Layer(4, 64), POOL, Layer(3, 64), Layer(4, 48)),
+    "pdn-xs": _pdn(Layer(4, 32), POOL, Layer(4, 64), POOL, Layer(3, 128), Layer(4, 48)),
     "pdn-s": _pdn(Layer(4, 128), POOL, Layer(4, 256), POOL, Layer(3, 256), Layer(4, 384)),
     "pdn-m": _pdn(
         Layer(4, 256), POOL, Layer(4, 512), POOL, Layer(1, 512), Layer(3, 512), Layer(4, 384), Layer(1, 384), ending=2

@@ -84,7 +84,7 @@ class EfficientAD(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        Scoring, for 256 x 256: 2.4 billion multiply-adds with `xs`, 38 with `s`, 118 with `m`. Learning: a step runs
+        Scoring, for 256 x 256: 3.1 billion multiply-adds with `xs`, 38 with `s`, 118 with `m`. Learning: a step runs
         the teacher once, the student three times with half of its last layer, and the autoencoder; the two last
         backwards too. The pictures and the teacher's answers lie on disk meanwhile, 1.4 MB a picture with `xs` and 5.6
         MB with `s` and `m`.
