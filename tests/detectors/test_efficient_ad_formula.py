@@ -258,7 +258,7 @@ def test_the_paper_s_layers_parameters_and_arithmetic(variant: str, millions: in
 def test_the_small_variant_is_narrower() -> None:
     one = EfficientAD(teacher="random")
     one.build(pretrained=True)
-    assert [layer.out_channels for layer in one.student.convolutions] == [32, 64, 64, 96]
+    assert [layer.out_channels for layer in one.student.convolutions] == [32, 64, 128, 96]
     assert sum(p.numel() for p in one.parameters()) < 1e6
 
 
