@@ -17,8 +17,10 @@ from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 EMBEDDED = "embedded"
 RANDOM = "random"
 
-LICENCE = "Apache-2.0, learned from photographs for research (decision 9)"
-"""Of the embedded weights."""
+DRAWN = "Apache-2.0, learned from drawn pictures (decision 9)"
+PHOTOGRAPHS = "Apache-2.0, learned from photographs for research (decision 9)"
+LICENCES = {"pdn-xs": DRAWN, "students-33-xs": PHOTOGRAPHS, "students-65-xs": PHOTOGRAPHS}
+"""Of the embedded weights, by architecture."""
 
 
 class Teacher(PatchNetwork):
@@ -41,7 +43,8 @@ class Teacher(PatchNetwork):
     def __init__(self, architecture: str, weights: str = EMBEDDED, *, pretrained: bool = True) -> None:
         super().__init__(architecture)
         self.name = f"{architecture} ({weights if weights in (EMBEDDED, RANDOM) else Path(weights).name})"
-        self.licence = LICENCE if weights == EMBEDDED else "none" if weights == RANDOM else "see its file"
+        other = "none" if weights == RANDOM else "see its file"
+        self.licence = LICENCES.get(architecture, "none") if weights == EMBEDDED else other
         if weights == RANDOM:
             self._draw()
         elif pretrained:

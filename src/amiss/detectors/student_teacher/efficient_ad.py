@@ -117,7 +117,7 @@ class EfficientAD(Detector):
         url="https://arxiv.org/abs/2303.14535",
         year=2024,
         learning=Learning.GRADIENT,
-        weights_licence="Apache-2.0, learned from photographs for research (decision 9)",
+        weights_licence="Apache-2.0, learned from drawn pictures (decision 9)",
         presets={
             "default": {},
             "paper": {
