@@ -19,7 +19,7 @@ def normalise(network: PatchNetwork) -> None:
     device = next(network.parameters()).device
     for place, layer in enumerate(layer for layer in network.layers[:-1] if layer.channels):
         # momentum None: the running moments are the mean of those of all batches
-        network.norms[place] = nn.BatchNorm2d(layer.channels, momentum=None, device=device)
+        network.norms[place] = nn.BatchNorm2d(layer.channels, momentum=None).to(device)
 
 
 @torch.no_grad()
