@@ -51,11 +51,9 @@ def bench(
 
     A second call does only what is missing or has failed. Exit code 3: some run failed, see its reason in the tables.
     """
-    from amiss.core.errors import DataError
     from amiss.evaluation.benchmark.runs import kept_lines, other_commits, plan_runs, run_all
 
-    if output.exists() and not output.is_dir():
-        raise DataError(f"{output} is a file; --output names the folder for the lines and the tables")
+    _check_folder(output)
     plan = plan_runs(
         data,
         _methods(methods),
@@ -70,6 +68,13 @@ def bench(
     with _display() as (tell, progress):
         lines = run_all(plan, output, again=again, tell=tell, progress=progress)
     _conclude(plan, lines, len(kept), output, json)
+
+
+def _check_folder(output: Path) -> None:
+    from amiss.core.errors import DataError
+
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file; --output names the folder for the lines and the tables")
 
 
 def _introduce(plan: Plan, kept: int, commits: list[str]) -> None:

@@ -100,7 +100,9 @@ def parse_numbers(name: str, text: str) -> list[int]:
     """Whole numbers from 0 with commas between them, each once; otherwise as `parse_words`."""
     words = parse_words(name, text)
     if not all(word.isdecimal() for word in words):
-        raise InputError(f"{name} = {text!r} arrived; whole numbers from 0 with commas between them are expected")
+        raise InputError(
+            f"{name} = {text!r} arrived; whole numbers from 0 with commas between them are expected, such as 8,16"
+        )
     return [int(word) for word in words]
 
 

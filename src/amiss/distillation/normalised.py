@@ -17,9 +17,10 @@ def normalise(network: PatchNetwork) -> None:
     The last layer has none: its output is compared with targets that have a scale of their own.
     """
     device = next(network.parameters()).device
-    for place, layer in enumerate(layer for layer in network.layers[:-1] if layer.channels):
+    widths = [layer.channels for layer in network.layers if layer.channels]
+    for place, width in enumerate(widths[:-1]):
         # momentum None: the running moments are the mean of those of all batches
-        network.norms[place] = nn.BatchNorm2d(layer.channels, momentum=None).to(device)
+        network.norms[place] = nn.BatchNorm2d(width, momentum=None).to(device)
 
 
 @torch.no_grad()

@@ -17,9 +17,11 @@ from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 EMBEDDED = "embedded"
 RANDOM = "random"
 
-DRAWN = "Apache-2.0, learned from drawn pictures (decision 9)"
-PHOTOGRAPHS = "Apache-2.0, learned from photographs for research (decision 9)"
-LICENCES = {"pdn-xs": DRAWN, "students-33-xs": PHOTOGRAPHS, "students-65-xs": PHOTOGRAPHS}
+LICENCES = {
+    "pdn-xs": "Apache-2.0, learned from drawn pictures (decision 9)",
+    "students-33-xs": "Apache-2.0, learned from photographs for research (decision 9)",
+    "students-65-xs": "Apache-2.0, learned from photographs for research (decision 9)",
+}
 """Of the embedded weights, by architecture."""
 
 
@@ -43,8 +45,8 @@ class Teacher(PatchNetwork):
     def __init__(self, architecture: str, weights: str = EMBEDDED, *, pretrained: bool = True) -> None:
         super().__init__(architecture)
         self.name = f"{architecture} ({weights if weights in (EMBEDDED, RANDOM) else Path(weights).name})"
-        other = "none" if weights == RANDOM else "see its file"
-        self.licence = LICENCES.get(architecture, "none") if weights == EMBEDDED else other
+        known = {EMBEDDED: LICENCES.get(architecture, "none"), RANDOM: "none"}
+        self.licence = known.get(weights, "see its file")
         if weights == RANDOM:
             self._draw()
         elif pretrained:

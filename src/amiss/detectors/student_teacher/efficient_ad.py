@@ -20,7 +20,7 @@ from amiss.detectors.detector import Detector
 from amiss.features.batch import to_batch
 from amiss.features.cache import cached_features
 from amiss.features.patch_network import MEAN, STD, PatchNetwork
-from amiss.features.teacher import Teacher
+from amiss.features.teacher import LICENCES, Teacher
 from amiss.statistics.reduce import place_patches
 from amiss.synthesis.pictures import procedural_pictures
 from amiss.training import cosine, drop, set_aside, train
@@ -117,7 +117,7 @@ class EfficientAD(Detector):
         url="https://arxiv.org/abs/2303.14535",
         year=2024,
         learning=Learning.GRADIENT,
-        weights_licence="Apache-2.0, learned from drawn pictures (decision 9)",
+        weights_licence=LICENCES["pdn-xs"],
         presets={
             "default": {},
             "paper": {

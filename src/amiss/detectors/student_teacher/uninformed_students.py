@@ -22,7 +22,7 @@ from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features.cache import CachedFeatures, cached_features
 from amiss.features.patch_network import ARCHITECTURES, MEAN, PatchNetwork
-from amiss.features.teacher import EMBEDDED, RANDOM, Teacher, embedded_teachers
+from amiss.features.teacher import EMBEDDED, LICENCES, RANDOM, Teacher, embedded_teachers
 from amiss.statistics.reduce import place_patches
 from amiss.training import cosine, set_aside, train
 
@@ -96,7 +96,7 @@ class UninformedStudents(Detector):
         url="https://arxiv.org/abs/1911.02357",
         year=2020,
         learning=Learning.GRADIENT,
-        weights_licence="Apache-2.0, learned from photographs for research (decision 9)",
+        weights_licence=LICENCES["students-33-xs"],
         presets={
             "default": {},
             "paper": {
