@@ -1,20 +1,20 @@
 """What EfficientAD's default rests on: where the student starts, the rate, and which errors count.
 
-    AMISS_DATA=... python bench/student_start.py [NAME ...]
+    AMISS_DATA=... python bench/student_start.py [--steps 150] [NAME ...]
 
-Short trainings (seed 0) that open no test picture. Of the screws and of the juice bottles only good *training* pictures
-are used, a fifth of them held out: as they are, and with a change drawn into each. Screws get a defect
-(`amiss.synthesis.draw_defect`), a local one. Bottles get one of arrangement: no fruit on the label, that of another
-juice, no lower label, or a lower label too high. For each training: image AUROC of the local map (teacher against
-student), of the global one (autoencoder against student) and of both as the detector adds them; and how large the maps
-of the held-out normals are on average, 1 being a student that knows nothing. Names are those of `CANDIDATES` (default:
-all). Prints and keeps docs/results/student_start.json, where other lines stay as they are.
+Trainings (seed 0), short ones unless told otherwise, that open no test picture. Of the screws and of the juice bottles
+only good *training* pictures are used, a fifth of them held out: as they are, and with a change drawn into each. Screws
+get a defect (`amiss.synthesis.draw_defect`), a local one. Bottles get one of arrangement: no fruit on the label, that
+of another juice, no lower label, or a lower label too high. For each training: image AUROC of the local map (teacher
+against student), of the global one (autoencoder against student) and of both as the detector adds them; and how large
+the maps of the held-out normals are on average, 1 being a student that knows nothing. Names are those of `CANDIDATES`
+(default: all). Prints and keeps docs/results/student_start.json, where lines of other names and of other steps stay.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from amiss.metrics import auroc
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "student_start.json"
-STEPS = 150
 PUBLISHED = {"start": "random", "dropout": 0.2, "schedule": "drop"}
 
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -117,8 +116,8 @@ def peaks(detector: EfficientAD, images: Images) -> tuple[NDArray[np.float64], N
 
 
 def measure(settings: dict[str, Any], learned: Images, good: Images, bad: Images) -> dict[str, Any]:
-    """One short training."""
-    detector = EfficientAD(**settings, steps=STEPS).fit(learned)
+    """One training."""
+    detector = EfficientAD(**settings).fit(learned)
     detector.eval()
     normal, size = peaks(detector, good)
     strange, _ = peaks(detector, bad)
@@ -133,17 +132,22 @@ def measure(settings: dict[str, Any], learned: Images, good: Images, bad: Images
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--steps", type=int, default=150)
+    asked = parser.parse_args()
     torch.set_num_threads(threads())
     known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    lines = {(line["data"], line["candidate"]): line for line in known}
+    lines = {(line["data"], line["candidate"], line["steps"]): line for line in known}
     for data, pictures in (
         ("mvtec_screw, drawn defects", drawn_defects()[:3]),
         ("loco_juice_bottle, changed labels", changed_bottles()),
     ):
-        for name in sys.argv[1:] or CANDIDATES:
-            found = measure(CANDIDATES[name], *pictures)
-            lines[data, name] = {"data": data, "candidate": name, "steps": STEPS, **CANDIDATES[name], **found}
-            print(json.dumps(lines[data, name]), flush=True)
+        for name in asked.names or CANDIDATES:
+            settings = {"steps": asked.steps, **CANDIDATES[name]}
+            line = {"data": data, "candidate": name, **settings, **measure(settings, *pictures)}
+            lines[data, name, asked.steps] = line
+            print(json.dumps(line), flush=True)
             write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines.values()) + "\n]\n").encode())
 
 
