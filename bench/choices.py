@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lines import keep
+
 from amiss.core.errors import AmissError
 from amiss.data import open_dataset
 from amiss.evaluation.benchmark.child import measure
 from amiss.evaluation.benchmark.runs import locate
 from amiss.features import efficientnet_lite
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "choices.json"
 DATA = ("magnetic_tile", "elpv:poly")
@@ -54,7 +55,7 @@ def main() -> None:
             scaled = "as trained" if scaling == TRAINED_WITH else "ImageNet's"
             lines.append({"method": method, "data": name, **figures, **settings, "input_scaling": scaled})
             print(json.dumps(lines[-1]), flush=True)
-    write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n").encode())
+    keep(RESULTS, lines)
 
 
 if __name__ == "__main__":

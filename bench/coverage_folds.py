@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lines import keep
 from numpy.typing import NDArray
 
 from amiss import Conformal, create
@@ -26,7 +27,6 @@ from amiss.core.progress import silent
 from amiss.core.scores import Scores
 from amiss.data.elpv import elpv_cells
 from amiss.fitting import fold_scores
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "coverage_folds.json"
 ALPHA, N, TESTED, SIDE, SPLITS = 0.05, 40, 300, 64, 200
@@ -73,7 +73,7 @@ def main() -> None:
             )
             print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     if splits == SPLITS:
-        write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in results) + "\n]\n").encode())
+        keep(RESULTS, results)
 
 
 if __name__ == "__main__":

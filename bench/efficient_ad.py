@@ -1,6 +1,6 @@
 """EfficientAD at the paper's sizes: arithmetic, a short real fit, and ONNX Runtime against the machine's peak.
 
-    python bench/efficient_ad.py [--steps 24] [--file FILE] [VARIANT ...]
+    python bench/efficient_ad.py [--steps 24] [--runs 20] [--file FILE] [VARIANT ...]
 
 Variants are s and m (default: both), xs and tiny. The published times (A6000: 2.2 ms and 614 images/s for s, 4.5 ms
 and 269 for m) are those of a GPU in half precision. What can be compared is the share of a machine's best matrix

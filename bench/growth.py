@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from lines import keep
 from numpy.typing import NDArray
 from speed import spread
 
@@ -32,7 +33,6 @@ from amiss.data.elpv import read_elpv
 from amiss.export import export_onnx
 from amiss.registry import create
 from amiss.runtime import Graph
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "growth.json"
 SIZE = (256, 256)
@@ -100,7 +100,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--here", method, "--counts", str(count)]
             lines.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             print(json.dumps(lines[-1]), flush=True)
-    write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n").encode())
+    keep(RESULTS, lines)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lines import keep
 from torch import Tensor
 
 from amiss.core.progress import silent
@@ -25,7 +26,6 @@ from amiss.data import open_dataset
 from amiss.detectors.memory_bank.patchcore import PatchCore
 from amiss.evaluation.benchmark.runs import locate
 from amiss.statistics.knn import nearest_distance, principal_axes, shortened
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "nearest.json"
 AXES, SIZE, PICTURES = (32, 48, 64, 96), (256, 256), 40
@@ -78,7 +78,7 @@ def main() -> None:
         for line in measure(data):
             lines.append(line)
             print(json.dumps(line), flush=True)
-    write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n").encode())
+    keep(RESULTS, lines)
 
 
 if __name__ == "__main__":

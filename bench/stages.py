@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from lines import keep
 from numpy.typing import NDArray
 
 from amiss import Images
@@ -26,7 +27,6 @@ from amiss.data import open_dataset
 from amiss.detectors.student_teacher.reverse_distillation import ReverseDistillation
 from amiss.evaluation.benchmark.runs import locate
 from amiss.metrics import auroc
-from amiss.storage import write_file
 from amiss.synthesis.defects import draw_defect
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "stages.json"
@@ -97,7 +97,7 @@ def main() -> None:
         for settings in CANDIDATES:
             lines.append({"data": data, **settings, "steps": STEPS, **measure(settings, *pictures)})
             print(json.dumps(lines[-1]), flush=True)
-            write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n").encode())
+            keep(RESULTS, lines)
 
 
 if __name__ == "__main__":

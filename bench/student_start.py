@@ -1,4 +1,4 @@
-"""What EfficientAD's default rests on: where the student starts, the rate, and which errors count.
+"""What EfficientAD's default rests on: where the student starts, the rate, which errors count, how long it learns.
 
     AMISS_DATA=... python bench/student_start.py [--steps 150] [NAME ...]
 
@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from lines import keep, kept
 from numpy.typing import NDArray
 from stages import SIDE, drawn_defects, split_normal
 
@@ -29,7 +30,6 @@ from amiss.core.threads import threads
 from amiss.detectors.student_teacher.efficient_ad import EfficientAD
 from amiss.features.batch import to_batch
 from amiss.metrics import auroc
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "student_start.json"
 PUBLISHED = {"start": "random", "dropout": 0.2, "schedule": "drop"}
@@ -137,8 +137,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     asked = parser.parse_args()
     torch.set_num_threads(threads())
-    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    lines = {(line["data"], line["candidate"], line["steps"]): line for line in known}
+    lines = kept(RESULTS, "data", "candidate", "steps")
     for data, pictures in (
         ("mvtec_screw, drawn defects", drawn_defects()[:3]),
         ("loco_juice_bottle, changed labels", changed_bottles()),
@@ -148,7 +147,7 @@ def main() -> None:
             line = {"data": data, "candidate": name, **settings, **measure(settings, *pictures)}
             lines[data, name, asked.steps] = line
             print(json.dumps(line), flush=True)
-            write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(line) for line in lines.values()) + "\n]\n").encode())
+            keep(RESULTS, lines.values())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lines import keep, kept
 from numpy.typing import NDArray
 
 from amiss.background.reservoir import Reservoir
@@ -30,7 +31,6 @@ from amiss.metrics import auroc
 from amiss.metrics.paired import paired_difference
 from amiss.statistics.knn import nearest_distance
 from amiss.statistics.reduce import place_patches, smooth_upsample
-from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "teachers.json"
 DATA = ("magnetic_tile", "elpv:poly")
@@ -84,8 +84,7 @@ def resample(labels: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.
 
 def main() -> None:
     drawn, photographs, *asked = sys.argv[1:]
-    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    lines = {(line["architecture"], line["data"]): line for line in known}
+    lines = kept(RESULTS, "architecture", "data")
     for architecture in asked or ARCHITECTURES:
         file = f"{architecture}.safetensors"
         places = {"procedural": f"{drawn}/{file}", "photographs": f"{photographs}/{file}", "random weights": RANDOM}
@@ -93,7 +92,7 @@ def main() -> None:
             line = compare(architecture, places, data)
             lines[architecture, line["data"]] = line
             print(json.dumps(line), flush=True)
-            write_file(RESULTS, ("[\n" + ",\n".join(json.dumps(one) for one in lines.values()) + "\n]\n").encode())
+            keep(RESULTS, lines.values())
 
 
 if __name__ == "__main__":
