@@ -155,7 +155,7 @@ class EfficientAD(Detector):
         start: str = "teacher",
         dropout: float = 0.0,
         p_hard: float = 0.999,
-        steps: int = 4000,
+        steps: int = 6000,
         batch: int = 1,
         rate: float = 1e-3,
         schedule: str = "cosine",
