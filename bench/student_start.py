@@ -6,15 +6,17 @@ Trainings (seed 0), short ones unless told otherwise, that open no test picture.
 only good *training* pictures are used, a fifth of them held out: as they are, and with a change drawn into each. Screws
 get a defect (`amiss.synthesis.draw_defect`), a local one. Bottles get one of arrangement: no fruit on the label, that
 of another juice, no lower label, or a lower label too high. For each training: image AUROC of the local map (teacher
-against student), of the global one (autoencoder against student) and of both as the detector adds them; and how large
-the maps of the held-out normals are on average, 1 being a student that knows nothing. Names are those of `CANDIDATES`
-(default: all). Prints and keeps docs/results/student_start.json, where lines of other names and of other steps stay.
+against student), of the global one (autoencoder against student) and of both as the detector adds them, of bottles also
+for each kind of change; and how large the maps of the held-out normals are on average, 1 being a student that knows
+nothing. Names are those of `CANDIDATES` (default: all), `--data` is a part of a data set's name (default: both). Prints
+and keeps docs/results/student_start.json, where lines of other names and of other steps stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +44,33 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "default": {},
 }
 
+KINDS = ("no fruit", "fruit of another juice", "no lower label", "lower label too high")
+
 FRUIT, LOWER = (124, 154, 24), (190, 222, 51)
 """Upper and lower edge of what is on a bottle of 256 pixels, and half its width."""
 
 
-def changed_bottles() -> tuple[Images, Images, Images]:
-    """Good training pictures to learn from, others held out, and these with a change of arrangement."""
+Pictures = tuple[Images, Images, Images, tuple[str, ...]]
+
+
+def changed_screws() -> Pictures:
+    """Good training pictures to learn from, others held out, these with a drawn defect, and kinds: none."""
+    return *drawn_defects()[:3], ()
+
+
+def changed_bottles() -> Pictures:
+    """The same with a change of arrangement, and the kind of each."""
     learned, held_out = split_normal("loco_juice_bottle")
     good, rng = list(held_out), np.random.default_rng(1)
-    changed = [change(picture, good, index % 4, rng) for index, picture in enumerate(good)]
-    return learned, held_out, Images(changed, size=(SIDE, SIDE))
+    changed = [change(picture, good, index % len(KINDS), rng) for index, picture in enumerate(good)]
+    kinds = tuple(KINDS[index % len(KINDS)] for index in range(len(good)))
+    return learned, held_out, Images(changed, size=(SIDE, SIDE)), kinds
 
 
 def change(
     picture: NDArray[np.uint8], others: list[NDArray[np.uint8]], kind: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """One picture with the change of arrangement of this number, 0 to 3."""
+    """One picture with the change of arrangement that `KINDS` names at this place."""
     middle = centre(picture)
     if kind == 0:
         return painted_over(picture, FRUIT, middle)
@@ -115,33 +128,49 @@ def peaks(detector: EfficientAD, images: Images) -> tuple[NDArray[np.float64], N
     return three.amax(dim=(2, 3)).double().numpy(), maps.mean(dim=(1, 2, 3)).double().numpy()
 
 
-def measure(settings: dict[str, Any], learned: Images, good: Images, bad: Images) -> dict[str, Any]:
+def areas(normal: NDArray[np.float64], strange: NDArray[np.float64]) -> dict[str, float]:
+    """Image AUROC of each map, from maxima (3, N) and (3, M)."""
+    labels = np.repeat([False, True], [normal.shape[1], strange.shape[1]])
+    found = [round(auroc(labels, scores), 4) for scores in np.concatenate([normal, strange], axis=1)]
+    return dict(zip(("local", "global", "both"), found, strict=True))
+
+
+def measure(
+    settings: dict[str, Any], learned: Images, good: Images, bad: Images, kinds: tuple[str, ...]
+) -> dict[str, Any]:
     """One training."""
     detector = EfficientAD(**settings).fit(learned)
     detector.eval()
     normal, size = peaks(detector, good)
     strange, _ = peaks(detector, bad)
-    labels = np.repeat([False, True], [len(good), len(bad)])
-    areas = [round(auroc(labels, scores), 4) for scores in np.concatenate([normal, strange], axis=1)]
+    by_kind = {kind: areas(normal, strange[:, np.array(kinds) == kind]) for kind in dict.fromkeys(kinds)}
     return {
         "n_good": len(good),
         "n_defective": len(bad),
-        "image_auroc": dict(zip(("local", "global", "both"), areas, strict=True)),
+        "image_auroc": areas(normal, strange),
+        **({"image_auroc_by_kind": by_kind} if by_kind else {}),
         "mean_of_normal_maps": {"local": round(float(size[0]), 4), "global": round(float(size[1]), 4)},
     }
+
+
+DATA: dict[str, Callable[[], Pictures]] = {
+    "mvtec_screw, drawn defects": changed_screws,
+    "loco_juice_bottle, changed labels": changed_bottles,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--data", default="")
     asked = parser.parse_args()
     torch.set_num_threads(threads())
     lines = kept(RESULTS, "data", "candidate", "steps")
-    for data, pictures in (
-        ("mvtec_screw, drawn defects", drawn_defects()[:3]),
-        ("loco_juice_bottle, changed labels", changed_bottles()),
-    ):
+    for data, draw in DATA.items():
+        if asked.data not in data:
+            continue
+        pictures = draw()
         for name in asked.names or CANDIDATES:
             settings = {"steps": asked.steps, **CANDIDATES[name]}
             line = {"data": data, "candidate": name, **settings, **measure(settings, *pictures)}
