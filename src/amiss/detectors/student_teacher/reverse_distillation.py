@@ -130,7 +130,7 @@ class ReverseDistillation(Detector):
         width: float = 1.0,
         blocks: Sequence[int] = (2,),
         compare: str = "values",
-        steps: int = 800,
+        steps: int = 2400,
         batch: int = 16,
         rate: float = 5e-3,
         standardise: bool = True,

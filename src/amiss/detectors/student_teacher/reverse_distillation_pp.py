@@ -156,7 +156,7 @@ class ReverseDistillationPP(Detector):
         compare: str = "values",
         noise: float = 0.2,
         versions: int = 2,
-        steps: int = 600,
+        steps: int = 1800,
         batch: int = 16,
         rate: float = 5e-3,
         projection_rate: float = 1e-3,
