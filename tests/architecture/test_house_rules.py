@@ -1,4 +1,4 @@
-"""Rules of style that a machine can check, over every file of the package."""
+"""Rules of style that a machine can check, over every file of the package; its size, over every file."""
 
 import ast
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ import amiss
 
 PACKAGE = Path(amiss.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
-CLASSES = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+REPOSITORY = Path(__file__).parents[2]
+BESIDE = sorted(path for name in ("bench", "docs", "examples", "tests") for path in (REPOSITORY / name).rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*FILES, *BESIDE]}
+CLASSES = [node for path in FILES for node in ast.walk(TREES[path]) if isinstance(node, ast.ClassDef)]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 per_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -27,7 +29,7 @@ def body_lines(function: Function) -> int:
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
 
-@per_file
+@pytest.mark.parametrize("path", [*FILES, *BESIDE], ids=lambda path: "/".join(path.parts[-3:]))
 def test_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, "split the file"
     long = [(f.name, body_lines(f)) for f in nodes(path, Function) if body_lines(f) > 40]
