@@ -59,11 +59,12 @@ class EfficientAD(Detector):
         normals; then they are averaged, and put where their patches are.
 
     Assumes:
-        Pictures are registered as far as the arrangement matters. No layer of teacher and student pads, so there is no
-        patch whose middle lies within 16 pixels of the border: pixels there get the score of the nearest patch, which
-        sees them if they lie in it. A defect is found up to the border then, but outlined less exactly. A tenth of
-        the normal pictures, one at least, takes no part in training; of fewer than 15 it is one, and its quirks
-        set the scale of both maps against each other.
+        Pictures are registered as far as the arrangement matters. Parts that each occur, in a combination that does
+        not, are found least (decision 13: 0.71 image AUROC against 0.97 and more for parts missing or misplaced). No
+        layer of teacher and student pads, so there is no patch whose middle lies within 16 pixels of the border:
+        pixels there get the score of the nearest patch, which sees them if they lie in it. A defect is found up to the
+        border then, but outlined less exactly. A tenth of the normal pictures, one at least, takes no part in training;
+        of fewer than 15 it is one, and its quirks set the scale of both maps against each other.
 
     Args:
         variant: "s" and "m" are the paper's networks, "xs" is narrower, for machines without a GPU; "tiny" for tests.
