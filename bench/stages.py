@@ -27,6 +27,7 @@ from amiss import Images
 from amiss.core.threads import threads
 from amiss.data import open_dataset
 from amiss.detectors.student_teacher.reverse_distillation import ReverseDistillation
+from amiss.detectors.student_teacher.reverse_distillation_pp import ReverseDistillationPP
 from amiss.evaluation.benchmark.runs import locate
 from amiss.metrics import auroc
 from amiss.synthesis.defects import draw_defect
@@ -42,6 +43,9 @@ CANDIDATES: list[dict[str, Any]] = [
     {"backbone": "efficientnet-lite2", "stages": (8, 16), "standardise": True, "compare": "values"},
 ]
 
+DATA = "mvtec_screw, drawn defects", "magnetic_tile"
+
+Reverse = ReverseDistillation | ReverseDistillationPP
 Masks = NDArray[np.bool_] | None
 
 
@@ -79,10 +83,10 @@ def peaks_on(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> float:
     return float(np.mean([mask[one.argmax()] for mask, one in zip(wide, maps, strict=True)]))
 
 
-def measure(settings: dict[str, Any], learned: Images, good: Images, bad: Images, masks: Masks) -> dict[str, Any]:
+def measure(detector: Reverse, learned: Images, good: Images, bad: Images, masks: Masks) -> dict[str, Any]:
     """Image AUROC with balanced stages and without, and how often the peak of the balanced map is right."""
-    detector = ReverseDistillation(**settings).fit(learned)
-    labels, areas = np.repeat([False, True], [len(good), len(bad)]), {}
+    detector.fit(learned)
+    labels, areas = np.repeat([False, True], [len(good), len(bad)]), dict[str, float]()
     found: dict[str, Any] = {"n_good": len(good), "n_defective": len(bad), "image_auroc": areas}
     for name in ("balanced", "as they are"):
         normal, strange = detector.score(good), detector.score(bad)
@@ -100,10 +104,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(threads())
     lines = kept(RESULTS, *KEY)
-    for data, pictures in (("mvtec_screw, drawn defects", drawn_defects()), ("magnetic_tile", magnetic_tiles())):
+    for data, pictures in zip(DATA, (drawn_defects(), magnetic_tiles()), strict=True):
         for candidate in CANDIDATES[-1:] if asked.chosen else CANDIDATES:
             settings = {**candidate, "steps": asked.steps}
-            line = {"data": data, **settings, **measure(settings, *pictures)}
+            line = {"data": data, **settings, **measure(ReverseDistillation(**settings), *pictures)}
             lines[tuple(line[name] for name in KEY)] = line
             print(json.dumps(line), flush=True)
             keep(RESULTS, lines.values())
