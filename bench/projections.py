@@ -9,16 +9,12 @@ is a part of a data set's name (default: all). Prints and keeps docs/results/pro
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from lines import keep, kept
-from stages import DATA, drawn_defects, magnetic_tiles, measure
+from candidates import compare
+from stages import DATA, measure
 
-from amiss.core.threads import threads
 from amiss.detectors.student_teacher.reverse_distillation_pp import ReverseDistillationPP
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "projections.json"
@@ -30,30 +26,10 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--data", default="")
-    asked = parser.parse_args()
-    torch.set_num_threads(threads())
-    lines = kept(RESULTS, "data", "candidate", "steps")
-    for data, draw in zip(DATA, (drawn_defects, magnetic_tiles), strict=True):
-        if asked.data not in data:
-            continue
-        pictures = draw()
-        for name in asked.names or CANDIDATES:
-            settings = {"steps": asked.steps, **CANDIDATES[name]}
-            line = {
-                "data": data,
-                "candidate": name,
-                **settings,
-                **measure(ReverseDistillationPP(**settings), *pictures),
-            }
-            lines[data, name, asked.steps] = line
-            print(json.dumps(line), flush=True)
-            keep(RESULTS, lines.values())
+def trained(settings: dict[str, Any], *pictures: Any) -> dict[str, Any]:
+    """One training."""
+    return measure(ReverseDistillationPP(**settings), *pictures)
 
 
 if __name__ == "__main__":
-    main()
+    compare(RESULTS, DATA, CANDIDATES, trained, steps=800)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,6 @@ CANDIDATES: list[dict[str, Any]] = [
     {"backbone": "efficientnet-lite2", "stages": (8, 16), "standardise": True, "compare": "angles"},
     {"backbone": "efficientnet-lite2", "stages": (8, 16), "standardise": True, "compare": "values"},
 ]
-
-DATA = "mvtec_screw, drawn defects", "magnetic_tile"
 
 Reverse = ReverseDistillation | ReverseDistillationPP
 Masks = NDArray[np.bool_] | None
@@ -97,6 +96,12 @@ def measure(detector: Reverse, learned: Images, good: Images, bad: Images, masks
     return found
 
 
+DATA: dict[str, Callable[[], tuple[Images, Images, Images, Masks]]] = {
+    "mvtec_screw, drawn defects": drawn_defects,
+    "magnetic_tile": magnetic_tiles,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=150)
@@ -104,7 +109,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(threads())
     lines = kept(RESULTS, *KEY)
-    for data, pictures in zip(DATA, (drawn_defects(), magnetic_tiles()), strict=True):
+    for data, draw in DATA.items():
+        pictures = draw()
         for candidate in CANDIDATES[-1:] if asked.chosen else CANDIDATES:
             settings = {**candidate, "steps": asked.steps}
             line = {"data": data, **settings, **measure(ReverseDistillation(**settings), *pictures)}

@@ -1,6 +1,6 @@
 """What EfficientAD's default rests on: where the student starts, the rate, which errors count, how long it learns.
 
-    AMISS_DATA=... python bench/student_start.py [--steps 150] [NAME ...]
+    AMISS_DATA=... python bench/student_start.py [--steps 150] [--data juice] [NAME ...]
 
 Trainings (seed 0), short ones unless told otherwise, that open no test picture. Of the screws and of the juice bottles
 only good *training* pictures are used, a fifth of them held out: as they are, and with a change drawn into each. Screws
@@ -14,8 +14,6 @@ and keeps docs/results/student_start.json, where lines of other names and of oth
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from lines import keep, kept
+from candidates import compare
 from numpy.typing import NDArray
 from stages import SIDE, drawn_defects, split_normal
 
 from amiss import Images
-from amiss.core.threads import threads
 from amiss.detectors.student_teacher.efficient_ad import EfficientAD
 from amiss.features.batch import to_batch
 from amiss.metrics import auroc
@@ -159,25 +156,5 @@ DATA: dict[str, Callable[[], Pictures]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--data", default="")
-    asked = parser.parse_args()
-    torch.set_num_threads(threads())
-    lines = kept(RESULTS, "data", "candidate", "steps")
-    for data, draw in DATA.items():
-        if asked.data not in data:
-            continue
-        pictures = draw()
-        for name in asked.names or CANDIDATES:
-            settings = {"steps": asked.steps, **CANDIDATES[name]}
-            line = {"data": data, "candidate": name, **settings, **measure(settings, *pictures)}
-            lines[data, name, asked.steps] = line
-            print(json.dumps(line), flush=True)
-            keep(RESULTS, lines.values())
-
-
 if __name__ == "__main__":
-    main()
+    compare(RESULTS, DATA, CANDIDATES, measure, steps=150)

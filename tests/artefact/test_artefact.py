@@ -284,6 +284,12 @@ def test_a_fresh_process_without_torch_gives_the_same_verdicts(kind, saved, insp
     assert len(labels) == 7 and labels[6] == "error" and "anomalous" in labels
 
 
+def test_a_damaged_artefact_file_can_be_replaced(inspector, tmp_path):
+    (tmp_path / "line.amiss").write_bytes(b"cut off")
+    inspector.save(tmp_path / "line.amiss")
+    assert same_scores(Inspector.load(tmp_path / "line.amiss"), inspector)
+
+
 def test_an_inspector_whose_filters_matter_comes_back_with_them(inspector, tmp_path):
     filtered = replace(inspector, mask_filters=(amiss.MinArea(5),))
     parts = tuple(artefact.Component(name=f.name, config=f.config()) for f in filtered.mask_filters)

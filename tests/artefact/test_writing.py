@@ -15,21 +15,11 @@ from amiss.inspector import Inspector
 KINDS = ("line.amiss", "line")  # a single file, a folder
 
 
-def described(path):
-    return read_artefact(path).record.model_dump(mode="json")
-
-
 def test_saving_replaces_an_older_artefact_and_leaves_nothing_else(copied, inspector):
     stricter = inspector.with_rule(amiss.Conformal(0.2))
     stricter.save(copied)
     assert Inspector.load(copied).rule.alpha == 0.2
     assert [path.name for path in copied.parent.iterdir()] == [copied.name]
-
-
-def test_a_damaged_artefact_file_can_be_replaced(inspector, tmp_path):
-    (tmp_path / "line.amiss").write_bytes(b"cut off")
-    inspector.save(tmp_path / "line.amiss")
-    assert described(tmp_path / "line.amiss") == inspector.record.model_dump(mode="json")
 
 
 def fill(folder, name, content):
@@ -115,7 +105,7 @@ def test_a_failing_disk_leaves_the_old_artefact_and_no_temporary_file(
         inspector.with_rule(amiss.Conformal(0.2)).save(copied)
     except OSError:
         monkeypatch.undo()
-        assert described(copied) == inspector.record.model_dump(mode="json")
+        assert read_artefact(copied).record.model_dump(mode="json") == inspector.record.model_dump(mode="json")
     else:
         assert read_artefact(copied).record.alpha == 0.2
     assert [path.name for path in copied.parent.iterdir()] == [copied.name]
