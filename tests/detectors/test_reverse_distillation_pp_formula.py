@@ -38,10 +38,12 @@ def plain_cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
-@pytest.mark.parametrize("compare", ["values", "angles", "whole maps"])
-def test_the_whole_loss_equals_the_formula(compare: str) -> None:
+@pytest.mark.parametrize(
+    ("compare", "weight"), [("values", 1.0), ("angles", 1.0), ("whole maps", 1.0), ("values", 0.25), ("values", 0.0)]
+)
+def test_the_whole_loss_equals_the_formula(compare: str, weight: float) -> None:
     """Tien et al., section 3.3, with their weights; the student's part as in reverse distillation."""
-    detector, normal, strange = built(compare=compare), features(0), features(1)
+    detector, normal, strange = built(compare=compare, transport=weight), features(0), features(1)
     strange = [one + 3 * other for one, other in zip(strange, detector.project(normal), strict=True)]  # some contrast
     strange = [one.detach() for one in strange]
     with torch.no_grad():
@@ -61,7 +63,7 @@ def test_the_whole_loss_equals_the_formula(compare: str) -> None:
         reconstruction += (1 - plain_cosine(b, c)).mean()
         contrast += np.maximum(0, plain_cosine(flat[2], flat[3]) - 0.5).mean()
     assert contrast > 0.1
-    wanted = distillation + 0.2 * (transport + 0.01 * reconstruction + 0.1 * contrast) / 1.11
+    wanted = distillation + 0.2 * (weight * transport + 0.01 * reconstruction + 0.1 * contrast) / 1.11
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
@@ -139,7 +141,9 @@ def test_louder_noise_changes_more() -> None:
     assert moved[0] * 1.5 < moved[1] < moved[2] / 1.5
 
 
-@pytest.mark.parametrize("wrong", [{"noise": 0.0}, {"versions": 0}, {"projection_rate": 0.0}, {"smoothing": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"noise": 0.0}, {"versions": 0}, {"projection_rate": 0.0}, {"smoothing": -1.0}, {"transport": -0.1}]
+)
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="arrived"):
         ReverseDistillationPP(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)

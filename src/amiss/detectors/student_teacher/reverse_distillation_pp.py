@@ -75,6 +75,7 @@ class ReverseDistillationPP(Detector):
         batch: Images a step, at least 2: each is compared with another.
         rate: Learning rate of Adam for bottleneck and decoder at the start; it falls to 0 along a cosine.
         projection_rate: The same for the projections.
+        transport: Weight of the transport among the projections' losses; 0 leaves it out.
         standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal pictures
             first; else those that vary most decide alone.
         balance: Divide the map of each stage by its mean over a tenth of the normal pictures, one at least, that no
@@ -131,6 +132,7 @@ class ReverseDistillationPP(Detector):
                 "standardise": False,
                 "balance": False,
                 "steps": 1400,
+                "projection_rate": 1e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",
@@ -156,10 +158,11 @@ class ReverseDistillationPP(Detector):
         compare: str = "values",
         noise: float = 0.2,
         versions: int = 2,
-        steps: int = 1800,
+        steps: int = 2400,
         batch: int = 16,
         rate: float = 5e-3,
-        projection_rate: float = 1e-3,
+        projection_rate: float = 5e-3,
+        transport: float = 1.0,
         standardise: bool = True,
         balance: bool = True,
         smoothing: float = 4.0,
@@ -176,6 +179,7 @@ class ReverseDistillationPP(Detector):
         self.batch = batch
         self.rate = rate
         self.projection_rate = projection_rate
+        self.transport = transport
         self.standardise = standardise
         self.balance = balance
         self.smoothing = smoothing
@@ -184,7 +188,8 @@ class ReverseDistillationPP(Detector):
         check_count("versions", self.versions)
         check_count("steps", self.steps)
         check_count("batch", self.batch, least=2)
-        check_real("smoothing", self.smoothing, least=0)
+        for name in ("smoothing", "transport"):
+            check_real(name, getattr(self, name), least=0)
         for name in ("noise", "rate", "projection_rate"):
             if check_real(name, getattr(self, name)) <= 0:
                 raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
@@ -247,10 +252,12 @@ class ReverseDistillationPP(Detector):
         """
         projected, from_noise = self.project(normal), self.project(strange)
         distillation = over_stages(COMPARISONS[self.compare][0], normal, self.student(projected))
-        transport = torch.stack([transport_distance(one, shift).mean() for one in projected]).sum()
+        transport = (
+            torch.stack([transport_distance(one, shift).mean() for one in projected]).sum() if self.transport else 0.0
+        )
         reconstruction = over_stages(cosine_distance, from_noise, projected)
         contrast = over_stages(contrast_loss, strange, projected)
-        extra = transport + RECONSTRUCTION * reconstruction + CONTRAST * contrast
+        extra = self.transport * transport + RECONSTRUCTION * reconstruction + CONTRAST * contrast
         return distillation + PROJECTION * extra / (1 + RECONSTRUCTION + CONTRAST)
 
     def teach(self, features: Sequence[Tensor]) -> list[Tensor]:
