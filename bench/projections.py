@@ -20,9 +20,9 @@ from amiss.detectors.student_teacher.reverse_distillation_pp import ReverseDisti
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "projections.json"
 
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "default": {},
+    "as published": {"projection_rate": 1e-3},
     "faster projections": {"projection_rate": 5e-3},
-    "stronger noise": {"noise": 0.4},
+    "stronger noise": {"projection_rate": 1e-3, "noise": 0.4},
 }
 
 

@@ -9,7 +9,7 @@ share of Python is what a profile leaves when the own times of all of torch's op
 steps: an upper bound, since the profiler's own work is in it. With two threads or more, backward passes run beside
 Python, so the share is measured on one thread. The frozen teacher's answers lie in the cache; what it would take to ask
 it anew in every step, and how much longer a step would then be, is measured too. Prints, and keeps
-docs/results/training_steps.json.
+docs/results/training_steps.json, where other methods stay.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from amiss.registry import create
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "training_steps.json"
-METHODS = ("efficient_ad", "reverse_distillation")
+METHODS = ("efficient_ad", "reverse_distillation", "reverse_distillation_pp")
 PICTURES, STEPS, WARM = 24, 24, 8
 
 
@@ -90,7 +90,8 @@ def teacher_seconds(method: str) -> float:
     detector = create(method)
     detector.build(pretrained=True)
     frozen = next(part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher)))
-    batch = to_batch(torch.from_numpy(np.stack(textured(detector.batch))))
+    pictures = detector.batch * (2 if hasattr(detector, "versions") else 1)  # each normal one and a noisy version
+    batch = to_batch(torch.from_numpy(np.stack(textured(pictures))))
     return spread(lambda: frozen(batch), runs=8)["median"] / 1000
 
 
@@ -113,7 +114,8 @@ def measure(method: str) -> dict[str, Any]:
 
 def main() -> None:
     torch.set_num_threads(threads())
-    results = {"cores": threads(), **{method: measure(method) for method in sys.argv[1:] or METHODS}}
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results = {**kept, "cores": threads(), **{method: measure(method) for method in sys.argv[1:] or METHODS}}
     write_file(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
     print(json.dumps(results, indent=2))
 
