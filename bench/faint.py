@@ -1,11 +1,13 @@
 """How faint a defect reverse distillation and RD++ still find, and what in RD++ costs or gains.
 
-    AMISS_DATA=... python bench/faint.py [--steps 1200] [NAME ...]
+    AMISS_DATA=... python bench/faint.py [--steps 1200] [--data moved] [NAME ...]
 
 Trainings (seed 0) on good *training* pictures of the screw, of which a fifth are held out, as `bench/stages.py` has
-them; no test picture is opened. The defects drawn into the held-out ones are mixed with the picture as it was, so that
-a share of them is left: at full strength nearly every one is found, and methods cannot be told apart. Names are those
-of `CANDIDATES`. Prints and keeps docs/results/faint.json, where other lines stay.
+them; no test picture is opened. Of these come two sets. *Faint*: the defects drawn into them are mixed with the picture
+as it was, so that a share of them is left: at full strength nearly every one is found, and methods cannot be told
+apart. *Moved*: nothing is drawn; around a place with an edge the picture is pushed some pixels aside, less with the
+distance, so that a shape is wrong and every texture right. Names are those of `CANDIDATES`, `--data` is a part of a
+set's name (default: both). Prints and keeps docs/results/faint.json, where other lines stay.
 """
 
 from __future__ import annotations
@@ -13,16 +15,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from candidates import compare
-from stages import SIDE, drawn_defects
+from numpy.typing import NDArray
+from stages import SIDE, VERSIONS, drawn_defects, split_normal
 
 from amiss import Images
 from amiss.metrics import auroc
 from amiss.registry import create
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "faint.json"
-SHARES = (0.5, 0.25, 0.125)
+SHARES, PIXELS = (0.5, 0.25, 0.125), (6.0, 4.0, 2.0)
+WIDEST, NARROWEST = 14.0, 7.0
+"""Standard deviations, in pixels, of the Gaussians by which a push gets less with the distance."""
 
 CANDIDATES: dict[str, dict[str, Any]] = {
     "reverse_distillation": {"method": "reverse_distillation"},
@@ -32,14 +38,14 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 
 
-def screws() -> tuple[Images, Images, dict[float, Images]]:
-    """Normal pictures to learn from, good ones held out, and these with defects of each strength."""
+def faint() -> tuple[Images, Images, dict[float, Images]]:
+    """Normal pictures to learn from, good ones held out, and these with a share of drawn defects."""
     learned, good, drawn, _ = drawn_defects()
-    plain = [good[index // (len(drawn) // len(good))] for index in range(len(drawn))]
+    plain = [good[index // VERSIONS] for index in range(len(drawn))]
     return learned, good, {share: mixed(plain, drawn, share) for share in SHARES}
 
 
-def mixed(plain: list[Any], drawn: Images, share: float) -> Images:
+def mixed(plain: list[NDArray[np.uint8]], drawn: Images, share: float) -> Images:
     """Drawn pictures of which a share is left."""
     pictures = [
         np.clip(np.rint(before + share * (np.asarray(after, np.float32) - before)), 0, 255).astype(np.uint8)
@@ -48,18 +54,49 @@ def mixed(plain: list[Any], drawn: Images, share: float) -> Images:
     return Images(pictures, size=(SIDE, SIDE))
 
 
-def measure(settings: dict[str, Any], learned: Images, good: Images, faint: dict[float, Images]) -> dict[str, Any]:
+def moved() -> tuple[Images, Images, dict[float, Images]]:
+    """The same, with places that are pushed aside by so many pixels."""
+    learned, good = split_normal("mvtec_screw")
+    pushed = {
+        pixels: Images(
+            [
+                push(good[index], pixels, np.random.default_rng([index, version]))
+                for index in range(len(good))
+                for version in range(VERSIONS)
+            ],
+            size=(SIDE, SIDE),
+        )
+        for pixels in PIXELS
+    }
+    return learned, good, pushed
+
+
+def push(picture: NDArray[np.uint8], pixels: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) pushed aside around a place that is drawn by how strong the edges are."""
+    grey = cv2.GaussianBlur(picture.mean(axis=2), (0, 0), 2.0)
+    edges = np.hypot(cv2.Sobel(grey, cv2.CV_64F, 1, 0), cv2.Sobel(grey, cv2.CV_64F, 0, 1)) ** 2
+    row, column = np.unravel_index(rng.choice(edges.size, p=edges.ravel() / edges.sum()), edges.shape)
+    width, angle = rng.uniform(NARROWEST, WIDEST), rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    share = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
+    aside = (columns - pixels * np.cos(angle) * share).astype(np.float32)
+    down = (rows - pixels * np.sin(angle) * share).astype(np.float32)
+    return np.asarray(cv2.remap(picture, aside, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8)
+
+
+def measure(settings: dict[str, Any], learned: Images, good: Images, strange: dict[float, Images]) -> dict[str, Any]:
     """Image AUROC of one training for each strength, and their mean."""
     detector = create(settings["method"], **{name: value for name, value in settings.items() if name != "method"})
     normal = detector.fit(learned).score(good).image
     areas = dict[str, float]()
-    for share, strange in faint.items():
-        scores = np.concatenate([normal, detector.score(strange).image])
-        labels = np.repeat([False, True], [len(good), len(strange)])
-        areas[str(share)] = round(auroc(labels, scores), 4)
+    for strength, pictures in strange.items():
+        scores = np.concatenate([normal, detector.score(pictures).image])
+        labels = np.repeat([False, True], [len(good), len(pictures)])
+        areas[str(strength)] = round(auroc(labels, scores), 4)
     mean = round(float(np.mean(list(areas.values()))), 4)
-    return {"n_good": len(good), "n_defective": len(strange), "image_auroc": areas, "mean": mean}
+    return {"n_good": len(good), "n_defective": len(pictures), "image_auroc": areas, "mean": mean}
 
 
 if __name__ == "__main__":
-    compare(RESULTS, {"mvtec_screw, faint defects": screws}, CANDIDATES, measure, steps=1200)
+    data = {"mvtec_screw, faint defects": faint, "mvtec_screw, moved parts": moved}
+    compare(RESULTS, data, CANDIDATES, measure, steps=1200)
