@@ -51,7 +51,7 @@ class ReverseDistillationPP(Detector):
         picture with a patch of simplex noise should be projected to what it is without (1 - cosine at each
         position). *Contrast*: the teacher's features of the noisy picture and the projected normal ones should
         differ (cosine of the whole maps at most 1/2). In all ``distillation + 0.2 (transport + 0.01
-        reconstruction + 0.1 contrast) / 1.11``, each summed over the stages.
+        reconstruction + 0.1 contrast) / 1.11``, each summed over the stages; `transport` is a factor of the first.
 
     Statistic:
         The difference of the teacher's and the student's vector at each position (see `compare`), enlarged to the
