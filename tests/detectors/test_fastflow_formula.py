@@ -101,8 +101,13 @@ def test_wrong_settings_are_refused(wrong: dict) -> None:
 
 
 def test_equal_pictures_still_fit() -> None:
-    """All black: only the borders of the feature maps vary."""
-    black = Images([np.zeros((64, 64, 3), np.uint8)] * 3, size=(64, 64))
-    detector = FastFlow(**TINY).fit(black)
-    assert np.isfinite(detector.score(black).image).all()
-    assert detector.score(toy_part(2, seed=0).images).image.min() > detector.score(black).image.max()
+    equal = Images([toy_texture(1, seed=3).images[0]] * 3, size=(64, 64))
+    detector = FastFlow(**TINY).fit(equal)
+    assert np.isfinite(detector.score(equal).image).all()
+    assert detector.score(toy_part(2, seed=0).images).image.min() > detector.score(equal).image.max()
+
+
+def test_blank_pictures_have_no_variation_to_learn() -> None:
+    """Not even at their borders."""
+    with pytest.raises(InputError, match="without any variation"):
+        FastFlow(**TINY).fit(Images([np.zeros((64, 64, 3), np.uint8)] * 3, size=(64, 64)))

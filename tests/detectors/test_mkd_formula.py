@@ -14,6 +14,7 @@ from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.detectors.student_teacher.mkd import MKD, Cloner, _GuidedReLU, noises, opened
+from amiss.features import whole_cells
 from amiss.testing import toy_part, toy_texture
 
 TINY: dict[str, Any] = {**MKD.card.presets["tiny"], "steps": 20}
@@ -30,7 +31,7 @@ def maps_of_both(detector: MKD, batch: Tensor) -> list[tuple[np.ndarray, np.ndar
     found = []
     with torch.no_grad():
         sources = detector.features(batch)
-        clones = detector.cloner(batch, [(one.shape[2], one.shape[3]) for one in sources])
+        clones = detector.cloner(whole_cells(batch, detector.features.cells[-1]))
     for source, clone, layer in zip(sources, clones, detector.standardising, strict=True):
         mean, spread = (value.double().numpy()[:, None, None] for value in (layer.mean, layer.spread))
         found.append(((source.double().numpy() - mean) / spread, clone.double().numpy()))
@@ -115,9 +116,9 @@ def test_cloner_of_vgg_is_the_published_one() -> None:
 def test_cloner_of_other_networks_has_their_shapes(cells: tuple[int, int], wanted: list) -> None:
     cloner = Cloner((8, 8), cells, 4).eval()
     assert layers(cloner) == wanted
-    for height, width in [(56, 56), (57, 83)]:
-        sizes = [(-(-height // cell), -(-width // cell)) for cell in cells]
-        found = cloner(torch.zeros(1, 3, height, width), sizes)
+    for height, width in [(112, 112), (112, 224)]:
+        sizes = [(height // cell, width // cell) for cell in cells]
+        found = cloner(torch.zeros(1, 3, height, width))
         assert [tuple(one.shape[2:]) for one in found] == sizes
 
 

@@ -77,7 +77,7 @@ def test_zero_is_the_boundary_and_nu_lies_beyond() -> None:
 @pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
 def test_what_is_far_from_everything_is_beyond(kernel: str) -> None:
     """A plain polynomial would call it normal."""
-    detector = OneClassSVM(**{**TINY, "kernel": kernel}).fit(toy_texture(4, seed=0).images)
+    detector = OneClassSVM(**{**TINY, "kernel": kernel}).fit(toy_texture(8, seed=0).images)
     far = torch.eye(20) * 1e3
     for sign in (1, -1):
         assert (detector.beyond(sign * far) > 0.5 * detector.level).all()

@@ -54,7 +54,7 @@ def seen_at(function, picture: torch.Tensor, row: int) -> float:
     return float((found * (torch.arange(len(found)) + 0.5)).sum() / found.sum())
 
 
-@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "tiny-random"])
+@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "efficientnet-lite2", "tiny-random"])
 def test_backbone_and_pdn_look_at_the_same_place(backbone: str) -> None:
     """Measured by gradients; no other crop of whole cells is nearer."""
     side, row, network = 160, 15, Teacher("pdn-xs", "random")

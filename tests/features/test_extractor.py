@@ -18,6 +18,34 @@ def test_an_unknown_name_and_its_near_miss() -> None:
         create_backbone("eficientnet-lite0")
 
 
+def test_a_margin_that_is_no_whole_cell_is_still_seen() -> None:
+    """67 rows are 9 cells of 8 pixels, the last of which sees the last rows; 64 rows are taken as they are."""
+    extractor = FeatureExtractor("tiny-random", (4, 8))
+    picture = torch.zeros(1, 3, 67, 64)
+    marked = picture.clone()
+    marked[:, :, 65:] = 1
+    before, after = extractor(picture)[1], extractor(marked)[1]
+    assert before.shape[2:] == (9, 8)
+    assert (after - before)[:, :, -1].abs().max() > 0.1
+    assert (after - before)[:, :, :-3].abs().max() == 0
+
+
+def test_the_key_tells_where_answers_stand() -> None:
+    one, other = FeatureExtractor("tiny-random", (4, 8)), FeatureExtractor("tiny-random", (4, 8))
+    assert one.key() == other.key()
+    other.displacements = (2.0, 3.0)
+    assert one.key() != other.key()
+
+
+def test_saved_displacements_come_back() -> None:
+    one, other = FeatureExtractor("tiny-random", (4, 8)), FeatureExtractor("tiny-random", (4, 8), pretrained=False)
+    one.displacements = (1.25, -3.5)
+    other.load_state_dict(one.state_dict())
+    assert other.displacements == (1.25, -3.5)
+    batch = torch.rand(1, 3, 32, 32)
+    assert all(torch.equal(a, b) for a, b in zip(one(batch), other(batch), strict=True))
+
+
 def test_is_frozen() -> None:
     extractor = FeatureExtractor("tiny-random", (4, 8))
     assert not extractor.train().training

@@ -109,22 +109,12 @@ def test_tokens_keep_their_places() -> None:
     assert torch.equal(tokens_to_map(tokens, 2, 3), patches)
 
 
-def test_a_margin_that_is_no_whole_cell_is_still_seen() -> None:
-    pool = WholeNetwork("pool", torch.nn.AvgPool2d(14), lambda network, x: [network(x)], 14)
-    picture = torch.zeros(1, 1, 30, 56)
-    picture[..., 28:, :] = 1
-    assert pool(picture)[0].shape == (1, 1, 3, 4)
-    assert pool(picture)[0][0, 0, 2].min() > 0.1
-    exact = torch.rand(1, 1, 28, 42)
-    assert torch.equal(pool(exact)[0], torch.nn.functional.avg_pool2d(exact, 14))
-
-
 def test_a_size_that_the_network_does_not_take() -> None:
     def maps(_: object, __: object) -> list:
         raise AssertionError("height 32 does not fit")
 
     with pytest.raises(InputError, match="odd does not take pictures of 32 x 40 pixels: height 32 does not fit"):
-        WholeNetwork("odd", torch.nn.Identity(), maps, 1)(torch.zeros(1, 3, 32, 40))
+        WholeNetwork("odd", torch.nn.Identity(), maps)(torch.zeros(1, 3, 32, 40))
 
 
 @pytest.mark.parametrize(("name", "extra", "there"), [("timm:resnet18", "timm", timm), ("hf:a/b", "hf", transformers)])

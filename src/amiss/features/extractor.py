@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
 from amiss.features.backbone import Backbone
+from amiss.features.borders import extend_borders
 from amiss.features.cache import weights_digest
+from amiss.features.displacement import bring_back, measure_displacements
 from amiss.features.efficientnet_lite import NAMES, efficientnet_lite
 from amiss.features.tiny import tiny_random
 from amiss.features.weight_file import backbone_from_file
 
 if TYPE_CHECKING:
     from amiss.features.on_runtime import Runner
+
+GEOMETRY = 2
+"""Number of the way in which features are computed: another one where padding, enlarging or placing change."""
+
+LIBRARIES = {
+    "amiss": "",
+    "torch": "",
+    "efficientnet-lite-pytorch": "efficientnet",
+    "timm": "timm:",
+    "transformers": "hf:",
+}
+"""What computes features, by the names of the backbones that need it."""
 
 
 def create_backbone(name: str, *, pretrained: bool = True) -> Backbone:
@@ -71,15 +87,28 @@ class Stages(nn.Module):
         self.cells = tuple(found.strides[position] for position in positions)
         self.network = None if found.network is None else found.network(positions)
         self.stages = nn.ModuleList(found.stages[:keep])
+        extend_borders(self)
         self._returned = tuple(position in positions for position in range(len(self.stages)))
         self.register_buffer("mean", torch.tensor(found.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1), persistent=False)
+        self.displacements = (0.0,) * len(positions)
+        if found.displacements is not None:
+            self.displacements = tuple(found.displacements[position] for position in positions)
+        elif pretrained:
+            self.displacements = measure_displacements(self.eval()._maps, self.cells)
 
     def forward(self, batch: Tensor) -> list[Tensor]:
         """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage.
 
-        h is H / stride; when that is no whole number, rounded up or, by EfficientNet-Lite, down.
+        h is H / stride; when that is no whole number, the image is enlarged to a whole number of the coarsest stage's
+        cells first. So cell (i, j) looks at the pixel at ((i + 1/2) H / h, (j + 1/2) W / w), whatever the size.
         """
+        maps = self._maps(whole_cells(batch, self.cells[-1]))
+        placed = zip(maps, self.displacements, self.cells, strict=True)
+        return [bring_back(feature, displacement, cell) for feature, displacement, cell in placed]
+
+    def _maps(self, batch: Tensor) -> list[Tensor]:
+        """The network's own maps, wherever they look."""
         x = (batch - self.mean) / self.std
         if self.network is not None:
             return list(self.network(x))
@@ -89,6 +118,22 @@ class Stages(nn.Module):
             if returned:
                 features.append(x)
         return features
+
+    def get_extra_state(self) -> Tensor:
+        """The displacements, which a network of another library only shows when its weights are there."""
+        return torch.tensor(self.displacements)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over saved displacements."""
+        self.displacements = tuple(float(number) for number in state)
+
+
+def whole_cells(batch: Tensor, cell: int) -> Tensor:
+    """Images (N, C, H, W), enlarged where a side is no multiple of `cell` pixels to the next one."""
+    size = [-(-side // cell) * cell for side in batch.shape[2:]]
+    if size == list(batch.shape[2:]):
+        return batch
+    return F.interpolate(batch, size=size, mode="bilinear", align_corners=False)
 
 
 class FeatureExtractor(Stages):
@@ -105,6 +150,8 @@ class FeatureExtractor(Stages):
         strides: As asked for.
         channels: Channels of each returned stage.
         cells: Width of a cell of each returned stage, in image pixels.
+        displacements: How far each stage's own answers lie below and right of what they answer to, in image pixels;
+            `forward` brings them back.
         licence: Licence of the weights.
 
     Raises:
@@ -131,8 +178,12 @@ class FeatureExtractor(Stages):
         return super().forward(batch)
 
     def key(self) -> str:
-        """What tells this extractor's features from any other's, for `amiss.features.cache`: name, stages, weights."""
-        return f"{self.name} {self.strides} {weights_digest(self)}"
+        """What tells this extractor's features from any other's, for `amiss.features.cache`.
+
+        Name, stages and weights, where its answers stand, and the versions of the code that computes them.
+        """
+        code = {name: version(name) for name, start in LIBRARIES.items() if self.name.startswith(start)}
+        return f"{self.name} {self.strides} {self.displacements} {GEOMETRY} {code} {weights_digest(self)}"
 
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: a frozen network has nothing to train."""

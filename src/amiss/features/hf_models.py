@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from amiss.core.errors import InputError, MissingExtraError
 from amiss.features.backbone import Backbone
 from amiss.features.resnet import IMAGENET_MEAN, IMAGENET_STD
-from amiss.features.whole import WholeNetwork, grid, positions, tokens_to_map
+from amiss.features.whole import WholeNetwork, at_patches, grid, positions, tokens_to_map
 
 UNKNOWN_LICENCE = "unknown: see the model's page"
 
@@ -62,7 +62,7 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
             config = {**config, "num_hidden_layers": indices[-1]}  # deeper layers are not built
         folder = source if pretrained else None
         module, maps = _create(library, source, config, indices, folder)
-        return WholeNetwork(f"hf:{source}", module, maps, strides[0] if plain else 1)
+        return WholeNetwork(f"hf:{source}", module, maps)
 
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     return Backbone(
@@ -72,6 +72,7 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
         mean=mean,
         std=std,
         licence=facts["licence"],
+        displacements=at_patches(strides, stages),
         network=network,
     )
 

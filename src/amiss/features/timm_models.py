@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from amiss.core.errors import InputError, MissingExtraError
 from amiss.features.backbone import Backbone
-from amiss.features.whole import WholeNetwork, grid, near_miss, positions
+from amiss.features.whole import WholeNetwork, at_patches, grid, near_miss, positions
 
 OPTIONS: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 """What makes a timm network take pictures of any size; the first that it knows is used."""
@@ -45,7 +45,6 @@ def timm_backbone(address: str, *, pretrained: bool) -> Backbone:
         maps = _maps(trial, torch.zeros(1, 3, size, size), indices=None)
     strides, channels = grid(maps, size)
     stages = positions(strides)
-    cell = strides[0] if len(set(strides)) == 1 else 1
     weights = _find(address, config) if pretrained else None
 
     def network(chosen: tuple[int, ...]) -> nn.Module:
@@ -54,7 +53,7 @@ def timm_backbone(address: str, *, pretrained: bool) -> Backbone:
         prune: Any = getattr(module, "prune_intermediate_layers", None)
         if prune is not None:
             prune(indices, prune_head=True)  # deeper layers are not kept
-        return WholeNetwork(f"timm:{address}", module, partial(_maps, indices=indices), cell)
+        return WholeNetwork(f"timm:{address}", module, partial(_maps, indices=indices))
 
     mean, std = tuple(config.mean), tuple(config.std)
     full = f"{config.architecture}.{config.tag}" if config.tag else name  # a later timm may prefer another tag
@@ -65,6 +64,7 @@ def timm_backbone(address: str, *, pretrained: bool) -> Backbone:
         mean=mean,
         std=std,
         licence="user's file" if path else config.license or UNKNOWN_LICENCE,
+        displacements=at_patches(strides, stages),
         network=network,
     )
 

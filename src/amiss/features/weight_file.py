@@ -42,6 +42,7 @@ def backbone_from_file(address: str, *, pretrained: bool) -> Backbone:
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         licence="user's file",
+        displacements=(0.0,) * 5 if architecture == "vgg16" else None,
     )
 
 

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amiss.core.errors import InputError
 
@@ -21,13 +20,11 @@ class WholeNetwork(nn.Module):
         name: Of the backbone, for messages.
         network: The library's module.
         maps: How to run it.
-        cell: Pictures whose sides are no multiples of this are enlarged to the next one, so that no margin of the
-            picture falls off the grid of tokens; 1 for networks that take every size.
     """
 
-    def __init__(self, name: str, network: nn.Module, maps: Maps, cell: int) -> None:
+    def __init__(self, name: str, network: nn.Module, maps: Maps) -> None:
         super().__init__()
-        self.name, self.network, self.maps, self.cell = name, network, maps, cell
+        self.name, self.network, self.maps = name, network, maps
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Feature maps, each (N, C, h, w).
@@ -36,9 +33,6 @@ class WholeNetwork(nn.Module):
             InputError: The network does not take pictures of this size.
         """
         height, width = x.shape[-2:]
-        size = [-(-side // self.cell) * self.cell for side in (height, width)]
-        if size != [height, width]:
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         try:
             return list(self.maps(self.network, x))
         except (AssertionError, RuntimeError, ValueError) as error:
@@ -63,6 +57,11 @@ def positions(strides: Sequence[int]) -> tuple[int, ...]:
     if len(set(strides)) == 1:
         return tuple(range(len(strides)))
     return tuple(sorted({stride: position for position, stride in enumerate(strides)}.values()))
+
+
+def at_patches(strides: Sequence[int], stages: Sequence[int]) -> tuple[float, ...] | None:
+    """Displacements of the stages: none in a plain transformer, whose tokens are patches; of others nobody knows."""
+    return (0.0,) * len(stages) if len(set(strides)) == 1 else None
 
 
 def tokens_to_map(tokens: Tensor, height: int, width: int) -> Tensor:

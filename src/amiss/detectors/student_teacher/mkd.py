@@ -19,7 +19,7 @@ from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector, check_batch
-from amiss.features import FeatureExtractor
+from amiss.features import FeatureExtractor, whole_cells
 from amiss.features.cache import cached_features
 from amiss.statistics.difference import cosine_distance, whole_map_distance
 from amiss.statistics.reduce import smooth_upsample
@@ -187,7 +187,7 @@ class MKD(Detector):
     def pairs(self, batch: Tensor, features: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Source and cloner (N, C, h, w) at each stage, from a batch (N, 3, H, W) and the source's features of it."""
         sources = [layer(feature) for layer, feature in zip(self.standardising, features, strict=True)]
-        clones = self.cloner(batch, [(source.shape[2], source.shape[3]) for source in sources])
+        clones = self.cloner(whole_cells(batch, self.features.cells[-1]))
         return list(zip(sources, clones, strict=True))
 
     def _loss(self, source: Tensor, clone: Tensor) -> Tensor:
@@ -290,16 +290,11 @@ class Cloner(nn.Module):
             self.stages.append(nn.Sequential(*layers))
             before = cell
 
-    def forward(self, batch: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Features of a batch (N, 3, H, W): one (N, C, h, w) a stage.
-
-        Args:
-            batch: In [0, 1].
-            sizes: h and w of each stage: whether a border that fills no cell makes one is up to the source.
-        """
+    def forward(self, batch: Tensor) -> list[Tensor]:
+        """Features of a batch (N, 3, H, W) in [0, 1] of whole cells: one (N, C, h, w) a stage."""
         x, found = batch, []
-        for stage, (height, width) in zip(self.stages, sizes, strict=True):
-            x = stage(x)[:, :, :height, :width]
+        for stage in self.stages:
+            x = stage(x)
             found.append(x)
         return found
 
