@@ -14,7 +14,7 @@ from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.detectors.one_class.ocsvm import OneClassSVM
 from amiss.statistics.kernel import create_kernel, natural_gamma
-from amiss.testing import toy_texture
+from amiss.testing import toy_part, toy_texture
 
 TINY = {**OneClassSVM.card.presets["tiny"], "samples": 10**4}  # more than there are: all patches, in their order
 
@@ -77,7 +77,7 @@ def test_zero_is_the_boundary_and_nu_lies_beyond() -> None:
 @pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
 def test_what_is_far_from_everything_is_beyond(kernel: str) -> None:
     """A plain polynomial would call it normal."""
-    detector = OneClassSVM(**{**TINY, "kernel": kernel}).fit(toy_texture(8, seed=0).images)
+    detector = OneClassSVM(**{**TINY, "kernel": kernel}).fit(toy_part(8, seed=0).images)
     far = torch.eye(20) * 1e3
     for sign in (1, -1):
         assert (detector.beyond(sign * far) > 0.5 * detector.level).all()
