@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.progress import silent
 from amiss.detectors.detector import to_batch
 from amiss.detectors.distribution.padim import PaDiM
 from amiss.registry import create
@@ -51,7 +52,7 @@ def test_fewer_images_than_dimensions() -> None:
     """5 images and 100 channels: every covariance is singular; only the regularisation makes it invertible."""
     normal, test = toy_part(5, seed=0).images, toy_part(2, seed=1, defective=True).images
     detector = create("padim", "default", stages=(8, 16), dimension=100).fit(normal)
-    assert detector.mean.shape == (8, 8, 100)
+    assert detector.gaussians.mean.shape == (8, 8, 100)
     found, wanted = detector.score(test).map, plain_map(detector, normal, test)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.max())
@@ -64,6 +65,21 @@ def test_the_drawn_channels() -> None:
     assert len(one) == 12
     assert one.tolist() != other.tolist()
     assert PaDiM(**{**TINY, "dimension": 10_000}).fit(images).channels.tolist() == list(range(8 + 12))
+
+
+@pytest.mark.parametrize("channels", [[0, 3, 8, 11, 19], [9, 12]])
+def test_features_from_disk_are_those_of_the_network(channels: list[int]) -> None:
+    """What a field too large for one pass learns from; the second draw has no channel of the first stage."""
+    images, detector = toy_part(9, seed=0).images, PaDiM(**TINY)
+    detector.build(pretrained=True)
+    detector.channels = torch.tensor(channels)
+    with torch.no_grad(), detector._passes(images, silent, once=False) as passes:
+        found = [torch.cat(list(passes())) for _ in range(2)]
+    with torch.no_grad(), detector._passes(images, silent, once=True) as passes:
+        wanted = torch.cat(list(passes()))
+    assert found[0].shape == (9, 16 * 16, len(channels))
+    for one in found:
+        torch.testing.assert_close(one, wanted)
 
 
 def test_one_image_is_refused() -> None:
