@@ -36,8 +36,8 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
     size = sum(tensor.nbytes for tensor in module.state_dict().values())
     if size > LARGEST:
         raise InputError(
-            f"a graph must be under 2 GiB, got {size / 2**30:.1f} GiB of weights and state: choose hyper-parameters that "
-            "keep less, or a smaller input size; in torch it can be scored as it is"
+            f"a graph must be under 2 GiB, got {size / 2**30:.1f} GiB of weights and state: choose hyper-parameters "
+            "that keep less, or a smaller input size; in torch it can be scored as it is"
         )
     try:
         with _quiet(), torch.no_grad():
