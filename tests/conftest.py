@@ -41,7 +41,7 @@ def peak_bytes() -> Callable[[Callable[[], object]], int]:
     from torch.profiler import ProfilerActivity, profile
 
     def measure(work: Callable[[], object]) -> int:
-        with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
             work()
         events = [each for each in found.profiler.kineto_results.events() if each.name() == "[memory]"]
         held = most = 0

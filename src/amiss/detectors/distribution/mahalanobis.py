@@ -44,9 +44,9 @@ class Mahalanobis(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
 
     Cost:
-        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds an image, D^2 + 2 D
-        float64 numbers whatever the number of images. Scoring: h w D^2 multiply-adds an image besides the network.
-        State: D^2 + D numbers.
+        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds an image; 5 D^2
+        float64 numbers whatever the number of images, and 3 h w D for each of a batch of 8. Scoring: h w D^2
+        multiply-adds an image besides the network. State: D^2 + D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

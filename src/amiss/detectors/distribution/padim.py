@@ -48,12 +48,12 @@ class PaDiM(Detector):
             at another size than that of the learned field.
 
     Cost:
-        With S = h w (D^2 / 2 + 16 D), the numbers of triangular matrices. State: S + h w D numbers, 23 MB by default.
-        Learning: h w D^2 multiply-adds an image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB,
-        whatever the number of images. Sums of more than 268 MB are taken for some positions after the others, with
-        features on disk (see `amiss.features.cache`). Scoring: S multiply-adds an image besides the network.
-        The preset "paper" at 256 x 256 takes 2.6 GB for its state, 3.4 GB while learning; its graph is too
-        large for ONNX's 2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
+        With S = h w (D^2 / 2 + 16 D), the numbers of triangular matrices. State: S + h w D numbers, 26 MB by default.
+        Learning: h w D^2 multiply-adds an image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB, whatever
+        the number of images. Sums of more than 268 MB are taken for some positions after the others, with features on
+        disk (see `amiss.features.cache`). Scoring: S multiply-adds an image besides the network. The preset "paper" at
+        256 x 256 takes 2.6 GB for its state, 3.8 GB of memory in all while learning; its graph is too large for ONNX's
+        2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
 
     Example:
         >>> from amiss.testing import toy_texture

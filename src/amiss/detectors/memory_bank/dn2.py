@@ -41,7 +41,7 @@ class DN2(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: one pass, M (D + 2) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
+        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
         to nothing. State: M D numbers.
 
     Example:
@@ -97,9 +97,9 @@ class DN2(Detector):
         reservoir = Reservoir(self.bank_size, rng)
         for batch in self.batches(images, "features", progress):
             reservoir.add(self.describe(batch))
-        bank = reservoir.sample()  # (M, D)
-        self.center = bank.mean(dim=0)
-        self.bank = bank - self.center
+        self.bank = reservoir.sample()  # (M, D)
+        self.center = self.bank.mean(dim=0)
+        self.bank -= self.center
 
     def statistic(self, batch: Tensor) -> Tensor:
         distances, _ = nearest(self.describe(batch) - self.center, self.bank, self.neighbours)  # (N, k)

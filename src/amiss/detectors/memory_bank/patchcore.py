@@ -73,10 +73,10 @@ class PatchCore(Detector):
 
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265.
-        Differs from the paper: the whole image, no centre crop. The paper keeps 25, 10 or 1 % of all patches; the preset
-        "paper" keeps 10 %, others are `bank_size`. It searches with FAISS, here exactly. The image score is the maximum of the smoothed
-        map, so that one threshold serves image and pixels. The default preset does not average locally. Features are
-        not resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
+        Differs from the paper: the whole image, no centre crop. Of the 25, 10 or 1 % of all patches that the paper
+        keeps, the preset "paper" takes 10 %. The search is exact. The image score is the maximum of the smoothed map,
+        so that one threshold serves image and pixels. The default preset does not average locally. Features are not
+        resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
     """
 
     card: ClassVar[Card] = Card(
@@ -196,5 +196,5 @@ class PatchCore(Detector):
 
 def neighbours(bank: Tensor, count: int) -> Tensor:
     """Numbers of the `count` vectors nearest to each of a bank (M, D), itself among them; (M, min(count, M))."""
-    some = [closeness(part, bank).topk(min(count, len(bank))).indices for part in bank.split(_BLOCK)]
-    return torch.cat(some)
+    parts = [bank[start : start + _BLOCK] for start in range(0, len(bank), _BLOCK)]
+    return torch.cat([closeness(part, bank).topk(min(count, len(bank))).indices for part in parts])

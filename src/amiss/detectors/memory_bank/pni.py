@@ -104,7 +104,7 @@ class PNI(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        With P = h w: learning keeps up to 100 M D numbers in memory and 4 P D bytes an image on disk; each step costs
+        With P = h w: learning keeps up to 200 M D numbers in memory and 4 P D bytes an image on disk; each step costs
         three times the network's `pictures` x P (window^2 x reduction x width + (depth - 1) width^2 + K width)
         multiply-adds, 5 billion by default. Scoring: P (M D + the same bracket) multiply-adds and 2 P M numbers an
         image besides the backbone. State: M D numbers, P M bytes, and the network.
@@ -265,6 +265,7 @@ class PNI(Detector):
             patches = patch_descriptors(maps, neighbourhood=self.neighbourhood)
             reservoir.add(patches.movedim(1, 3).flatten(0, 2).cpu())
         pool = reservoir.sample()
+        del reservoir
         points = pool
         if 0 < self.projection < pool.shape[1]:
             matrix = rng.standard_normal((pool.shape[1], self.projection)) / np.sqrt(self.projection)
