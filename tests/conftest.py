@@ -37,7 +37,6 @@ def peak_bytes() -> Callable[[Callable[[], object]], int]:
     The same in every run, unlike the memory of the process. What was there before does not count, nor what NumPy and
     ONNX Runtime take.
     """
-    import torch
     from torch.profiler import ProfilerActivity, profile
 
     def measure(work: Callable[[], object]) -> int:

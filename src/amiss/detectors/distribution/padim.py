@@ -132,7 +132,7 @@ class PaDiM(Detector):
             yield lambda: (_vectors(self.describe(batch)) for batch in self.batches(images, "features", progress))
             return
         with cached_features(self.features, self.features.key(), images, progress) as cache:
-            yield lambda: (_vectors(self._draw(maps)) for maps in cache.batches())
+            yield lambda: (_vectors(self._draw(maps)) for maps in cache.batches(4))  # few: beside the state
 
     def statistic(self, batch: Tensor) -> Tensor:
         descriptors = self.describe(batch)  # (N, D, h, w)
