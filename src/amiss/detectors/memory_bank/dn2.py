@@ -52,8 +52,8 @@ class DN2(Detector):
 
     References:
         Bergman, Cohen and Hoshen, "Deep nearest neighbor anomaly detection", 2020, arXiv 2002.10445.
-        Differs from the paper: the whole picture, no centre crop; the embedded network instead of a ResNet-101. The
-        paper keeps every picture.
+        Differs from the paper: the whole image, no centre crop. The default takes the embedded network and up to 5,000
+        images; the preset "paper" the paper's ResNet-101 and a bank for every image.
     """
 
     card: ClassVar[Card] = Card(
@@ -68,7 +68,7 @@ class DN2(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "bank_size": 1_000_000},
+            "paper": {"backbone": "file:resnet101.safetensors", "bank_size": 1_000_000},
             "tiny": {"backbone": "tiny-random", "stage": 8},
         },
     )
