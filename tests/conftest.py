@@ -1,6 +1,7 @@
 """What all tests share: the command as a user meets it, and a cache folder that nobody else's files lie in."""
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -27,3 +28,25 @@ def amiss(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         return int(stop.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def peak_bytes() -> Callable[[Callable[[], object]], int]:
+    """The most bytes that torch's CPU allocator holds at a time while some work runs, by torch's own profiler.
+
+    The same in every run, unlike the memory of the process. What was there before does not count, nor what NumPy and
+    ONNX Runtime take.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    def measure(work: Callable[[], object]) -> int:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+            work()
+        events = [each for each in found.profiler.kineto_results.events() if each.name() == "[memory]"]
+        held = most = 0
+        for event in sorted(events, key=lambda each: each.start_ns()):
+            held += event.nbytes()
+            most = max(most, held)
+        return most
+
+    return measure

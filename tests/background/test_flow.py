@@ -46,6 +46,8 @@ CASES = [
     (map_flow, (4, 5, 7, 9), None),
     (lambda: map_flow(conditions=2), (4, 5, 7, 9), (4, 2, 7, 9)),
     (lambda: map_flow(volume_preserving=True), (4, 5, 1, 6), None),
+    (lambda: vector_flow(affine=True, conditions=3), (64, 5), (64, 3)),
+    (lambda: map_flow(affine=True), (4, 5, 7, 9), None),
 ]
 
 

@@ -29,7 +29,11 @@ def plain_noise(x: np.ndarray, flow: torch.nn.Module, clamp: float) -> np.ndarra
         hidden = np.maximum(convolve(x[:half], coupling.net[0]), 0)
         log_scale, shift = np.split(convolve(hidden, coupling.net[2]), 2)
         moved = x[half:] * np.exp(clamp * np.tanh(log_scale / clamp)) + shift
-        x = np.concatenate([x[:half], moved])[coupling.order.numpy()]
+        x = np.concatenate([x[:half], moved])
+        if coupling.stretch is not None:
+            stretch, offset = (one.detach().double().numpy() for one in (coupling.stretch, coupling.offset))
+            x = x * np.exp(stretch)[:, None, None] + offset[:, None, None]
+        x = x[coupling.order.numpy()]
     return x
 
 
@@ -49,9 +53,9 @@ def plain_map(detector: FastFlow, images: Images, size: tuple[int, int]) -> np.n
     return total
 
 
-@pytest.mark.parametrize("size", [(64, 64), (63, 97)])
-def test_map_equals_the_formula(size: tuple[int, int]) -> None:
-    detector = FastFlow(**TINY).fit(toy_part(8, seed=0).images.resized(size))
+@pytest.mark.parametrize(("size", "affine"), [((64, 64), False), ((63, 97), True)])
+def test_map_equals_the_formula(size: tuple[int, int], affine: bool) -> None:
+    detector = FastFlow(**TINY, affine=affine).fit(toy_part(8, seed=0).images.resized(size))
     test = toy_part(2, seed=1, defective=True).images.resized(size)
     wanted = plain_map(detector, test, size)
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-3 * wanted.max())

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
-from amiss.detectors.memory_bank.patchcore import PatchCore
+from amiss.detectors.memory_bank.patchcore import PatchCore, neighbours
 from amiss.export import export_onnx
 from amiss.runtime import Graph
 from amiss.testing import toy_texture
@@ -93,6 +93,34 @@ def test_the_bank_is_capped_at_the_patches_there_are() -> None:
     assert plain.score(images).image == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize(("share", "wanted"), [(0.1, 77), (0.01, 8), (1e-9, 1)])
+def test_a_share_of_all_patches_is_kept(share: float, wanted: int) -> None:
+    """Of 3 images with 16 x 16 patches each; and those that the whole number chooses."""
+    images = toy_texture(3, seed=0).images
+    found = PatchCore(**{**TINY, "bank_size": share}).fit(images)
+    assert found.bank.shape[0] == wanted
+    assert torch.equal(found.bank, PatchCore(**{**TINY, "bank_size": wanted}).fit(images).bank)
+
+
+def test_neighbours_are_found_block_by_block(peak_bytes) -> None:
+    """Against the whole matrix of distances, which is never held; one block is not full."""
+    bank = torch.randn(3000, 6, generator=torch.Generator().manual_seed(0))
+    found = neighbours(bank, 5)
+    assert np.array_equal(found, np.argsort(cdist(bank, bank), axis=1)[:, :5])
+    assert peak_bytes(lambda: neighbours(bank, 5)) < 4 * 3000 * 1024 + 8 * 3000 * 50
+
+
+def test_without_re_weighting_the_bank_is_not_compared_with_itself() -> None:
+    assert PatchCore(**TINY).fit(toy_texture(2, seed=0).images).neighbours.numel() == 0
+
+
+def test_the_weight_holds_no_difference_of_every_image_and_bank_vector(peak_bytes) -> None:
+    detector = PatchCore(**{**TINY, "bank_size": 500}, reweight=4).fit(toy_texture(6, seed=0).images)
+    patches = torch.randn(64, 4, 20)
+    found = peak_bytes(lambda: detector._weight(patches, patches.norm(dim=2)))
+    assert found < 4 * (500 * 21 + 64 * 500 + 64 * 4 * 20 * 4)  # bank, closeness, neighbours: not 64 x 500 x 20
+
+
 def test_the_neighbourhood_is_averaged() -> None:
     """3 x 3 mean of the finest stage; at the border over the cells inside."""
     detector = PatchCore(**{**TINY, "stages": (4,)})
@@ -110,6 +138,8 @@ def test_the_neighbourhood_is_averaged() -> None:
         {"neighbourhood": 2},
         {"neighbourhood": 0},
         {"bank_size": 0},
+        {"bank_size": 1.0},
+        {"bank_size": 0.0},
         {"projection": -1},
         {"reweight": 1.5},
         {"smoothing": -1.0},

@@ -15,6 +15,7 @@ from amiss.detectors.student_teacher.reverse_distillation_pp import (
     projection,
     transport_distance,
 )
+from amiss.features.cache import cached_features
 from amiss.statistics.transport import sinkhorn_divergence
 from amiss.testing import toy_part, toy_texture
 
@@ -147,3 +148,22 @@ def test_louder_noise_changes_more() -> None:
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="arrived"):
         ReverseDistillationPP(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_step_averages_the_losses_of_its_batches(accumulate: int) -> None:
+    """So its gradient is that of as many batches that are accumulated; each is normalised by itself."""
+    images, chosen = toy_texture(6, seed=0).images, np.arange(6)
+    detector = built(accumulate=accumulate)
+    odd = noisy(images, 0.2, 1, seed=0)
+    with (
+        cached_features(detector.features, "a", images) as cache,
+        cached_features(detector.features, "b", odd) as other,
+    ):
+        torch.manual_seed(3)
+        found = detector._step(cache, other, chosen, np.random.default_rng(4))
+        torch.manual_seed(3)
+        rng = np.random.default_rng(4)
+        losses = [detector._batch_loss(cache, other, chosen, rng).item() for _ in range(accumulate)]
+    assert len(set(losses)) == accumulate
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-6)

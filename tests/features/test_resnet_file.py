@@ -16,7 +16,9 @@ from amiss.features import FeatureExtractor
 ARCHITECTURES = {
     "resnet18": ((2, 2, 2, 2), False, 1, (64, 64, 128, 256, 512)),
     "resnet50": ((3, 4, 6, 3), True, 1, (64, 256, 512, 1024, 2048)),
+    "resnet101": ((3, 4, 23, 3), True, 1, (64, 256, 512, 1024, 2048)),
     "wide_resnet50_2": ((3, 4, 6, 3), True, 2, (64, 256, 512, 1024, 2048)),
+    "wide_resnet101_2": ((3, 4, 23, 3), True, 2, (64, 256, 512, 1024, 2048)),
 }
 STRIDES = (2, 4, 8, 16, 32)
 

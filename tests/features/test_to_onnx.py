@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from amiss.core.errors import InputError
 from amiss.features.to_onnx import to_onnx
 
 
@@ -34,3 +35,10 @@ def test_the_graph_computes_the_same_for_any_number(model: bytes) -> None:
         x = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
         (found,) = session.run(None, {"x": x})
         np.testing.assert_allclose(found, Powers()(torch.from_numpy(x)).numpy(), rtol=1e-5)
+
+
+def test_a_module_too_large_for_one_file_is_refused_before_the_work() -> None:
+    module = nn.Module()
+    module.register_buffer("state", torch.empty(2**29))  # pages that nothing is written to cost nothing
+    with pytest.raises(InputError, match=r"must be under 2 GiB, got 2\.0 GiB"):
+        to_onnx(module, torch.ones(2, 3), "x", ["y"])

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import cdist, mahalanobis
 
 from amiss.statistics.knn import nearest_distance
-from amiss.statistics.mahalanobis import mahalanobis_field
+from amiss.statistics.mahalanobis import mahalanobis_field, strip_edges
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
@@ -36,13 +36,22 @@ def test_close_pairs_keep_their_digits() -> None:
     torch.testing.assert_close(nearest_distance(queries, bank), exact, rtol=1e-5, atol=0)
 
 
-def test_mahalanobis_field_equals_scipy() -> None:
+@pytest.mark.parametrize("dimension", [5, 32, 70])
+def test_mahalanobis_field_equals_scipy(dimension: int) -> None:
+    """Of a lower triangular W, whole and in strips."""
     rng = np.random.default_rng(0)
-    vectors, mean = rng.standard_normal((3, 4, 5)), rng.standard_normal((4, 5))
-    roots = rng.standard_normal((4, 5, 5)) + 2 * np.eye(5)
-    found = mahalanobis_field(*(torch.from_numpy(each) for each in (vectors, mean, roots)))
-    assert found.shape == (3, 4)
-    for n in range(3):
-        for p in range(4):
-            wanted = mahalanobis(vectors[n, p], mean[p], roots[p].T @ roots[p])
-            assert float(found[n, p]) == pytest.approx(wanted, rel=1e-10)
+    vectors, mean = rng.standard_normal((3, 4, dimension)), rng.standard_normal((4, dimension))
+    roots = np.tril(rng.standard_normal((4, dimension, dimension)) / dimension + np.eye(dimension))
+    wanted = [[mahalanobis(vectors[n, p], mean[p], roots[p].T @ roots[p]) for p in range(4)] for n in range(3)]
+    for strips in ([roots], [roots[:, start:end, :end] for start, end in strip_edges(dimension)]):
+        found = mahalanobis_field(*map(torch.from_numpy, (vectors, mean)), [torch.from_numpy(each) for each in strips])
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-10)
+
+
+def test_strips_are_half_of_the_matrix() -> None:
+    assert strip_edges(1) == [(0, 1)]
+    edges = strip_edges(550)
+    assert [end for _, end in edges[:-1]] == [start for start, _ in edges[1:]]
+    assert (edges[0][0], edges[-1][1]) == (0, 550)
+    assert max(end - start for start, end in edges) <= 32
+    assert sum((end - start) * end for start, end in edges) < 0.53 * 550**2

@@ -74,6 +74,8 @@ class Coupling(nn.Module):
         conditions: Channels of the condition, which the network reads too; 0 for none.
         volume_preserving: Subtract the mean over the channels from the log scales: the log-determinant is then 0 at
             every position (volume normalisation over the channels).
+        affine: Then scale and shift each channel by learned numbers of its own, the same at all positions; they begin
+            at 1 and 0. Not with `volume_preserving`.
 
     Raises:
         InputError: Nothing for the network to read: a single channel without a condition.
@@ -91,6 +93,7 @@ class Coupling(nn.Module):
         clamp: float = 2.0,
         conditions: int = 0,
         volume_preserving: bool = False,
+        affine: bool = False,
     ) -> None:
         super().__init__()
         if channels + conditions < 2:
@@ -99,17 +102,25 @@ class Coupling(nn.Module):
         self.net = net(self.stay + conditions, 2 * (channels - self.stay))
         self.register_buffer("order", order.clone())
         self.register_buffer("restore", order.argsort())
+        self.stretch = nn.Parameter(torch.zeros(channels)) if affine else None  # logarithm of the scale
+        self.offset = nn.Parameter(torch.zeros(channels)) if affine else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (N, C, ...) and condition (N, K, ...) to z (N, C, ...) and log-determinant (N, ...)."""
         stay, move = x[:, : self.stay], x[:, self.stay :]
         log_scale, shift = self._read(stay, condition)
-        z = torch.cat([stay, move * log_scale.exp() + shift], dim=1)
-        return z.index_select(1, self.order), log_scale.sum(dim=1)
+        z, total = torch.cat([stay, move * log_scale.exp() + shift], dim=1), log_scale.sum(dim=1)
+        if self.stretch is not None and self.offset is not None:
+            shape = (-1, *(1,) * (z.ndim - 2))
+            z, total = z * self.stretch.exp().view(shape) + self.offset.view(shape), total + self.stretch.sum()
+        return z.index_select(1, self.order), total
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The x that `forward` takes to z."""
         z = z.index_select(1, self.restore)
+        if self.stretch is not None and self.offset is not None:
+            shape = (-1, *(1,) * (z.ndim - 2))
+            z = (z - self.offset.view(shape)) * (-self.stretch).exp().view(shape)
         stay, moved = z[:, : self.stay], z[:, self.stay :]
         log_scale, shift = self._read(stay, condition)
         return torch.cat([stay, (moved - shift) * (-log_scale).exp()], dim=1)
@@ -135,6 +146,7 @@ class Flow(nn.Module):
         clamp: See `Coupling`.
         conditions: See `Coupling`.
         volume_preserving: See `Coupling`.
+        affine: See `Coupling`.
 
     Raises:
         InputError: See `Coupling`.
@@ -155,6 +167,7 @@ class Flow(nn.Module):
         clamp: float = 2.0,
         conditions: int = 0,
         volume_preserving: bool = False,
+        affine: bool = False,
     ) -> None:
         super().__init__()
         swap = torch.arange(channels).roll(channels - channels // 2)
@@ -166,6 +179,7 @@ class Flow(nn.Module):
                 clamp=clamp,
                 conditions=conditions,
                 volume_preserving=volume_preserving,
+                affine=affine,
             )
             for number, net in enumerate(nets)
         )

@@ -12,6 +12,8 @@ from amiss.statistics.knn import closeness, distance, nearest_distance
 _TRIES = 4
 """Candidates a step of the seeding; the one that lowers the inertia most is taken."""
 
+_BLOCK = 4096  # points whose differences are held at a time
+
 
 class KMeans:
     """Centroids that follow a stream: each is the running mean of the vectors that were nearest to it.
@@ -75,7 +77,7 @@ def spread_seeds(points: Tensor, count: int, rng: np.random.Generator) -> Tensor
         left.
 
     Cost:
-        4 x count x P x D additions and multiplications.
+        4 x count x P x D additions and multiplications; besides the points some P numbers.
     """
     total = min(check_count("count", count), len(points))
     chosen = [int(rng.integers(len(points)))]
@@ -94,4 +96,5 @@ def spread_seeds(points: Tensor, count: int, rng: np.random.Generator) -> Tensor
 
 
 def _squares(points: Tensor, index: int) -> Tensor:
-    return distance(points, points[index]).square()
+    parts = [points[start : start + _BLOCK] for start in range(0, len(points), _BLOCK)]
+    return torch.cat([distance(part, points[index]) for part in parts]).square_()

@@ -20,7 +20,8 @@ class Reservoir:
         rng: Where the numbers are drawn, one a vector.
 
     Cost:
-        capacity x (D + 2) numbers, whatever the length of the stream.
+        capacity x (D + 2) numbers, whatever the length of the stream; twice as many in `sample`, and half as many more
+        for a moment while it fills.
 
     Example:
         >>> reservoir = Reservoir(3, np.random.default_rng(0))
@@ -36,16 +37,18 @@ class Reservoir:
         self._rng = rng
         self._keys = np.zeros(0)
         self._arrival = np.zeros(0, np.int64)
-        self._vectors = torch.zeros(0)
+        self._vectors = torch.zeros(0, 0)
 
     def add(self, vectors: Tensor) -> None:
         """Let a batch (B, D) go by."""
         keys = self._rng.random(len(vectors))
         arrival = np.arange(self.seen, self.seen + len(vectors))
         self.seen += len(vectors)
-        room = self.capacity - len(self._keys)
+        filled = len(self._keys)
+        room = self.capacity - filled
         if room > 0:
-            self._vectors = torch.cat([self._vectors.to(vectors).reshape(-1, vectors.shape[1]), vectors[:room]])
+            self._make_room(filled + len(vectors[:room]), vectors)
+            self._vectors[filled : filled + len(vectors[:room])] = vectors[:room]
             self._keys = np.concatenate([self._keys, keys[:room]])
             self._arrival = np.concatenate([self._arrival, arrival[:room]])
             vectors, keys, arrival = vectors[room:], keys[room:], arrival[room:]
@@ -54,6 +57,14 @@ class Reservoir:
     def sample(self) -> Tensor:
         """What is kept, (min(seen, capacity), D), in the order of arrival."""
         return self._vectors[torch.from_numpy(np.argsort(self._arrival))]
+
+    def _make_room(self, count: int, like: Tensor) -> None:
+        """Room for `count` vectors; it doubles, so that filling it copies each vector about once."""
+        if count > len(self._vectors) or len(self._vectors) == 0:
+            grown = like.new_empty(min(self.capacity, max(count, 2 * len(self._vectors))), like.shape[1])
+            if len(self._vectors) > 0:
+                grown[: len(self._vectors)] = self._vectors
+            self._vectors = grown
 
     def _exchange(self, vectors: Tensor, keys: np.ndarray, arrival: np.ndarray) -> None:
         """Of kept and new vectors, keep those with the largest keys, each new one in the place of one that leaves."""

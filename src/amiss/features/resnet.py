@@ -1,4 +1,4 @@
-"""ResNets with torchvision's names of their parts: ResNet-18, ResNet-50, Wide ResNet-50-2.
+"""ResNets with torchvision's names of their parts: ResNet-18, -50 and -101, Wide ResNet-50-2 and -101-2.
 
 He et al., "Deep residual learning for image recognition" (2016); Zagoruyko and Komodakis, "Wide residual networks"
 (2016). Their weights come from a user's file, see `amiss.features.weight_file`.
@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from amiss.features.backbone import NamedStage
 
-LAYERS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "wide_resnet50_2": (3, 4, 6, 3)}
+LAYERS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+    "wide_resnet50_2": (3, 4, 6, 3),
+    "wide_resnet101_2": (3, 4, 23, 3),
+}
+"""Blocks of each stage after the first."""
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

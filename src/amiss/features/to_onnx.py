@@ -16,6 +16,9 @@ from amiss.core.errors import InputError, MissingExtraError
 
 OPSET = 18
 
+LARGEST = 2**31 - 1
+"""Bytes of one ONNX file: protobuf counts them in 31 bits."""
+
 
 def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[str]) -> bytes:
     """The graph of a module with one input, for any number of pictures at a time.
@@ -27,9 +30,15 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
         results: Names of the outputs.
 
     Raises:
-        InputError: torch cannot export the module.
+        InputError: torch cannot export the module, or it is too large for one ONNX file.
         MissingExtraError: The exporter is not installed.
     """
+    size = sum(tensor.nbytes for tensor in module.state_dict().values())
+    if size > LARGEST:
+        raise InputError(
+            f"a graph must be under 2 GiB, got {size / 2**30:.1f} GiB of weights and state: choose hyper-parameters "
+            "that keep less, or a smaller input size; in torch it can be scored as it is"
+        )
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(

@@ -69,7 +69,8 @@ def _recognise(weights: Mapping[str, Tensor], path: str) -> str:
     if first is not None and "conv1.weight" in weights:
         if "layer1.0.conv3.weight" not in weights:
             return "resnet18"
-        return "wide_resnet50_2" if first.shape[0] == 128 else "resnet50"
+        depth = 101 if "layer3.6.conv1.weight" in weights else 50
+        return f"wide_resnet{depth}_2" if first.shape[0] == 128 else f"resnet{depth}"
     convolution = weights.get("features.26.weight")  # in VGG-13, VGG-19 and those with batch normalisation it is none
     if convolution is not None and tuple(convolution.shape) == (512, 512, 3, 3):
         return "vgg16"

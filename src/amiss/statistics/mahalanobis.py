@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 from amiss.core.errors import InputError
+
+STRIP = 32
+"""Most rows of a strip of a triangular matrix."""
 
 
 def inverse_root(covariance: Tensor) -> Tensor:
@@ -55,19 +61,33 @@ def mahalanobis(vectors: Tensor, mean: Tensor, whitening: Tensor) -> Tensor:
     return ((vectors - mean) @ whitening.T).square().sum(dim=-1).sqrt()
 
 
-def mahalanobis_field(vectors: Tensor, mean: Tensor, whitening: Tensor) -> Tensor:
+def strip_edges(dimension: int) -> list[tuple[int, int]]:
+    """First row and end of each strip of a triangular matrix (D, D): strips as even as can be, of up to 32 rows.
+
+    Example:
+        >>> strip_edges(70)
+        [(0, 23), (23, 46), (46, 70)]
+    """
+    count = -(-dimension // STRIP)
+    edges = [dimension * number // count for number in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def mahalanobis_field(vectors: Tensor, mean: Tensor, strips: Sequence[Tensor]) -> Tensor:
     """Mahalanobis distance of each vector to the Gaussian of its position.
 
     Args:
         vectors: (N, P, D) for P positions.
         mean: (P, D).
-        whitening: (P, D, D), W with W^T W = inverse covariance.
+        strips: The rows of W with W^T W = inverse covariance, W lower triangular: some rows each, ascending,
+            (P, rows, columns); what lies to the right of a strip is zero. A whole W is a single strip.
 
     Returns:
         (N, P).
 
     Cost:
-        P x D^2 multiply-adds an image.
+        Of one strip P x D^2 multiply-adds an image; of strips with few rows each half as many.
     """
     centred = (vectors - mean).permute(1, 2, 0)  # (P, D, N)
-    return (whitening @ centred).square().sum(dim=1).sqrt().T  # (N, P)
+    squares = [(strip @ centred[:, : strip.shape[2]]).square().sum(dim=1) for strip in strips]  # (P, N) each
+    return torch.stack(squares).sum(dim=0).sqrt().T  # (N, P)

@@ -62,8 +62,10 @@ class Patchwise(Detector):
         Bergmann, Löwe, Fauser, Sattlegger and Steger, "Improving unsupervised defect segmentation by applying
         structural similarity to autoencoders", 2019, arXiv 1807.02011, and many others slide a window over the
         picture.
-        Differs from the paper: any method for whole pictures serves, not an autoencoder alone; overlapping windows are
-        averaged with weights that fall towards their borders.
+        Differs from the paper: the paper trains an autoencoder on windows and compares pixels by structural similarity;
+        there is no autoencoder of images here, so the preset "paper" has its windows of 128 x 128 pixels every 30 only,
+        with `mvg` inside, and its figures are not to be expected. Any method for whole images serves; overlapping
+        windows are averaged with weights that fall towards their borders.
     """
 
     card: ClassVar[Card] = Card(

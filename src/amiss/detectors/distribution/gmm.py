@@ -62,9 +62,9 @@ class GMM(Detector):
 
     Cost:
         With k dimensions after the projection. Learning: one pass of h w D^2 multiply-adds an image; then, for each
-        candidate, up to 100 steps of 2 `samples` K k^2. Memory D^2 + (D + 3 k + K) `samples` numbers, whatever the
-        number of images. Scoring: h w (D k + K k^2) multiply-adds an image besides the network, K k in place of K k^2
-        with diagonal covariances. State: D k + K k^2 numbers.
+        candidate, up to 100 steps of 2 `samples` K k^2. Memory 10 D^2 + (2 D + 10 k + 2 K) `samples` numbers, whatever
+        the number of images. Scoring: h w (D k + K k^2) multiply-adds an image besides the network, K k in place of K
+        k^2 with diagonal covariances. State: D k + K k^2 numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

@@ -44,9 +44,9 @@ class Mahalanobis(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
 
     Cost:
-        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds an image, D^2 + 2 D
-        float64 numbers whatever the number of images. Scoring: h w D^2 multiply-adds an image besides the network.
-        State: D^2 + D numbers.
+        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds an image; 5 D^2
+        float64 numbers whatever the number of images, and 3 h w D for each of a batch of 8. Scoring: h w D^2
+        multiply-adds an image besides the network. State: D^2 + D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -59,7 +59,9 @@ class Mahalanobis(Detector):
         detection", ICPR 2020, arXiv 2005.14140. Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
         covariance matrices", 2004.
         Differs from the paper: it averages each stage over the picture and gives one number an image, as `mvg` does;
-        here every position is a sample, which gives a map and many more samples than dimensions.
+        here every position is a sample, which gives a map and many more samples than dimensions. The preset "paper" has
+        the paper's network, an EfficientNet-B4 for images of 380 x 380, of which backbones here give the last block of
+        each of five resolutions, not all nine blocks.
     """
 
     card: ClassVar[Card] = Card(
@@ -73,7 +75,7 @@ class Mahalanobis(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "stages": (2, 4, 8, 16, 32)},
+            "paper": {"backbone": "timm:tf_efficientnet_b4.aa_in1k", "stages": (2, 4, 8, 16, 32)},
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "smoothing": 8.0},
         },
     )

@@ -52,9 +52,9 @@ class PCA(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
 
     Cost:
-        Learning: h w D^2 multiply-adds an image, D^2 + 2 D float64 numbers whatever the number of images. Scoring:
-        h w D (D - k) multiply-adds an image besides the network, h w D k for the likelihood. State: as many numbers as
-        multiply-adds a patch, and D.
+        Learning: h w D^2 multiply-adds an image; 5 D^2 float64 numbers whatever the number of images, and 3 h w D for
+        each of a batch of 8. Scoring: h w D (D - k) multiply-adds an image besides the network, h w D k for the
+        likelihood. State: as many numbers as multiply-adds a patch, and D.
 
     Example:
         >>> from amiss.testing import toy_texture

@@ -41,7 +41,7 @@ class DN2(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: one pass, M (D + 2) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
+        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
         to nothing. State: M D numbers.
 
     Example:
@@ -52,8 +52,8 @@ class DN2(Detector):
 
     References:
         Bergman, Cohen and Hoshen, "Deep nearest neighbor anomaly detection", 2020, arXiv 2002.10445.
-        Differs from the paper: the whole picture, no centre crop; the embedded network instead of a ResNet-101. The
-        paper keeps every picture.
+        Differs from the paper: the whole image, no centre crop. The default takes the embedded network and up to 5,000
+        images; the preset "paper" the paper's ResNet-101 and a bank for every image.
     """
 
     card: ClassVar[Card] = Card(
@@ -68,7 +68,7 @@ class DN2(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"backbone": "file:wide_resnet50_2.safetensors", "bank_size": 1_000_000},
+            "paper": {"backbone": "file:resnet101.safetensors", "bank_size": 1_000_000},
             "tiny": {"backbone": "tiny-random", "stage": 8},
         },
     )
@@ -97,9 +97,9 @@ class DN2(Detector):
         reservoir = Reservoir(self.bank_size, rng)
         for batch in self.batches(images, "features", progress):
             reservoir.add(self.describe(batch))
-        bank = reservoir.sample()  # (M, D)
-        self.center = bank.mean(dim=0)
-        self.bank = bank - self.center
+        self.bank = reservoir.sample()  # (M, D)
+        self.center = self.bank.mean(dim=0)
+        self.bank -= self.center
 
     def statistic(self, batch: Tensor) -> Tensor:
         distances, _ = nearest(self.describe(batch) - self.center, self.bank, self.neighbours)  # (N, k)

@@ -53,9 +53,9 @@ class Dictionary(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: `passes` x h w D M multiply-adds an image, 80 M^2 D for the first choice, 20 M D numbers of memory;
-        4 h w D bytes of disk an image while it lasts. Scoring: h w D M multiply-adds an image besides the network.
-        State: M D numbers.
+        Learning: `passes` x h w D M multiply-adds an image, and 80 M^2 D for the first choice; 40 M D numbers of memory
+        for that, then (M + 2 D) h w for each of 8 images; 4 h w D bytes of disk an image while it lasts. Scoring:
+        h w D M multiply-adds and h w M numbers an image besides the network. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -124,7 +124,9 @@ class Dictionary(Detector):
             for maps in cache.batches():
                 reservoir.add(_vectors(maps).flatten(0, 2))
             sample = reservoir.sample()
+            del reservoir
             model = KMeans(sample[spread_seeds(sample, self.centroids, rng)])
+            del sample
             for done in range(self.passes):
                 order = rng.permutation(len(cache))
                 for start in range(0, len(cache), BATCH):

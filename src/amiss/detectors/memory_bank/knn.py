@@ -47,7 +47,7 @@ class NearestPatch(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: one pass, M (D + 2) numbers of memory, no arithmetic besides the network. Scoring: h w D M
+        Learning: one pass, 2 M (D + 1) numbers of memory, no arithmetic besides the network. Scoring: h w D M
         multiply-adds and h w M numbers an image besides the network. State: M D numbers.
 
     Example:
@@ -112,9 +112,9 @@ class NearestPatch(Detector):
         reservoir = Reservoir(self.bank_size, rng)
         for batch in self.batches(images, "features", progress):
             reservoir.add(self.describe(batch).flatten(0, 2))
-        bank = reservoir.sample()  # (M, D)
-        self.center = bank.mean(dim=0)
-        self.bank = bank - self.center
+        self.bank = reservoir.sample()  # (M, D)
+        self.center = self.bank.mean(dim=0)
+        self.bank -= self.center
 
     def statistic(self, batch: Tensor) -> Tensor:
         patches = self.describe(batch) - self.center  # (N, h, w, D)

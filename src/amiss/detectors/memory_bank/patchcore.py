@@ -11,14 +11,17 @@ from torch import Tensor
 
 from amiss.background.coreset import StreamingCoreset
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
+from amiss.core.checks import check_count, check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
-from amiss.statistics.knn import nearest_distance, principal_axes
+from amiss.statistics.knn import closeness, nearest_distance, principal_axes
+from amiss.statistics.knn import distance as distances
 from amiss.statistics.reduce import smooth_upsample
+
+_BLOCK = 1024  # bank vectors that are compared with the whole bank at a time
 
 
 class PatchCore(Detector):
@@ -46,7 +49,8 @@ class PatchCore(Detector):
         stages: Strides of the stages; the finest sets the grid.
         neighbourhood: Odd width of the averaging square, in feature cells; 1 does not average. The paper's 3 suits
             its ResNets; the embedded networks do better without (decision 5).
-        bank_size: Vectors kept, whatever the number of images: time and memory on the line depend on it.
+        bank_size: M. A whole number: vectors kept, whatever the number of images, on which time and memory on the line
+            depend. A number between 0 and 1: the share of all patches that is kept, as in the paper.
         projection: Dimension in which the coreset is chosen; 0 uses all of them.
         search: Axes along which the nearest vector is looked for; 0 looks at everything and is exact.
         reweight: b of the re-weighting, 1 or 0 for none.
@@ -56,8 +60,10 @@ class PatchCore(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: see `StreamingCoreset`; no more memory from 262,144 patches on, however many images. Scoring:
-        h w D M multiply-adds an image besides the network; with `search` = K, h w (K + 1) M. State: M D numbers.
+        Learning: see `StreamingCoreset`; no more memory from 262,144 patches or 8 M on, however many images; with a
+        share, M grows with them. Then, with re-weighting, M^2 D multiply-adds and 1024 M numbers. Scoring: h w D M
+        multiply-adds, with `search` = K h w (K + 1) M, and h w M numbers an image besides the network. State: M D
+        numbers, and b M with re-weighting.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -67,9 +73,10 @@ class PatchCore(Detector):
 
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265.
-        Differs from the paper: the whole picture, no centre crop. The image score is the maximum of the smoothed
-        map, so that one threshold serves image and pixels. The default preset does not average locally. Features are
-        not resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
+        Differs from the paper: the whole image, no centre crop. Of the 25, 10 or 1 % of all patches that the paper
+        keeps, the preset "paper" takes 10 %. The search is exact. The image score is the maximum of the smoothed map,
+        so that one threshold serves image and pixels. The default preset does not average locally. Features are not
+        resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
     """
 
     card: ClassVar[Card] = Card(
@@ -86,7 +93,7 @@ class PatchCore(Detector):
             "paper": {
                 "backbone": "file:wide_resnet50_2.safetensors",
                 "neighbourhood": 3,
-                "bank_size": 20_000,
+                "bank_size": 0.1,
                 "projection": 128,
                 "reweight": 9,
             },
@@ -111,7 +118,7 @@ class PatchCore(Detector):
         backbone: str = "efficientnet-lite2",
         stages: Sequence[int] = (8, 16),
         neighbourhood: int = 1,
-        bank_size: int = 2000,
+        bank_size: float = 2000,
         projection: int = 64,
         search: int = 0,
         reweight: int = 0,
@@ -130,7 +137,10 @@ class PatchCore(Detector):
     def build(self, *, pretrained: bool) -> None:
         if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
             raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        check_count("bank_size", self.bank_size)
+        if isinstance(self.bank_size, float):
+            check_rate("bank_size", self.bank_size)
+        else:
+            check_count("bank_size", self.bank_size)
         check_count("projection", self.projection, least=0)
         check_count("search", self.search, least=0)
         check_count("reweight", self.reweight, least=0)
@@ -144,15 +154,20 @@ class PatchCore(Detector):
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        coreset = StreamingCoreset(self.bank_size, len(self.center), rng, projection=self.projection)
+        coreset: StreamingCoreset | None = None
         for batch in self.batches(images, "features", progress):
-            coreset.add(self.describe(batch).flatten(0, 2))
+            patches = self.describe(batch)  # (N, h, w, D)
+            if coreset is None:
+                count = self._count(len(images) * patches.shape[1] * patches.shape[2])
+                coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
+            coreset.add(patches.flatten(0, 2))
+        assert coreset is not None
         bank = coreset.choose(progress)  # (M, D)
         self.center = bank.mean(dim=0)
         self.bank = bank - self.center
         self.axes = principal_axes(self.bank, self.axes.shape[1])
-        count = min(self.reweight, len(bank))
-        self.neighbours = torch.cdist(self.bank, self.bank).topk(count, largest=False).indices  # (M, b)
+        if self.reweight > 1:
+            self.neighbours = neighbours(self.bank, self.reweight)
 
     def statistic(self, batch: Tensor) -> Tensor:
         patches = self.describe(batch) - self.center  # (N, h, w, D)
@@ -170,7 +185,16 @@ class PatchCore(Detector):
         """The paper's weight of each image (N, 1, 1), from patches (N, P, D) and their distances (N, P)."""
         farthest = distance.argmax(dim=1)[:, None, None]  # (N, 1, 1)
         query = patches.gather(1, farthest.expand(-1, 1, patches.shape[2])).squeeze(1)  # (N, D)
-        to_bank = (query[:, None] - self.bank).square().sum(dim=2).sqrt()  # (N, M)
-        around = to_bank.gather(1, self.neighbours[to_bank.argmin(dim=1)])  # (N, b)
-        nearest = to_bank.amin(dim=1, keepdim=True)
+        around = distances(query[:, None], self.bank[self.neighbours[closeness(query, self.bank).argmax(dim=1)]])
+        nearest = around.amin(dim=1, keepdim=True)  # m* is its own neighbour
         return 1 - 1 / (around - nearest).exp().sum(dim=1).view(-1, 1, 1)
+
+    def _count(self, patches: int) -> int:
+        """Vectors to keep of so many patches."""
+        return self.bank_size if isinstance(self.bank_size, int) else max(1, round(self.bank_size * patches))
+
+
+def neighbours(bank: Tensor, count: int) -> Tensor:
+    """Numbers of the `count` vectors nearest to each of a bank (M, D), itself among them; (M, min(count, M))."""
+    parts = [bank[start : start + _BLOCK] for start in range(0, len(bank), _BLOCK)]
+    return torch.cat([closeness(part, bank).topk(min(count, len(bank))).indices for part in parts])

@@ -54,7 +54,7 @@ class OneClassSVM(Detector):
 
     Cost:
         With n `samples` and M support vectors, from nu n to n: about 2.5 nu n = 100 in the default. Learning: one pass
-        of h w D^2 multiply-adds an image, then about a second for n = 4000, growing with n^2; D^2 + n D + 5 n^2
+        of h w D^2 multiply-adds an image, then about a second for n = 4000, growing with n^2; 10 D^2 + 2 n D + 7 n^2
         numbers, whatever the number of images. Scoring: h w (D^2 + M D) multiply-adds and h w M numbers an image
         besides the network. State: D^2 + M D numbers.
 

@@ -61,7 +61,7 @@ class SimpleNet(Detector):
 
     Cost:
         With H `hidden`. Learning: one pass of h w D^2 multiply-adds an image, then 6 `patches` D (D + H) a step;
-        `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds an image besides the
+        2 `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds an image besides the
         network. State: D (D + H) numbers.
 
     Example:
@@ -199,7 +199,9 @@ class SimpleNet(Detector):
                 raise InputError(f"{gaussian.count} patches that do not vary arrived; more varied pictures are needed")
             self.mean = gaussian.mean.to(self.mean)
             self.deviation = deviation.clamp_min(1e-3 * largest).to(self.deviation)
-        return (reservoir.sample().to(self.mean) - self.mean) / self.deviation
+        sample = reservoir.sample()
+        del reservoir
+        return sample.to(self.mean).sub_(self.mean).div_(self.deviation)
 
     def loss(self, patches: Tensor) -> Tensor:
         """The loss of normal patches (P, D) and of as many noisy ones."""

@@ -54,8 +54,8 @@ class SVDD(Detector):
 
     Cost:
         With n pictures, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds an
-        image, then about a second for n = 4000; D^2 + n D + 5 n^2 numbers. Scoring: D^2 + M D multiply-adds an image
-        besides the network. State: D^2 + M D numbers.
+        image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds an
+        image besides the network. State: D^2 + M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
