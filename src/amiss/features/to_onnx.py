@@ -17,19 +17,22 @@ from amiss.core.errors import InputError, MissingExtraError
 OPSET = 18
 
 
-def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[str]) -> bytes:
-    """The graph of a module with one input, for any number of pictures at a time.
+def to_onnx(
+    module: nn.Module, example: Tensor | list[Tensor], entries: Sequence[str], results: Sequence[str]
+) -> bytes:
+    """The graph of a module, for any number of images at a time.
 
     Args:
-        module: In evaluation mode.
-        example: An input of 2 pictures.
-        entry: Name of the input.
+        module: In evaluation mode; takes one tensor, or one list of tensors.
+        example: What it takes, for 2 images.
+        entries: Names of the inputs.
         results: Names of the outputs.
 
     Raises:
         InputError: torch cannot export the module.
         MissingExtraError: The exporter is not installed.
     """
+    any_number = {0: torch.export.Dim("images", min=1)}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -37,9 +40,9 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[entry],
+                input_names=list(entries),
                 output_names=list(results),
-                dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
+                dynamic_shapes=(any_number if isinstance(example, Tensor) else [any_number] * len(example),),
                 verbose=False,
             )
     except ImportError as error:
