@@ -37,7 +37,7 @@ class GaussianField:
         shifted = (vectors - self._origin).transpose(0, 1)  # (P, N, D)
         self.count += len(vectors)
         self._sum += shifted.sum(dim=1)
-        self._products += shifted.transpose(1, 2) @ shifted
+        self._products.baddbmm_(shifted.transpose(1, 2), shifted)  # in place: P x D^2 numbers are large
 
     @property
     def mean(self) -> Tensor:

@@ -17,9 +17,7 @@ from amiss.core.errors import InputError, MissingExtraError
 OPSET = 18
 
 
-def to_onnx(
-    module: nn.Module, example: Tensor | list[Tensor], entries: Sequence[str], results: Sequence[str]
-) -> bytes:
+def to_onnx(module: nn.Module, example: Tensor | list[Tensor], entries: Sequence[str], results: Sequence[str]) -> bytes:
     """The graph of a module, for any number of images at a time.
 
     Args:
