@@ -96,6 +96,8 @@ def fit_inspector(
     side, tiling = read_input(size, tile, overlap)
     resized = images.resized(side)
     detector = create(method, preset, **(settings or {}))
+    if detector.card.exportable:
+        detector.worth = 1
     plan = plan_calibration(len(images), calibration, rule, seed, origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     normal = None
@@ -166,7 +168,7 @@ def _score_whole(
     """Image scores of whole pictures from their tiles, in torch, (len(chosen),)."""
     scorer = TorchScorer(detector, (tiles.tiling.tile, tiles.tiling.tile))
     names = images.names
-    with on_runtime(detector, tiles.of(chosen)):
+    with on_runtime(detector, tiles.of(chosen), worth=detector.worth):
         found = [
             score_picture(scorer, images[int(number)], tiles.tiling, score_filters, names[number]).image
             for number in chosen

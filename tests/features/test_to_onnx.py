@@ -18,7 +18,7 @@ class Powers(nn.Module):
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return to_onnx(Powers().eval(), torch.ones(2, 3), "x", ["y"])
+    return to_onnx(Powers().eval(), torch.ones(2, 3), ["x"], ["y"])
 
 
 def test_squares_become_products_and_other_powers_stay(model: bytes) -> None:

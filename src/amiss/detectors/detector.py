@@ -22,7 +22,7 @@ from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.features.batch import to_batch
 from amiss.features.device import AUTO, choose_device, seeded
-from amiss.features.on_runtime import on_runtime
+from amiss.features.on_runtime import WORTH, on_runtime
 from amiss.training import Checkpoint
 
 BATCH = 8
@@ -70,6 +70,10 @@ class Detector(nn.Module):
     checkpoint: Checkpoint | None = None
     """Where training leaves its state; set by `fit`, for `amiss.training.train`."""
 
+    worth: int = WORTH
+    """Images from which its frozen network runs as a graph, see `amiss.features.on_runtime`. `fit_inspector` sets 1
+    where the detector will be exported: the graph is needed then in any case."""
+
     @property
     def device(self) -> torch.device:
         """Where its networks are: an accelerator while a gradient method learns on one, else the CPU."""
@@ -108,7 +112,7 @@ class Detector(nn.Module):
         with seeded(seed, place):
             self.build(pretrained=True)
             self.to(place)
-            with on_runtime(self, images):
+            with on_runtime(self, images, worth=self.worth):
                 self.learn(images, np.random.default_rng(seed), progress)
         return self.cpu().eval()
 
@@ -127,7 +131,7 @@ class Detector(nn.Module):
         """
         if not any(True for _ in self.state_dict()):
             raise NotReadyError(f"{self.card.name} has not learned yet; call fit(images)")
-        with on_runtime(self, images):
+        with on_runtime(self, images, worth=self.worth):
             return Scores.join([_scores(self(batch)) for batch in self.batches(images, "scoring", progress)])
 
     def batches(self, images: Images, stage: str, progress: Progress) -> Iterator[Tensor]:

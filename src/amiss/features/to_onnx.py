@@ -20,13 +20,13 @@ LARGEST = 2**31 - 1
 """Bytes of one ONNX file: protobuf counts them in 31 bits."""
 
 
-def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[str]) -> bytes:
-    """The graph of a module with one input, for any number of pictures at a time.
+def to_onnx(module: nn.Module, example: Tensor | list[Tensor], entries: Sequence[str], results: Sequence[str]) -> bytes:
+    """The graph of a module, for any number of images at a time.
 
     Args:
-        module: In evaluation mode.
-        example: An input of 2 pictures.
-        entry: Name of the input.
+        module: In evaluation mode; takes one tensor, or one list of tensors.
+        example: What it takes, for 2 images.
+        entries: Names of the inputs.
         results: Names of the outputs.
 
     Raises:
@@ -39,6 +39,7 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
             f"a graph must be under 2 GiB, got {size / 2**30:.1f} GiB of weights and state: choose hyper-parameters "
             "that keep less, or a smaller input size; in torch it can be scored as it is"
         )
+    any_number = {0: torch.export.Dim("images", min=1)}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -46,9 +47,9 @@ def to_onnx(module: nn.Module, example: Tensor, entry: str, results: Sequence[st
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[entry],
+                input_names=list(entries),
                 output_names=list(results),
-                dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
+                dynamic_shapes=(any_number if isinstance(example, Tensor) else [any_number] * len(example),),
                 verbose=False,
             )
     except ImportError as error:
