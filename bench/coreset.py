@@ -90,7 +90,7 @@ def of_a_stream(vectors: Tensor, points: Tensor, projected: Tensor) -> dict[str,
     coreset = StreamingCoreset(COUNT, vectors.shape[1], np.random.default_rng(0), projection=PROJECTION)
     for part in vectors.split(8192):
         coreset.add(part)
-    streamed = coreset.choose()
+    streamed, _ = coreset.choose()
     whole = vectors[k_center_greedy(points, COUNT, first=0)]
     return {
         "points": len(vectors),

@@ -1,6 +1,6 @@
 """`k_center_greedy` is the plain greedy loop, only faster."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -101,10 +101,15 @@ def test_progress_and_refusal() -> None:
 
 def stream(points: np.ndarray, count: int, cuts: int, **options: int) -> np.ndarray:
     coreset = StreamingCoreset(count, points.shape[1], np.random.default_rng(0), **options)
-    for part in np.array_split(points, cuts):
-        coreset.add(torch.from_numpy(part))
+    ends = np.linspace(0, len(points), cuts + 1).astype(int)
+    for origin, (start, end) in enumerate(pairwise(ends)):
+        coreset.add(torch.from_numpy(points[start:end]), origin)
     assert coreset.seen == len(points)
-    return coreset.choose().numpy()
+    chosen, origins = coreset.choose()
+    assert all(
+        (points[ends[o] : ends[o + 1]] == one).all(axis=1).any() for o, one in zip(origins, chosen.numpy(), strict=True)
+    )
+    return chosen.numpy()
 
 
 @pytest.mark.parametrize("projection", [0, 3])
@@ -139,4 +144,4 @@ def test_memory_of_a_stream_is_its_room() -> None:
     for _ in range(50):
         coreset.add(torch.rand(70, 4))
         assert coreset._held.shape == (100, 4)
-    assert coreset.choose().shape == (10, 4)
+    assert coreset.choose()[0].shape == (10, 4)

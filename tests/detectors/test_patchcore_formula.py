@@ -14,7 +14,7 @@ from amiss.export import export_onnx
 from amiss.runtime import Graph
 from amiss.testing import toy_texture
 
-TINY = PatchCore.card.presets["tiny"]
+TINY = {**PatchCore.card.presets["tiny"], "level_images": 0}
 
 
 def batch_of(images: Images) -> torch.Tensor:
@@ -47,6 +47,38 @@ def test_map_equals_the_formula(reweight: int) -> None:
     found, wanted = detector.score(test), plain_map(detector, test, reweight)
     np.testing.assert_allclose(found.map, wanted, atol=1e-4 * wanted.max())
     np.testing.assert_allclose(found.image, wanted.max(axis=(1, 2)), rtol=1e-3)
+
+
+def test_distances_near_the_border_are_brought_to_the_level_inside() -> None:
+    """Mean and deviation by ring of the normal images' distances to the bank vectors of the others, in float64."""
+    images = toy_texture(6, seed=0).images
+    detector = PatchCore(**{**TINY, "level_images": 4, "smoothing": 0.0}).fit(images, seed=3)
+    plain = PatchCore(**{**TINY, "smoothing": 0.0}).fit(images, seed=3)
+    assert torch.equal(detector.bank, plain.bank)
+    with torch.no_grad():
+        patches = detector.describe(batch_of(images)).double().numpy()  # (6, 16, 16, D)
+    bank = (detector.bank + detector.center).double().numpy()
+    origins = [int(cdist(one[None], patches.reshape(-1, patches.shape[3])).argmin()) // 256 for one in bank]
+    far, chosen = [], chosen_images(6, 4, seed=3)
+    for number in chosen:
+        others = bank[[origin != number for origin in origins]]
+        far.append(cdist(patches[number].reshape(256, -1), others).min(axis=1).reshape(16, 16))
+    rows = np.minimum(np.arange(16), np.arange(16)[::-1])
+    ring = np.minimum(np.minimum(rows[:, None], rows), 4)
+    mean, std = (np.array([how(np.stack(far)[:, ring == r]) for r in range(5)]) for how in (np.mean, np.std))
+    test = toy_texture(3, seed=1, defective=True).images
+    with torch.no_grad():
+        raw = detector._distance(detector.describe(batch_of(test)) - detector.center, detector.bank).double().numpy()
+        found = detector.border(torch.from_numpy(raw).float()).numpy()
+    np.testing.assert_allclose(found, (raw - mean[ring]) / std[ring] * std[4] + mean[4], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(found[:, ring == 4], raw[:, ring == 4].astype(np.float32))
+
+
+def chosen_images(count: int, wanted: int, *, seed: int) -> list[int]:
+    """Which images `PatchCore.learn` draws for the level: after the projection and the first vector of the coreset."""
+    rng = np.random.default_rng(seed)
+    rng.integers(count * 256)
+    return sorted(rng.permutation(count)[:wanted].tolist())
 
 
 def test_the_weight_lies_between_0_and_1_and_large_distances_do_not_overflow() -> None:

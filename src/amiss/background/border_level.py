@@ -44,6 +44,8 @@ class BorderLevel(nn.Module):
             ring = rings(grid.shape[1], grid.shape[2]).flatten()
             powers = torch.stack([grid.double() ** power for power in range(3)]).flatten(2).sum(dim=1)  # (3, h w)
             sums.index_add_(1, ring, powers)
+        if not bool(sums[0].any()):
+            return
         count, inside = sums[0], int(sums[0].nonzero()[-1])
         mean = sums[1] / count.clamp_min(1)
         std = (sums[2] / count.clamp_min(1) - mean.square()).clamp_min(0).sqrt()

@@ -115,31 +115,34 @@ class StreamingCoreset:
         self.count, self.rng, self.seen = check_count("count", count), rng, 0
         self.kept = check_count("reserve", reserve) * count
         self._held = torch.empty(max(room, 2 * self.kept), dimension)  # pages that nothing is written to cost nothing
+        self._origins = torch.empty(len(self._held), dtype=torch.long)
         self._filled = 0
         self._projection: Tensor | None = None
         if 0 < projection < dimension:
             matrix = rng.standard_normal((dimension, projection)) / np.sqrt(projection)
             self._projection = torch.from_numpy(matrix).float()
 
-    def add(self, vectors: Tensor) -> None:
-        """Take over vectors (n, D)."""
+    def add(self, vectors: Tensor, origin: int = 0) -> None:
+        """Take over vectors (n, D), and the number of the image they come from."""
         self.seen += len(vectors)
         while len(vectors) > 0:
             part = vectors[: len(self._held) - self._filled]
-            self._held[self._filled : self._filled + len(part)] = part
+            place = slice(self._filled, self._filled + len(part))
+            self._held[place], self._origins[place] = part, origin
             self._filled += len(part)
             vectors = vectors[len(part) :]
             if len(vectors) > 0:
                 self._reduce()
 
-    def choose(self, progress: Progress = silent) -> Tensor:
-        """The chosen vectors (min(count, n), D), in the order of their choice."""
-        return self._held[self._choose(self.count, progress)]
+    def choose(self, progress: Progress = silent) -> tuple[Tensor, Tensor]:
+        """The chosen vectors (min(count, n), D) in the order of their choice, and their origins (min(count, n),)."""
+        chosen = self._choose(self.count, progress)
+        return self._held[chosen], self._origins[chosen]
 
     def _reduce(self) -> None:
-        chosen = self._held[self._choose(self.kept, silent)]
-        self._held[: len(chosen)] = chosen
+        chosen = self._choose(self.kept, silent)
         self._filled = len(chosen)
+        self._held[: self._filled], self._origins[: self._filled] = self._held[chosen], self._origins[chosen]
 
     def _choose(self, count: int, progress: Progress) -> Tensor:
         pool = self._held[: self._filled]

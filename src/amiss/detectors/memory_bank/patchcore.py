@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from amiss.background.border_level import BorderLevel
 from amiss.background.coreset import StreamingCoreset
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_rate, check_real
@@ -33,8 +35,12 @@ class PatchCore(Detector):
         kept: no normal patch is far from it. Distances for the choice are measured after a random projection to
         `projection` numbers, which keeps them nearly and makes it fast.
 
+        Patches near the border lie farther from the bank than those inside. How much farther is learned from up to
+        `level_images` normal images, each without the bank vectors that come from it.
+
     Statistic:
-        Euclidean distance of each patch to its nearest bank vector, enlarged to the picture and smoothed. With `search`
+        Euclidean distance of each patch to its nearest bank vector, near the border brought to the level inside, see
+        `BorderLevel`; enlarged to the image and smoothed. With `search`
         = K > 0 the nearest is looked for along the K principal axes of the bank, with one number more for the length
         of the rest, and the distance to what is found is measured in full: sooner, at most a little too large.
         With `reweight` = b > 1 the map of an image is multiplied by the paper's weight: with q the patch farthest
@@ -54,16 +60,17 @@ class PatchCore(Detector):
         projection: Dimension in which the coreset is chosen; 0 uses all of them.
         search: Axes along which the nearest vector is looked for; 0 looks at everything and is exact.
         reweight: b of the re-weighting, 1 or 0 for none.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        level_images: Normal images from which the level near the border is learned; 0 leaves distances as they are.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
         Learning: see `StreamingCoreset`; no more memory from 262,144 patches or 8 M on, however many images; with a
-        share, M grows with them. Then, with re-weighting, M^2 D multiply-adds and 1024 M numbers. Scoring: h w D M
-        multiply-adds, with `search` = K h w (K + 1) M, and h w M numbers an image besides the network. State: M D
-        numbers, and b M with re-weighting.
+        share, M grows with them. Then `level_images` images are scored. With re-weighting, M^2 D multiply-adds and
+        1024 M numbers. Scoring: h w D M multiply-adds, with `search` = K h w (K + 1) M, and h w M numbers an image
+        besides the network. State: M D numbers, and b M with re-weighting.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -75,8 +82,9 @@ class PatchCore(Detector):
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265.
         Differs from the paper: the whole image, no centre crop. Of the 25, 10 or 1 % of all patches that the paper
         keeps, the preset "paper" takes 10 %. The search is exact. The image score is the maximum of the smoothed map,
-        so that one threshold serves image and pixels. The default preset does not average locally. Features are not
-        resized to 1024 channels, and are centred on the bank's mean, which changes no distance but saves digits.
+        so that one threshold serves image and pixels. The level near the border is ours; "paper" does without. The
+        default preset does not average locally. Features are not resized to 1024 channels, and are centred on the
+        bank's mean, which changes no distance but saves digits.
     """
 
     card: ClassVar[Card] = Card(
@@ -96,6 +104,7 @@ class PatchCore(Detector):
                 "bank_size": 0.1,
                 "projection": 128,
                 "reweight": 9,
+                "level_images": 0,
             },
             "tiny": {
                 "backbone": "tiny-random",
@@ -122,6 +131,7 @@ class PatchCore(Detector):
         projection: int = 64,
         search: int = 0,
         reweight: int = 0,
+        level_images: int = 64,
         smoothing: float = 4.0,
     ) -> None:
         super().__init__()
@@ -132,6 +142,7 @@ class PatchCore(Detector):
         self.projection = projection
         self.search = search
         self.reweight = reweight
+        self.level_images = level_images
         self.smoothing = smoothing
 
     def build(self, *, pretrained: bool) -> None:
@@ -144,6 +155,7 @@ class PatchCore(Detector):
         check_count("projection", self.projection, least=0)
         check_count("search", self.search, least=0)
         check_count("reweight", self.reweight, least=0)
+        check_count("level_images", self.level_images, least=0)
         check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
@@ -151,28 +163,52 @@ class PatchCore(Detector):
         self.register_buffer("bank", torch.zeros(0, dimension))
         self.register_buffer("axes", torch.zeros(dimension, min(self.search, dimension)))
         self.register_buffer("neighbours", torch.zeros(0, 0, dtype=torch.long))
+        self.border = BorderLevel()
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        coreset: StreamingCoreset | None = None
-        for batch in self.batches(images, "features", progress):
-            patches = self.describe(batch)  # (N, h, w, D)
-            if coreset is None:
-                count = self._count(len(images) * patches.shape[1] * patches.shape[2])
-                coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
-            coreset.add(patches.flatten(0, 2))
-        assert coreset is not None
-        bank = coreset.choose(progress)  # (M, D)
+        bank, origins = self._choose(images, rng, progress)  # (M, D), (M,)
         self.center = bank.mean(dim=0)
         self.bank = bank - self.center
         self.axes = principal_axes(self.bank, self.axes.shape[1])
         if self.reweight > 1:
             self.neighbours = neighbours(self.bank, self.reweight)
+        chosen = np.sort(rng.permutation(len(images))[: self.level_images])
+        if len(chosen) > 0:
+            self.border.learn(self._unseen_distances(images, chosen, origins, progress))
+
+    def _choose(self, images: Images, rng: np.random.Generator, progress: Progress) -> tuple[Tensor, Tensor]:
+        """The bank (M, D), not centred, and the number of the image of each vector (M,)."""
+        coreset: StreamingCoreset | None = None
+        number = 0
+        for batch in self.batches(images, "features", progress):
+            for patches in self.describe(batch).flatten(1, 2):  # (P, D) of each image
+                if coreset is None:
+                    count = self._count(len(images) * len(patches))
+                    coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
+                coreset.add(patches, number)
+                number += 1
+        assert coreset is not None
+        return coreset.choose(progress)
+
+    def _unseen_distances(
+        self, images: Images, chosen: NDArray[np.intp], origins: Tensor, progress: Progress
+    ) -> Iterator[Tensor]:
+        """Distances (1, h, w) of some normal images, each to the bank vectors of the others."""
+        numbers = iter(chosen)
+        for batch in self.batches(images.subset(chosen), "border", progress):
+            for patches in self.describe(batch) - self.center:  # (h, w, D)
+                others = self.bank[origins != int(next(numbers))]
+                if len(others) > 0:
+                    yield self._distance(patches[None], others)
+
+    def _distance(self, patches: Tensor, bank: Tensor) -> Tensor:
+        """Distance (N, h, w) of centred patches (N, h, w, D) to the nearest vector of a bank (M, D)."""
+        return nearest_distance(patches, bank, axes=self.axes if self.search > 0 else None)
 
     def statistic(self, batch: Tensor) -> Tensor:
         patches = self.describe(batch) - self.center  # (N, h, w, D)
-        axes = self.axes if self.search > 0 else None
-        distance = nearest_distance(patches, self.bank, axes=axes)  # (N, h, w)
+        distance = self.border(self._distance(patches, self.bank))  # (N, h, w)
         if self.reweight > 1:
             distance = distance * self._weight(patches.flatten(1, 2), distance.flatten(1))
         return smooth_upsample(distance, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
