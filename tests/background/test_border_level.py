@@ -23,7 +23,7 @@ def test_each_ring_gets_the_mean_and_spread_of_the_inside() -> None:
 
 def test_a_defect_at_the_border_is_as_far_above_its_like_as_one_inside() -> None:
     level = BorderLevel()
-    normal = torch.rand(200, 12, 12, generator=torch.Generator().manual_seed(0))
+    normal = torch.rand(4000, 12, 12, generator=torch.Generator().manual_seed(0))
     rim = rings(12, 12) == 0
     normal[:, rim] = 2 + 3 * normal[:, rim]
     level.learn([normal])
