@@ -33,7 +33,7 @@ def export_onnx(detector: Detector, size: Size) -> bytes:
         MissingExtraError: The exporter is not installed.
 
     Cost:
-        With a kept network, on one core, 2.5 s the first time in a process, most of it imports, and 1 s after that;
+        With a kept network, on one core, 3 s the first time in a process, half of it imports, and 1 s after that;
         traced whole, 4 to 7 s.
     """
     if not detector.card.exportable:

@@ -70,7 +70,7 @@ def main() -> None:
     """Entry point: every error is one line and an exit code."""
     from amiss.core.errors import AmissError
 
-    _spare_the_collector()
+    atexit.register(gc.freeze)  # else Python looks through all of torch for garbage before it ends: 1 s
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -89,13 +89,3 @@ def main() -> None:
         if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this
             print("amiss: interrupted; nothing half-written is left behind", file=sys.stderr)
         raise
-
-
-def _spare_the_collector() -> None:
-    """Fewer searches for garbage that refers to itself: torch makes many objects and little of that garbage.
-
-    As the process ends, Python would look through all of them several times, only to let them go: a second of CPU time
-    after learning.
-    """
-    gc.set_threshold(50_000, 20, 50)
-    atexit.register(gc.freeze)
