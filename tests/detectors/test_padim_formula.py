@@ -10,17 +10,21 @@ from amiss.core.images import Images
 from amiss.core.progress import silent
 from amiss.detectors.detector import to_batch
 from amiss.detectors.distribution.padim import PaDiM
+from amiss.export import export_onnx
 from amiss.registry import create
+from amiss.runtime import Graph
 from amiss.testing import toy_part
 
 TINY = PaDiM.card.presets["tiny"]
 
 
 def features_of(detector: PaDiM, images: Images) -> np.ndarray:
-    """(N, h, w, D) float64."""
+    """(N, h, w, D) float64: all channels on the finer grid, then those that were drawn."""
     with torch.no_grad():
-        batch = to_batch(torch.from_numpy(np.stack(list(images))))
-        return detector.describe(batch).permute(0, 2, 3, 1).double().numpy()
+        fine, coarse = detector.features(to_batch(torch.from_numpy(np.stack(list(images)))))
+    coarse = torch.nn.functional.interpolate(coarse, fine.shape[2:], mode="bilinear")
+    chosen = torch.cat([detector.drawn[0], detector.drawn[1] + fine.shape[1]])
+    return torch.cat([fine, coarse], dim=1)[:, chosen].permute(0, 2, 3, 1).double().numpy()
 
 
 def plain_map(detector: PaDiM, normal: Images, test: Images) -> np.ndarray:
@@ -58,13 +62,19 @@ def test_fewer_images_than_dimensions() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.max())
 
 
+def channels_of(detector: PaDiM) -> list[int]:
+    """Numbered over both stages, of which the first has 8."""
+    fine, coarse = detector.drawn
+    return [*fine.tolist(), *(coarse + 8).tolist()]
+
+
 def test_the_drawn_channels() -> None:
     images = toy_part(3, seed=0).images
-    one, other = (PaDiM(**TINY).fit(images, seed=seed).channels for seed in (0, 1))
-    assert one.tolist() == sorted(set(one.tolist()))
-    assert len(one) == 12
-    assert one.tolist() != other.tolist()
-    assert PaDiM(**{**TINY, "dimension": 10_000}).fit(images).channels.tolist() == list(range(8 + 12))
+    one, other = (channels_of(PaDiM(**TINY).fit(images, seed=seed)) for seed in (0, 1))
+    assert one == np.sort(np.random.default_rng(0).permutation(8 + 12)[:12]).tolist()
+    assert len(other) == 12
+    assert one != other
+    assert channels_of(PaDiM(**{**TINY, "dimension": 10_000}).fit(images)) == list(range(8 + 12))
 
 
 @pytest.mark.parametrize("channels", [[0, 3, 8, 11, 19], [9, 12]])
@@ -72,7 +82,7 @@ def test_features_from_disk_are_those_of_the_network(channels: list[int]) -> Non
     """What a field too large for one pass learns from; the second draw has no channel of the first stage."""
     images, detector = toy_part(9, seed=0).images, PaDiM(**TINY)
     detector.build(pretrained=True)
-    detector.channels = torch.tensor(channels)
+    detector._take_channels(np.array(channels))
     with torch.no_grad(), detector._passes(images, silent, once=False) as passes:
         found = [torch.cat(list(passes())) for _ in range(2)]
     with torch.no_grad(), detector._passes(images, silent, once=True) as passes:
@@ -80,6 +90,17 @@ def test_features_from_disk_are_those_of_the_network(channels: list[int]) -> Non
     assert found[0].shape == (9, 16 * 16, len(channels))
     for one in found:
         torch.testing.assert_close(one, wanted)
+
+
+@pytest.mark.parametrize(("seed", "drawn"), [(0, [1, 0]), (3, [0, 1])])
+def test_a_draw_that_leaves_a_stage_out(seed: int, drawn: list[int]) -> None:
+    """One channel of two stages; also in the graph, which cannot enlarge a map without channels."""
+    normal, test = toy_part(8, seed=0).images, toy_part(2, seed=1, defective=True).images
+    detector = PaDiM(**{**TINY, "dimension": 1}).fit(normal, seed=seed)
+    assert [len(each) for each in detector.drawn] == drawn
+    wanted = detector.score(test).map
+    graph = Graph(export_onnx(detector, (64, 64))).run(np.stack(list(test))).map
+    np.testing.assert_allclose(graph, wanted, atol=1e-4 * wanted.max())
 
 
 def test_one_image_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Features on ONNX Runtime: the same as torch's, used where they can be, and left behind by nobody."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,17 @@ def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
     assert len(exported) == 2
     monkeypatch.setenv("AMISS_CACHE", str(file))  # a file where a folder should be
     np.testing.assert_array_equal(use(), first)
+
+
+def test_what_is_let_go_runs_in_torch_and_holds_no_graph() -> None:
+    extractor, images = FeatureExtractor("tiny-random", (4,)), pictures(on_runtime.WORTH, (48, 80))
+    batch = to_batch(torch.from_numpy(np.stack([images[0], images[1]])))
+    wanted = extractor(batch)[0]
+    with on_runtime.on_runtime(extractor, images):
+        session = weakref.ref(extractor.run)
+        on_runtime.let_go(extractor)
+        assert session() is None
+        assert torch.equal(extractor(batch)[0], wanted)
 
 
 def test_few_pictures_are_not_worth_it() -> None:

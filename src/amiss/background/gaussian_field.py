@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amiss.core.errors import InputError
 from amiss.statistics.mahalanobis import inverse_root, mahalanobis_field, strip_edges
 
-SUMS = 2**28
+SUMS = 2**27
 """Bytes of float64 sums that `FieldWhitening.learn` holds at a time."""
 
 _BLOCK = 2**20  # numbers of covariance that are factorised at a time

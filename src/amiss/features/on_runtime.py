@@ -51,6 +51,14 @@ def on_runtime(module: nn.Module, images: Images) -> Iterator[None]:
             extractor.run = None
 
 
+def let_go(module: nn.Module) -> None:
+    """Frees what `on_runtime` holds for a module's networks, before its block ends; they run in torch from then on."""
+    for each in module.modules():
+        if isinstance(each, FeatureExtractor):
+            each.run = None
+    _export.cache_clear()
+
+
 class Runner:
     """The graph of an extractor.
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from amiss.background.gaussian_field import SUMS, FieldWhitening
@@ -19,6 +20,7 @@ from amiss.core.progress import Progress, silent
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import cached_features
+from amiss.features.on_runtime import let_go
 from amiss.statistics.reduce import smooth_upsample
 
 
@@ -50,10 +52,10 @@ class PaDiM(Detector):
     Cost:
         With S = h w (D^2 / 2 + 16 D), the numbers of triangular matrices. State: S + h w D numbers, 26 MB by default.
         Learning: h w D^2 multiply-adds an image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB, whatever
-        the number of images. Sums of more than 268 MB are taken for some positions after the others, with features on
+        the number of images. Sums of more than 134 MB are taken for some positions after the others, with features on
         disk (see `amiss.features.cache`). Scoring: S multiply-adds an image besides the network. The preset "paper" at
-        256 x 256 takes 2.6 GB for its state, 3.8 GB of memory in all while learning; its graph is too large for ONNX's
-        2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
+        256 x 256 takes 2.6 GB for its state, 4.0 GB of memory in all (`bench/memory.py`) while learning; its graph is
+        too large for ONNX's 2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -84,7 +86,6 @@ class PaDiM(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "dimension": 12, "smoothing": 8.0},
         },
     )
-    channels: Tensor
 
     def __init__(
         self,
@@ -108,7 +109,8 @@ class PaDiM(Detector):
         if check_real("regularisation", self.regularisation) <= 0:
             raise InputError(f"regularisation = {self.regularisation} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-        self.register_buffer("channels", torch.zeros(0, dtype=torch.long))
+        for number in range(len(self.stages)):
+            self.register_buffer(f"drawn{number}", torch.zeros(0, dtype=torch.long))
         self.gaussians = FieldWhitening(min(self.dimension, sum(self.features.channels)))
 
     @torch.no_grad()
@@ -117,7 +119,7 @@ class PaDiM(Detector):
             raise InputError(f"padim needs at least 2 normal images to see how they vary, got {len(images)}")
         total = sum(self.features.channels)
         drawn = np.sort(rng.permutation(total)[: self.dimension])
-        self.channels = torch.from_numpy(drawn)
+        self._take_channels(drawn)
         probe = self.describe(next(self.batches(images.subset([0]), "features", silent)))
         grid, positions = tuple(probe.shape[2:]), probe.shape[2] * probe.shape[3]
         with self._passes(images, progress, once=8 * positions * len(drawn) ** 2 <= SUMS) as passes:
@@ -132,7 +134,8 @@ class PaDiM(Detector):
             yield lambda: (_vectors(self.describe(batch)) for batch in self.batches(images, "features", progress))
             return
         with cached_features(self.features, self.features.key(), images, progress) as cache:
-            yield lambda: (_vectors(self._draw(maps)) for maps in cache.batches(4))  # few: beside the state
+            let_go(self)  # the network has done its work, and memory is scarce here
+            yield lambda: (_vectors(self.draw(maps)) for maps in cache.batches(4))  # few: beside the state
 
     def statistic(self, batch: Tensor) -> Tensor:
         descriptors = self.describe(batch)  # (N, D, h, w)
@@ -144,15 +147,25 @@ class PaDiM(Detector):
 
     def describe(self, batch: Tensor) -> Tensor:
         """The drawn channels (N, D, h, w) of a batch (N, 3, H, W)."""
-        return patch_descriptors(self.features(batch))[:, self.channels]
+        return self.draw(self.features(batch))
 
-    def _draw(self, maps: Sequence[Tensor]) -> Tensor:
-        """The same of feature maps; only what is drawn is brought to one grid, which a graph cannot express."""
-        ends = np.cumsum(self.features.channels)
-        parts = np.split(self.channels.numpy(), np.searchsorted(self.channels.numpy(), ends[:-1]))
-        starts = (0, *ends[:-1])
-        chosen = [one[:, part - start] for one, part, start in zip(maps, parts, starts, strict=True)]
-        return patch_descriptors([one for number, one in enumerate(chosen) if number == 0 or one.shape[1] > 0])
+    def draw(self, maps: Sequence[Tensor]) -> Tensor:
+        """The drawn channels (N, D, h, w) of feature maps, finest first; only they are brought to one grid."""
+        parts = [one[:, drawn] for one, drawn in zip(maps, self.drawn, strict=True)]
+        return patch_descriptors([one for number, one in enumerate(parts) if number == 0 or one.shape[1] > 0])
+
+    @property
+    def drawn(self) -> list[Tensor]:
+        """Numbers of the channels drawn of each stage, ascending."""
+        return [self.get_buffer(f"drawn{number}") for number in range(len(self.stages))]
+
+    def _take_channels(self, chosen: NDArray[np.integer]) -> None:
+        """Draw these, numbered over all stages, ascending."""
+        start = 0
+        for number, count in enumerate(self.features.channels):
+            here = chosen[(chosen >= start) & (chosen < start + count)] - start
+            setattr(self, f"drawn{number}", torch.from_numpy(here))
+            start += count
 
 
 def _vectors(descriptors: Tensor) -> Tensor:
