@@ -17,6 +17,7 @@ METHODS = {
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
     "efficient_ad": "amiss.detectors.student_teacher.efficient_ad:EfficientAD",
+    "ensemble": "amiss.detectors.composed.ensemble:Ensemble",
     "fastflow": "amiss.detectors.distribution.fastflow:FastFlow",
     "gmm": "amiss.detectors.distribution.gmm:GMM",
     "kmeans": "amiss.detectors.memory_bank.kmeans:Dictionary",

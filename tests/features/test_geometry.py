@@ -97,7 +97,7 @@ def test_networks_of_other_libraries_are_measured_and_brought_back() -> None:
         (256, 256),
         PHOTOGRAPHS[:1],
     )
-    assert np.abs(found).max() <= 1.5, found  # 16 channels or so a stage, with weights that were never trained
+    assert (np.abs(found) <= [1, 1, 1, 2]).all(), found  # weights that were never trained answer unevenly
 
 
 def test_vgg_needs_no_measuring() -> None:
@@ -136,12 +136,13 @@ def test_a_score_lands_where_its_cell_looks() -> None:
     assert abs(found) <= 1
 
 
-@pytest.mark.parametrize("displacement", [-5.0, 5.0])
-def test_bringing_back_moves_a_ramp_by_what_was_asked(displacement: float) -> None:
-    """Linear in between: a ramp that stands `displacement` too far comes back exactly, but for the last cell."""
-    ramp = torch.arange(12.0).expand(1, 1, 12, 12)
-    moved = bring_back(ramp + ramp.mT, displacement, 8)
-    torch.testing.assert_close(moved[..., 1:-1, 1:-1], (ramp + ramp.mT)[..., 1:-1, 1:-1] + 2 * displacement / 8)
+@pytest.mark.parametrize("displacement", [-12.0, -5.0, 5.0])
+def test_bringing_back_moves_a_parabola_by_what_was_asked(displacement: float) -> None:
+    """Keys' interpolation is exact for polynomials up to the second degree, wherever all of its cells are there."""
+    place = torch.arange(16.0)
+    wanted = ((place + displacement / 8 - 7) ** 2)[:, None] + (place + displacement / 8) * 3
+    moved = bring_back(((place - 7) ** 2)[:, None] + place * 3 + torch.zeros(1, 1, 16, 16), displacement, 8)[0, 0]
+    torch.testing.assert_close(moved[4:-4, 4:-4], wanted[4:-4, 4:-4])
 
 
 def test_a_small_displacement_is_left_alone() -> None:

@@ -25,12 +25,12 @@ from amiss.features.borders import PaddedConv2d
 NAMES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 MEAN, STD = 127 / 255, 128 / 255
 DISPLACEMENTS = {
-    "efficientnet-lite0": (0.0, -1.0, 0.0, -3.0, -3.0),
+    "efficientnet-lite0": (0.0, -1.0, 0.0, -3.5, -3.0),
     "efficientnet-lite1": (0.0, -1.0, 0.0, -3.0, -4.0),
     "efficientnet-lite2": (0.0, -1.0, 0.0, -3.0, -12.0),
 }
 """See `amiss.features.backbone.Backbone`; measured by spots on photographs as `tests/features/test_geometry.py` does,
-in whole pixels."""
+in half pixels."""
 
 
 def efficientnet_lite(name: str, *, pretrained: bool) -> Backbone:

@@ -23,7 +23,7 @@ from amiss.features.weight_file import backbone_from_file
 if TYPE_CHECKING:
     from amiss.features.on_runtime import Runner
 
-GEOMETRY = 2
+GEOMETRY = 3
 """Number of the way in which features are computed: another one where padding, enlarging or placing change."""
 
 LIBRARIES = {

@@ -28,5 +28,5 @@ def tiny_random() -> Backbone:
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         licence="none",
-        displacements=(1.0, 2.0, 4.0, 8.0, 17.0),  # measured; symmetric weights would give 0.5, 1.5, 3.5, 7.5, 15.5
+        displacements=(1.0, 2.0, 4.0, 8.0, 16.0),  # measured; symmetric weights would give 0.5, 1.5, 3.5, 7.5, 15.5
     )

@@ -131,7 +131,7 @@ class PatchCore(Detector):
         projection: int = 64,
         search: int = 0,
         reweight: int = 0,
-        level_images: int = 64,
+        level_images: int = 32,
         smoothing: float = 4.0,
     ) -> None:
         super().__init__()

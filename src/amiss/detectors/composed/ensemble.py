@@ -1,0 +1,194 @@
+"""Ensemble: detectors side by side, their maps on one scale, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from amiss.core.card import Card, Learning
+from amiss.core.checks import check_rate
+from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.features.shared import SharedNetwork, StageView, share_backbones
+from amiss.registry import create
+
+MEMBERS: tuple[Mapping[str, Any], ...] = (
+    {"method": "patchcore"},
+    {"method": "padim"},
+)
+
+
+class Ensemble(Detector):
+    """Several detectors look at the same image; what one calls strange and another does not counts half.
+
+    Background model:
+        That of each member, learned from all normal images but the share `held_out`. On those, which no member has
+        seen, the mean and the standard deviation of each member's image scores are taken.
+
+    Statistic:
+        The maps of the members, each less its mean and divided by its deviation, averaged. A backbone that several
+        members use runs once.
+
+    Assumes:
+        Members err in different ways. One that only adds noise makes the others worse.
+
+    Args:
+        members: One mapping a member: ``"method"``, a name of `amiss.registry.list_methods` that localises, and
+            hyper-parameters that differ from its default preset.
+        held_out: Share of the normal images on which members are brought to one scale, in (0, 1); at least 2 images.
+
+    Raises:
+        InputError: A hyper-parameter out of range, an unknown member or one that does not localise, or fewer than 3
+            normal images.
+
+    Cost:
+        The sum of the members', less the networks that they share.
+
+    Example:
+        >>> from amiss.testing import toy_texture
+        >>> detector = Ensemble(**Ensemble.card.presets["tiny"]).fit(toy_texture(10, seed=0).images)
+        >>> detector.score(toy_texture(2, seed=1).images).map.shape
+        (2, 64, 64)
+
+    References:
+        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, arXiv 2106.08265, averages
+        PatchCore over three networks; Zimek, Campello and Sander, "Ensembles for unsupervised outlier detection", 2014,
+        on why scores need one scale.
+        Differs from the paper: members of any kind, and a scale from normal images that none has learned from.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="ensemble",
+        family="composed",
+        title="Ensemble",
+        paper="Roth et al., Towards total recall in industrial anomaly detection (its ensemble)",
+        url="https://arxiv.org/abs/2106.08265",
+        year=2022,
+        learning=Learning.ONE_PASS,
+        weights_licence="Apache-2.0",
+        presets={
+            "default": {},
+            "paper": {
+                "members": [
+                    {"method": "patchcore", "preset": "paper"},
+                    {"method": "patchcore", "preset": "paper", "backbone": "timm:resnext101_32x8d.tv_in1k"},
+                    {"method": "patchcore", "preset": "paper", "backbone": "timm:densenet201.tv_in1k"},
+                ]
+            },
+            "tiny": {
+                "members": [{"method": "patchcore", "preset": "tiny"}, {"method": "padim", "preset": "tiny"}],
+                "held_out": 0.4,
+            },
+        },
+    )
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, *, members: Sequence[Mapping[str, Any]] = MEMBERS, held_out: float = 0.2) -> None:
+        super().__init__()
+        self.members = members
+        self.held_out = held_out
+
+    def build(self, *, pretrained: bool) -> None:
+        check_rate("held_out", self.held_out)
+        self.inner = nn.ModuleList(_member(settings) for settings in _checked(self.members))
+        for member in self.detectors:
+            member.build(pretrained=pretrained)
+        self.networks = nn.ModuleList(share_backbones(self.inner, pretrained=pretrained))
+        self.register_buffer("mean", torch.zeros(len(self.inner)))
+        self.register_buffer("deviation", torch.ones(len(self.inner)))
+        vars(self)["card"] = _card_of(type(self).card, self.detectors)
+
+    @property
+    def detectors(self) -> list[Detector]:
+        """The members, once built."""
+        return [member for member in self.inner if isinstance(member, Detector)]
+
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        learned, held = self._split(len(images), rng)
+        for number, member in enumerate(self.detectors):
+            own = self.checkpoint
+            member.checkpoint = None if own is None else replace(own, folder=own.folder / f"member-{number + 1}")
+            member.learn(images.subset(learned), rng, progress)
+        scores = self._maxima(images.subset(held), progress)  # (K, members)
+        self.mean, self.deviation = scores.mean(dim=0), scores.std(dim=0)
+        if not bool((self.deviation > 0).all()):
+            raise InputError("images that are held out must differ from each other, got equal scores")
+
+    def statistic(self, batch: Tensor) -> Tensor:
+        shape = (-1, 1, 1, 1)
+        return ((self._maps(batch) - self.mean.view(shape)) / self.deviation.view(shape)).mean(dim=0)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments; once built, with names of the backbones that load without weight files."""
+        settings = super().hyperparameters()
+        if hasattr(self, "inner"):
+            pairs = zip(self.members, self.detectors, strict=True)
+            settings["members"] = [{**dict(member), **_backbone(detector)} for member, detector in pairs]
+        return settings
+
+    def _split(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Images that members learn from, and those on which they are brought to one scale."""
+        held = max(2, round(self.held_out * count))
+        if count <= held:
+            raise InputError(f"ensemble needs at least 3 normal images, got {count}")
+        order = rng.permutation(count)
+        return np.sort(order[held:]), np.sort(order[:held])
+
+    @torch.no_grad()
+    def _maxima(self, images: Images, progress: Progress) -> Tensor:
+        """Image scores of each member, not standardised, (N, members)."""
+        found = [self._maps(batch).flatten(2).amax(dim=2).T for batch in self.batches(images, "scale", progress)]
+        return torch.cat(found).cpu()
+
+    def _maps(self, batch: Tensor) -> Tensor:
+        """Maps of the members (members, N, H, W)."""
+        maps = torch.stack([member.statistic(batch) for member in self.detectors])
+        for network in self.networks:
+            if isinstance(network, SharedNetwork):
+                network.forget()
+        return maps
+
+
+def _checked(members: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(members, Sequence) or isinstance(members, str) or len(members) == 0:
+        raise InputError(f'members must be a list such as [{{"method": "patchcore"}}], got {members!r}')
+    for member in members:
+        if not isinstance(member, Mapping) or "method" not in member:
+            raise InputError(f'a member must be a mapping with a "method", got {member!r}')
+    return list(members)
+
+
+def _member(settings: Mapping[str, Any]) -> Detector:
+    own = {name: value for name, value in settings.items() if name not in ("method", "preset")}
+    member = create(settings["method"], settings.get("preset", "default"), **own)
+    if not member.card.localises:
+        raise InputError(f"a member of an ensemble must localise, got {settings['method']}; patchwise makes it do so")
+    return member
+
+
+def _backbone(detector: Detector) -> dict[str, Any]:
+    """The full name of a member's backbone, as its settings call it."""
+    views = [part for part in detector.modules() if isinstance(part, StageView)]
+    return {"backbone": views[0].name} if len(views) == 1 and "backbone" in detector.hyperparameters() else {}
+
+
+def _card_of(card: Card, members: Sequence[Detector]) -> Card:
+    """Of this detector: the class cannot know who is inside."""
+    cards = [member.card for member in members]
+    return replace(
+        card,
+        learning=Learning.GRADIENT if any(one.learning is Learning.GRADIENT for one in cards) else Learning.ONE_PASS,
+        exportable=all(one.exportable for one in cards),
+        needs_labels=any(one.needs_labels for one in cards),
+        needs_text=any(one.needs_text for one in cards),
+        weights_licence=", ".join(dict.fromkeys(one.weights_licence for one in cards)),
+    )

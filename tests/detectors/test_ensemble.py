@@ -1,0 +1,80 @@
+"""Ensemble: maps on one scale, averaged; networks shared; refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from amiss.core.errors import InputError
+from amiss.detectors.composed.ensemble import Ensemble
+from amiss.export import export_onnx
+from amiss.features import FeatureExtractor
+from amiss.registry import create
+from amiss.runtime import Graph
+from amiss.testing import toy_texture
+
+TINY = Ensemble.card.presets["tiny"]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Ensemble:
+    return Ensemble(**TINY).fit(toy_texture(12, seed=0).images, seed=4)
+
+
+def test_map_equals_the_formula(fitted: Ensemble) -> None:
+    """Members learn what is left of a drawn hold-out, whose image scores give each its mean and deviation."""
+    images, test = toy_texture(12, seed=0).images, toy_texture(3, seed=1, defective=True).images
+    held, learned = fitted._split(12, np.random.default_rng(4))[::-1]
+    assert len(held) == 5 and not set(held) & set(learned) and len(learned) == 7
+    wanted = np.zeros((3, 64, 64))
+    for member in fitted.detectors:
+        alone = create(member.card.name, "tiny").load_state(own_state(fitted, member))
+        normal = alone.score(images.subset(held)).image.astype(np.float64)
+        wanted += (alone.score(test).map - normal.mean()) / normal.std(ddof=1) / 2
+    np.testing.assert_allclose(fitted.score(test).map, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def own_state(ensemble: Ensemble, member: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a member that stands alone: its own, and its share of the network."""
+    alone = create(member.card.name, "tiny")
+    alone.build(pretrained=True)
+    return {name: value for name, value in alone.state_dict().items() if "features" in name} | member.state_dict()
+
+
+def test_members_share_one_network_that_runs_once(fitted: Ensemble) -> None:
+    assert sum(isinstance(part, FeatureExtractor) for part in fitted.modules()) == 1
+    calls = []
+    fitted.networks[0].register_forward_hook(lambda *_: calls.append(1))
+    fitted.score(toy_texture(2, seed=1).images)
+    assert len(calls) == 1
+
+
+def test_members_with_other_stages_share_a_network_that_has_them_all() -> None:
+    members = [{"method": "knn", "preset": "tiny", "stages": (4,)}, {"method": "knn", "preset": "tiny", "stages": (8,)}]
+    detector = Ensemble(members=members).fit(toy_texture(8, seed=0).images)
+    (network,) = detector.networks
+    assert network.strides == (4, 8)
+    assert [member.features.strides for member in detector.detectors] == [(4,), (8,)]
+    graph = Graph(export_onnx(detector, (64, 64)))
+    test = toy_texture(2, seed=1, defective=True).images
+    wanted = detector.score(test).map
+    np.testing.assert_allclose(graph.run(np.stack(list(test))).map, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([], "members must be a list"),
+        ("patchcore", "members must be a list"),
+        ([{"preset": "tiny"}], 'a mapping with a "method"'),
+        ([{"method": "mvg", "preset": "tiny"}], "a member of an ensemble must localise, got mvg"),
+        ([{"method": "pathcore"}], "Did you mean 'patchcore'"),
+    ],
+)
+def test_wrong_members_are_refused(members: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Ensemble(members=members).fit(toy_texture(4, seed=0).images)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 3 normal images, got 2"):
+        Ensemble(**TINY).fit(toy_texture(2, seed=0).images)
