@@ -84,6 +84,17 @@ def test_pixel_metrics_are_those_of_sklearn(inspector: Inspector, dataset: Datas
     assert 0 <= summary["pixel_aupro_05"] <= summary["pixel_aupro"] <= 1
 
 
+def test_good_images_that_peak_on_the_rim_by_hand(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation
+) -> None:
+    maps = np.stack([verdict.map for verdict in inspector.inspect(dataset.test)][:N_GOOD])
+    inside = maps[:, 4:-4, 4:-4].max(axis=(1, 2))
+    summary = evaluation.summary()
+    assert summary["rim_peaks"]["count"] == int((maps.max(axis=(1, 2)) > inside).sum())
+    assert summary["rim_peaks"]["n"] == N_GOOD
+    assert summary["rim_area"] == pytest.approx(1 - 56**2 / 64**2)
+
+
 def test_counts_by_hand(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
     alarms = inspector.image_scores(dataset.test).image > np.float32(inspector.rule.threshold)
     summary = evaluation.summary()

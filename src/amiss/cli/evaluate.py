@@ -80,9 +80,19 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         f"accuracy:     {evaluation.outcomes.accuracy}",
         *([f"errors:       {_pictures(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
         *measured,
+        *_rim_line(evaluation),
         *_type_lines(summary),
         *([f"{1000 * seconds:.1f} ms a picture, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
+    ]
+
+
+def _rim_line(evaluation: Evaluation) -> list[str]:
+    if evaluation.rim_peaks is None:
+        return []
+    return [
+        f"good images that peak on the rim: {evaluation.rim_peaks}; {100 * evaluation.rim_area:.0f} % of the pixels "
+        "lie there"
     ]
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from amiss.core.checks import check_count
 from amiss.core.errors import DataError
@@ -18,6 +19,8 @@ from amiss.evaluation.measure import Metrics, TypeMetrics, measure, measure_type
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.inspector import Inspector
+from amiss.metrics import Rate
+from amiss.metrics.border import peaks_on_rim, rim_area
 
 __all__ = ["Evaluation", "Metrics", "TypeMetrics", "evaluate"]
 
@@ -51,7 +54,8 @@ def evaluate(
     check_count("resamples", resamples)
     check_tests(dataset)
     pixels = pixels_of(inspector, dataset)
-    verdicts, seconds = _inspect(inspector, dataset, pixels, progress)
+    rim = RimCount()
+    verdicts, seconds = _inspect(inspector, dataset, pixels, rim, progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
     alarms = np.array([verdict.label is Label.ANOMALOUS for verdict in verdicts], dtype=bool)[usable]
@@ -80,7 +84,30 @@ def evaluate(
         seed=seed,
         types=types,
         saturation=dataset.has_saturation,
+        rim_peaks=rim.peaks,
+        rim_area=rim.area,
     )
+
+
+class RimCount:
+    """How many good maps are strangest on their rim, and how large that rim is."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[bool, float]] = []
+
+    def add(self, score_map: NDArray[np.float32]) -> None:
+        """Count the map (H, W) of a good image."""
+        self._found.append((peaks_on_rim(score_map), rim_area(*score_map.shape)))
+
+    @property
+    def peaks(self) -> Rate | None:
+        """Maps with their maximum on the rim; None before there is any."""
+        return Rate(sum(peak for peak, _ in self._found), len(self._found)) if self._found else None
+
+    @property
+    def area(self) -> float:
+        """Mean share of the pixels that lie on the rim."""
+        return float(np.mean([area for _, area in self._found])) if self._found else math.nan
 
 
 def check_tests(dataset: Dataset) -> None:
@@ -93,7 +120,7 @@ def check_tests(dataset: Dataset) -> None:
 
 
 def _inspect(
-    inspector: Inspector, dataset: Dataset, pixels: Pixels, progress: Progress
+    inspector: Inspector, dataset: Dataset, pixels: Pixels, rim: RimCount, progress: Progress
 ) -> tuple[tuple[Verdict, ...], float]:
     """One verdict an image without its arrays, and the mean seconds that a usable image took."""
     verdicts: list[Verdict] = []
@@ -105,6 +132,8 @@ def _inspect(
         if verdict.label is not Label.ERROR:
             seconds.append(time.perf_counter() - start)
             pixels.add(index, verdict.map)
+            if verdict.map is not None and dataset.defects[index] == GOOD:
+                rim.add(verdict.map)
         verdicts.append(replace(verdict, map=None, mask=None))
         progress("evaluating", index + 1, len(dataset.test))
     return tuple(verdicts), float(np.mean(seconds)) if seconds else math.nan

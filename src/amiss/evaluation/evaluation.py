@@ -41,6 +41,9 @@ class Evaluation:
         types: Metrics of each defect type against the good images.
         saturation: Whether the ground truth knows saturations, as in MVTec LOCO AD: results are then also averaged
             over the defect types.
+        rim_peaks: Usable good images that are strangest within a sixteenth of the shorter side from the border; None
+            without maps. Many more than `rim_area` say that the detector takes borders for defects.
+        rim_area: Mean share of the pixels that lie there, in [0, 1]; NaN without maps.
     """
 
     dataset: str
@@ -58,6 +61,8 @@ class Evaluation:
     review_threshold: float | None = None
     types: Mapping[str, TypeMetrics] = field(default_factory=dict)
     saturation: bool = False
+    rim_peaks: Rate | None = None
+    rim_area: float = math.nan
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -146,6 +151,8 @@ class Evaluation:
             "per_defect": {defect: self._type_summary(defect, rate) for defect, rate in self.per_defect.items()},
             "mean_over_types": self._mean_over_types(),
             **self.metrics.summary(),
+            "rim_peaks": None if self.rim_peaks is None else self.rim_peaks.summary(),
+            "rim_area": _finite(self.rim_area),
             "n_errors": len(self.errors),
             "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
             "seconds_per_image": _finite(self.seconds_per_image),

@@ -83,8 +83,11 @@ class Cell:
         return (mean(end[0] for end in ends), mean(end[1] for end in ends)) if ends else None
 
     def rate(self, name: str) -> tuple[float, float, float] | None:
-        """Mean share of "false_alarms" or "detections", and the exact 95 % interval of one run, ends averaged."""
-        known = [line[name] for line in self.lines if line[name]["n"]]
+        """Mean share of "false_alarms", "detections" or "rim_peaks", and its exact 95 % interval in one run.
+
+        The ends of the interval are averaged over the seeds.
+        """
+        known = [line[name] for line in self.lines if line.get(name) and line[name]["n"]]
         if not known:
             return None
         low, high = (mean(rate["interval"][end] for rate in known) for end in (0, 1))
