@@ -10,14 +10,13 @@ from typing import Self
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MODE = "replicate"
-"""Of `torch.nn.functional.pad`."""
-
 
 class PaddedConv2d(nn.Conv2d):
     """A convolution that pads by different widths before (above, left) and after (below, right) the image."""
 
     sides: tuple[int, int, int, int] = (0, 0, 0, 0)
+    mode = "replicate"
+    """Of `torch.nn.functional.pad`."""
 
     @classmethod
     def like(cls, other: nn.Conv2d, *, before: int, after: int) -> Self:
@@ -37,7 +36,7 @@ class PaddedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
-        padded = F.pad(x, self.sides, mode=MODE) if any(self.sides) else x
+        padded = F.pad(x, self.sides, mode=self.mode) if any(self.sides) else x
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
