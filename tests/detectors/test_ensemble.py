@@ -78,3 +78,20 @@ def test_wrong_members_are_refused(members: object, message: str) -> None:
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="at least 3 normal images, got 2"):
         Ensemble(**TINY).fit(toy_texture(2, seed=0).images)
+
+
+def test_a_member_that_knows_its_images_by_heart_is_left_out_and_not_computed() -> None:
+    """At 256 positions, 12 images and 12 dimensions PaDiM's Gaussians fit what they learned from, and nothing else."""
+    members = [{"method": "patchcore", "preset": "tiny"}, {"method": "padim", "preset": "tiny", "regularisation": 1e-6}]
+    detector = Ensemble(members=members).fit(toy_texture(12, seed=0).images)
+    assert detector.kept == (0,)
+    test = toy_texture(2, seed=1, defective=True).images
+    graph = export_onnx(detector, (64, 64))
+    np.testing.assert_allclose(
+        Graph(graph).run(np.stack(list(test))).map, detector.score(test).map, rtol=1e-3, atol=1e-3
+    )
+    both = Ensemble(members=members, stretch=1e9).fit(toy_texture(12, seed=0).images)
+    assert both.kept == (0, 1) and len(export_onnx(both, (64, 64))) > len(graph)
+    again = Ensemble(members=members).load_state(detector.state_dict())
+    assert again.kept == (0,)
+    np.testing.assert_array_equal(again.score(test).map, detector.score(test).map)

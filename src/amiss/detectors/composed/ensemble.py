@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_rate
+from amiss.core.checks import check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
@@ -31,19 +31,23 @@ class Ensemble(Detector):
 
     Background model:
         That of each member, learned from all normal images but the share `held_out`. On those, which no member has
-        seen, the mean and the standard deviation of each member's image scores are taken.
+        seen, the mean and the standard deviation of each member's image scores are taken. A member to which they are
+        more than `stretch` times as strange as what it has learned from (medians of image scores) knows those images
+        by heart and nothing of others: it is left out. If that is all of them, the one with the smallest ratio stays.
 
     Statistic:
-        The maps of the members, each less its mean and divided by its deviation, averaged. A backbone that several
-        members use runs once.
+        The maps of the members that are kept, each less its mean and divided by its deviation, averaged. A backbone
+        that several members use runs once.
 
     Assumes:
-        Members err in different ways. One that only adds noise makes the others worse.
+        Members err in different ways. One that only adds noise makes the others worse, and is not always left out.
 
     Args:
         members: One mapping a member: ``"method"``, a name of `amiss.registry.list_methods` that localises, and
             hyper-parameters that differ from its default preset.
         held_out: Share of the normal images on which members are brought to one scale, in (0, 1); at least 2 images.
+        stretch: Ratio from which a member is left out; above 1 (decision 15). Members whose scores may be negative
+            have no ratio and stay.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown member or one that does not localise, or fewer than 3
@@ -86,25 +90,38 @@ class Ensemble(Detector):
             "tiny": {
                 "members": [{"method": "patchcore", "preset": "tiny"}, {"method": "padim", "preset": "tiny"}],
                 "held_out": 0.4,
+                "stretch": 100.0,
             },
         },
     )
     mean: Tensor
     deviation: Tensor
+    kept: tuple[int, ...]
+    """Numbers of the members that are not left out."""
 
-    def __init__(self, *, members: Sequence[Mapping[str, Any]] = MEMBERS, held_out: float = 0.2) -> None:
+    def __init__(
+        self,
+        *,
+        members: Sequence[Mapping[str, Any]] = MEMBERS,
+        held_out: float = 0.2,
+        stretch: float = 3.0,
+    ) -> None:
         super().__init__()
         self.members = members
         self.held_out = held_out
+        self.stretch = stretch
 
     def build(self, *, pretrained: bool) -> None:
         check_rate("held_out", self.held_out)
+        if check_real("stretch", self.stretch) <= 1:
+            raise InputError(f"stretch must be above 1, got {self.stretch}")
         self.inner = nn.ModuleList(_member(settings) for settings in _checked(self.members))
         for member in self.detectors:
             member.build(pretrained=pretrained)
         self.networks = nn.ModuleList(share_backbones(self.inner, pretrained=pretrained))
         self.register_buffer("mean", torch.zeros(len(self.inner)))
         self.register_buffer("deviation", torch.ones(len(self.inner)))
+        self.kept = tuple(range(len(self.inner)))
         vars(self)["card"] = _card_of(type(self).card, self.detectors)
 
     @property
@@ -122,10 +139,21 @@ class Ensemble(Detector):
         self.mean, self.deviation = scores.mean(dim=0), scores.std(dim=0)
         if not bool((self.deviation > 0).all()):
             raise InputError("images that are held out must differ from each other, got equal scores")
+        known = self._maxima(images.subset(learned[: len(held)]), progress)
+        self.kept = trusted(known.median(dim=0).values, scores.median(dim=0).values, self.stretch)
 
     def statistic(self, batch: Tensor) -> Tensor:
-        shape = (-1, 1, 1, 1)
-        return ((self._maps(batch) - self.mean.view(shape)) / self.deviation.view(shape)).mean(dim=0)
+        kept = list(self.kept)
+        mean, deviation = (values[kept].view(-1, 1, 1, 1) for values in (self.mean, self.deviation))
+        return ((self._maps(batch, self.kept) - mean) / deviation).mean(dim=0)
+
+    def get_extra_state(self) -> Tensor:
+        """Which members are kept."""
+        return torch.tensor(self.kept)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over which members are kept."""
+        self.kept = tuple(int(number) for number in state)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments; once built, with names of the backbones that load without weight files."""
@@ -146,16 +174,32 @@ class Ensemble(Detector):
     @torch.no_grad()
     def _maxima(self, images: Images, progress: Progress) -> Tensor:
         """Image scores of each member, not standardised, (N, members)."""
-        found = [self._maps(batch).flatten(2).amax(dim=2).T for batch in self.batches(images, "scale", progress)]
-        return torch.cat(found).cpu()
+        every = range(len(self.inner))
+        batches = self.batches(images, "scale", progress)
+        return torch.cat([self._maps(batch, every).flatten(2).amax(dim=2).T for batch in batches]).cpu()
 
-    def _maps(self, batch: Tensor) -> Tensor:
-        """Maps of the members (members, N, H, W)."""
-        maps = torch.stack([member.statistic(batch) for member in self.detectors])
+    def _maps(self, batch: Tensor, members: Sequence[int]) -> Tensor:
+        """Maps of some members (members, N, H, W)."""
+        detectors = self.detectors
+        maps = torch.stack([detectors[number].statistic(batch) for number in members])
         for network in self.networks:
             if isinstance(network, SharedNetwork):
                 network.forget()
         return maps
+
+
+def trusted(known: Tensor, unseen: Tensor, stretch: float) -> tuple[int, ...]:
+    """Which members are kept, from the medians of their scores on normal images that they have learned and on others.
+
+    Example:
+        >>> trusted(torch.tensor([1.0, 1.0, -2.0]), torch.tensor([1.1, 8.0, 5.0]), 3.0)
+        (0, 2)
+        >>> trusted(torch.tensor([1.0, 1.0]), torch.tensor([9.0, 8.0]), 3.0)
+        (1,)
+    """
+    ratio = torch.where(known > 0, unseen / known, torch.ones_like(known))
+    kept = tuple(number for number, value in enumerate(ratio.tolist()) if value <= stretch)
+    return kept or (int(ratio.argmin()),)
 
 
 def _checked(members: Any) -> list[Mapping[str, Any]]:
