@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,12 @@ from amiss.scoring import Scorer, score_picture
 
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""
+
+STRETCH = 3.0
+"""Ratio of scores of unseen to learned normal images from which a note is made (decision 15)."""
+
+KNOWN = 16
+"""Learned images that are scored for it."""
 
 TOLERANCE = 1e-3
 """How far a golden score may move on another machine, as a share of the largest golden score."""
@@ -113,6 +120,9 @@ def fit_inspector(
     if normal is None:
         normal = inspector.image_scores(images.subset(plan.calibrate), progress=progress)
     rule = rule.calibrate(largest_of_each(normal.image, plan.parts))
+    known = inspector.image_scores(images.subset(plan.learn[:KNOWN]), progress=progress)
+    notes = (*draft.notes, *_by_heart(known.image, normal.image))
+    inspector = replace(inspector, record=draft.model_copy(update={"notes": notes}))
     return inspector._calibrated(rule, draft.calibration)
 
 
@@ -252,6 +262,18 @@ def _record(
         mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),
         tolerance=TOLERANCE,
         notes=_notes(images, size) if tiles is None else (),
+    )
+
+
+def _by_heart(known: NDArray[np.float32], unseen: NDArray[np.float32]) -> tuple[str, ...]:
+    """A note where normal images that were not learned from score far higher than those that were."""
+    before, after = float(np.median(known)), float(np.median(unseen))
+    if not 0 < STRETCH * before < after:
+        return ()
+    return (
+        f"Good images that the detector has not learned from score {after / before:.1f} times as high as those it has "
+        "(medians): it knows these by heart. Either parts do not lie at the same place in every image, or the images "
+        "are too few for this method; patchcore is less demanding.",
     )
 
 

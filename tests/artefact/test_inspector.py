@@ -169,6 +169,18 @@ def test_the_detector_in_torch_comes_back_from_the_artefact_and_scores_alike(ins
     np.testing.assert_allclose(scores.image, inspector.score(defective).image, rtol=1e-4, atol=1e-4)
 
 
+def test_a_detector_that_knows_its_images_by_heart_is_noted() -> None:
+    """PaDiM with more dimensions than images fits them exactly; PatchCore does not."""
+    images = toy_texture(60, seed=0).images
+    settings = {"dimension": 20, "regularisation": 1e-7}
+    inspector = Inspector.fit(images.subset(range(60)), method="padim", preset="tiny", settings=settings, size=64)
+    few = Inspector.fit(images.subset(range(14)), method="padim", preset="tiny", settings=settings, size=64)
+    assert not any("by heart" in note for note in inspector.record.notes)
+    assert any("times as high as those it has (medians): it knows these by heart" in note for note in few.record.notes)
+    sound = Inspector.fit(images.subset(range(14)), method="patchcore", preset="tiny", size=64)
+    assert not any("by heart" in note for note in sound.record.notes)
+
+
 def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibration():
     wide = Images([np.repeat(image, 4, axis=1) for image in toy_part(12, seed=0).images])
     inspector = Inspector.fit(wide, preset="tiny", size=64)
