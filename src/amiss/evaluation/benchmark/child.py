@@ -86,16 +86,19 @@ def measure(
 def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each method and preset all hyper-parameters: those of the preset, and those with the settings.
 
+    The latter with the number of the way in which features are computed: figures of another way are other figures.
+
     Raises:
         InputError: An unknown method, preset or hyper-parameter.
         MissingExtraError: torch is not installed.
     """
+    from amiss.features.extractor import GEOMETRY
     from amiss.registry import create
 
     return [
         {
             "preset": create(method, preset).hyperparameters(),
-            "config": create(method, preset, **settings).hyperparameters(),
+            "config": {**create(method, preset, **settings).hyperparameters(), "geometry": GEOMETRY},
         }
         for method, preset in asked
     ]
