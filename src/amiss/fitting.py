@@ -120,8 +120,8 @@ def fit_inspector(
     if normal is None:
         normal = inspector.image_scores(images.subset(plan.calibrate), progress=progress)
     rule = rule.calibrate(largest_of_each(normal.image, plan.parts))
-    known = inspector.image_scores(images.subset(plan.learn[:KNOWN]), progress=progress)
-    notes = (*draft.notes, *_by_heart(known.image, normal.image))
+    known = inspector.image_scores(images.subset(plan.learn[:KNOWN]))
+    notes = (*draft.notes, *detector.remarks(), *_by_heart(known.image, normal.image))
     inspector = replace(inspector, record=draft.model_copy(update={"notes": notes}))
     return inspector._calibrated(rule, draft.calibration)
 

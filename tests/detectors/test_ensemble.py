@@ -85,6 +85,10 @@ def test_a_member_that_knows_its_images_by_heart_is_left_out_and_not_computed() 
     members = [{"method": "patchcore", "preset": "tiny"}, {"method": "padim", "preset": "tiny", "regularisation": 1e-6}]
     detector = Ensemble(members=members).fit(toy_texture(12, seed=0).images)
     assert detector.kept == (0,)
+    assert detector.remarks() == (
+        "padim is left out of the ensemble: good images it has not seen score more than 3 times as high as those it "
+        "learned from.",
+    )
     test = toy_texture(2, seed=1, defective=True).images
     graph = export_onnx(detector, (64, 64))
     np.testing.assert_allclose(

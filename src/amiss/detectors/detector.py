@@ -61,6 +61,10 @@ class Detector(nn.Module):
         """
         return self.statistic(check_batch(batch))
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of this detector once it has learned; `fit` writes it down."""
+        return ()
+
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments as they are now."""
         return {
