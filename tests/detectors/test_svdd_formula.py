@@ -31,6 +31,7 @@ def plain_kernel(detector: SVDD, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def plain_weights(gram: np.ndarray, nu: float) -> np.ndarray:
     """Tax and Duin, dual: maximise sum a_i K_ii - a^T K a, with a on the simplex, each at most 1 / (nu n)."""
+    gram = gram / np.diag(gram).mean()  # changes no solution; the solver's line search needs numbers around 1
     lengths = np.diag(gram)
     found = minimize(
         lambda a: a @ gram @ a - lengths @ a,

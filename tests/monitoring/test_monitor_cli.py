@@ -35,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("line")
     learned = write(root / "seen", toy_part(80, seed=1).images)
     Inspector.fit(learned, preset="tiny", size=64, calibration=0.5).save(root / "part.amiss")
-    quiet = list(toy_part(80, seed=4).images)
+    quiet = list(toy_part(80, seed=5).images)
     dark = [(image * 0.8).astype(np.uint8) for image in toy_part(30, seed=3).images]
     write(root / "quiet", quiet)
     write(root / "dark", quiet + dark)

@@ -88,5 +88,5 @@ def test_an_inspector_keeps_its_region(tmp_path: Path) -> None:
     inspector.save(tmp_path / "part.amiss")
     loaded = Inspector.load(tmp_path / "part.amiss")
     top, bottom = (toy_texture(1, seed=3).images[0].copy() for _ in range(2))
-    top[10:20, 10:20], bottom[44:54, 10:20] = 255, 255
+    top[10:20, 10:20], bottom[50:60, 10:20] = 255, 255
     assert [str(loaded.inspect_one(picture).label) for picture in (top, bottom)] == ["anomalous", "good"]
