@@ -12,6 +12,7 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
+from amiss.core.errors import InputError
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.displacement import bring_back, measure_displacements
 from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
@@ -98,6 +99,16 @@ def test_networks_of_other_libraries_are_measured_and_brought_back() -> None:
         PHOTOGRAPHS[:1],
     )
     assert (np.abs(found) <= [1, 1, 1, 2]).all(), found  # weights that were never trained answer unevenly
+
+
+def test_what_cannot_be_measured_is_left_where_it_is() -> None:
+    """A stage that answers nothing, and a network that takes images of one other size."""
+
+    def refuses(_: Tensor) -> list[Tensor]:
+        raise InputError("this network takes 224 x 224 pixels")
+
+    assert measure_displacements(lambda batch: [torch.zeros(1, 4, 32, 32)], [8]) == (0.0,)
+    assert measure_displacements(refuses, [8, 16]) == (0.0, 0.0)
 
 
 def test_vgg_needs_no_measuring() -> None:

@@ -133,7 +133,7 @@ class Detector(nn.Module):
             NotReadyError: Before `fit`.
             ImageError: A picture cannot be used.
         """
-        if not any(True for _ in self.state_dict()):
+        if not any(True for _ in chain(self.parameters(), self.buffers())):
             raise NotReadyError(f"{self.card.name} has not learned yet; call fit(images)")
         with on_runtime(self, images, worth=self.worth):
             return Scores.join([_scores(self(batch)) for batch in self.batches(images, "scoring", progress)])

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from amiss.core.errors import InputError
+
 SIDE = 256
 """Of the square image that is tried, in pixels; a multiple of every stride."""
 
@@ -44,11 +46,22 @@ def measure_displacements(maps: Maps, cells: Sequence[int]) -> tuple[float, ...]
         cells: Width of a cell of each stage, in pixels.
 
     Returns:
-        One number a stage, to a quarter of a pixel.
+        One number a stage, to a quarter of a pixel and no more than half a cell; 0 where the network does not answer or
+        does not take images of this size.
 
     Cost:
         24 runs of the network on 256 x 256 pixels.
     """
+    try:
+        found = _sums(maps, cells)
+    except InputError:  # a network for one other size
+        return (0.0,) * len(cells)
+    limited = (max(-cell / 2, min(total / (4 * PLACES), cell / 2)) for total, cell in zip(found, cells, strict=True))
+    return tuple(round(4 * displacement) / 4 for displacement in limited)
+
+
+def _sums(maps: Maps, cells: Sequence[int]) -> list[float]:
+    """Displacements of each stage, summed over places, two colours and two axes."""
     generator = torch.Generator().manual_seed(0)
     found = [0.0] * len(cells)
     for number, (row, column) in enumerate(_places()):
@@ -57,8 +70,10 @@ def measure_displacements(maps: Maps, cells: Sequence[int]) -> tuple[float, ...]
         for colour in (0.0, 1.0):
             after = maps(background * (1 - spot) + colour * spot)
             for stage, (old, new) in enumerate(zip(before, after, strict=True)):
-                found[stage] += sum(_centre((new - old)[0].square().sum(dim=0), cells[stage])) - row - column
-    return tuple(round(4 * total / (4 * PLACES)) / 4 for total in found)  # 2 axes, 2 colours
+                change = (new - old)[0].square().sum(dim=0)
+                if change.max() > 0:
+                    found[stage] += sum(_centre(change, cells[stage])) - row - column
+    return found
 
 
 def _background(grain: int, generator: torch.Generator) -> Tensor:

@@ -96,7 +96,7 @@ class Ensemble(Detector):
     )
     mean: Tensor
     deviation: Tensor
-    kept: tuple[int, ...]
+    kept: tuple[int, ...] = ()
     """Numbers of the members that are not left out."""
 
     def __init__(
