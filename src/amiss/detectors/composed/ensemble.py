@@ -96,8 +96,6 @@ class Ensemble(Detector):
     )
     mean: Tensor
     deviation: Tensor
-    kept: tuple[int, ...] = ()
-    """Numbers of the members that are not left out."""
 
     def __init__(
         self,
@@ -121,8 +119,13 @@ class Ensemble(Detector):
         self.networks = nn.ModuleList(share_backbones(self.inner, pretrained=pretrained))
         self.register_buffer("mean", torch.zeros(len(self.inner)))
         self.register_buffer("deviation", torch.ones(len(self.inner)))
-        self.kept = tuple(range(len(self.inner)))
+        self.vote = Vote(len(self.inner))
         vars(self)["card"] = _card_of(type(self).card, self.detectors)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Numbers of the members that are not left out."""
+        return self.vote.kept
 
     @property
     def detectors(self) -> list[Detector]:
@@ -140,7 +143,7 @@ class Ensemble(Detector):
         if not bool((self.deviation > 0).all()):
             raise InputError("images that are held out must differ from each other, got equal scores")
         known = self._maxima(images.subset(learned[: len(held)]), progress)
-        self.kept = trusted(known.median(dim=0).values, scores.median(dim=0).values, self.stretch)
+        self.vote.kept = trusted(known.median(dim=0).values, scores.median(dim=0).values, self.stretch)
 
     def statistic(self, batch: Tensor) -> Tensor:
         kept = list(self.kept)
@@ -152,14 +155,6 @@ class Ensemble(Detector):
         left = [member.card.name for number, member in enumerate(self.detectors) if number not in self.kept]
         reason = f"good images it has not seen score more than {self.stretch:g} times as high as those it learned from"
         return tuple(f"{name} is left out of the ensemble: {reason}." for name in left)
-
-    def get_extra_state(self) -> Tensor:
-        """Which members are kept."""
-        return torch.tensor(self.kept)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Take over which members are kept."""
-        self.kept = tuple(int(number) for number in state)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments; once built, with names of the backbones that load without weight files."""
@@ -192,6 +187,22 @@ class Ensemble(Detector):
             if isinstance(network, SharedNetwork):
                 network.forget()
         return maps
+
+
+class Vote(nn.Module):
+    """Which members are kept, saved with the ensemble: what is traced must know it as plain numbers."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.kept = tuple(range(count))
+
+    def get_extra_state(self) -> Tensor:
+        """Numbers of the members."""
+        return torch.tensor(self.kept)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over saved numbers."""
+        self.kept = tuple(int(number) for number in state)
 
 
 def trusted(known: Tensor, unseen: Tensor, stretch: float) -> tuple[int, ...]:
