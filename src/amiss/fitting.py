@@ -119,11 +119,10 @@ def fit_inspector(
     inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
     if normal is None:
         normal = inspector.image_scores(images.subset(plan.calibrate), progress=progress)
-    rule = rule.calibrate(largest_of_each(normal.image, plan.parts))
-    known = inspector.image_scores(images.subset(plan.learn[:KNOWN]))
-    notes = (*draft.notes, *detector.remarks(), *_by_heart(known.image, normal.image))
+    known = inspector.image_scores(images.subset(plan.learn[:KNOWN])).image
+    notes = (*draft.notes, *detector.remarks(), *_by_heart(known, normal.image))
     inspector = replace(inspector, record=draft.model_copy(update={"notes": notes}))
-    return inspector._calibrated(rule, draft.calibration)
+    return inspector._calibrated(rule.calibrate(largest_of_each(normal.image, plan.parts)), draft.calibration)
 
 
 def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:

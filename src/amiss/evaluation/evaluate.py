@@ -60,12 +60,6 @@ def evaluate(
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
     alarms = np.array([verdict.label is Label.ANOMALOUS for verdict in verdicts], dtype=bool)[usable]
     defects = np.array(dataset.defects)[usable]
-    types = {}
-    for defect in sorted(set(dataset.defects) - {GOOD}):
-        part = (defects == defect) | (defects == GOOD)
-        types[defect] = measure_type(
-            defects[part] == defect, scores[part], pixels, defect, seed=seed, resamples=resamples
-        )
     return Evaluation(
         dataset=dataset.name,
         method=inspector.record.method,
@@ -82,11 +76,29 @@ def evaluate(
         ),
         seconds_per_image=seconds,
         seed=seed,
-        types=types,
+        types=_types(dataset, defects, scores, pixels, seed, resamples),
         saturation=dataset.has_saturation,
         rim_peaks=rim.peaks,
         rim_area=rim.area,
     )
+
+
+def _types(
+    dataset: Dataset,
+    defects: NDArray[np.str_],
+    scores: NDArray[np.float32],
+    pixels: Pixels,
+    seed: int,
+    resamples: int,
+) -> dict[str, TypeMetrics]:
+    """Metrics of each defect type against the good images; `defects` and `scores` are those of the usable ones."""
+    found = {}
+    for defect in sorted(set(dataset.defects) - {GOOD}):
+        part = (defects == defect) | (defects == GOOD)
+        found[defect] = measure_type(
+            defects[part] == defect, scores[part], pixels, defect, seed=seed, resamples=resamples
+        )
+    return found
 
 
 class RimCount:
