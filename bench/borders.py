@@ -1,6 +1,6 @@
 """What should stand beyond the border of an image: PatchCore's default preset with each remedy (decision 14).
 
-    AMISS_DATA=... python bench/borders.py [--seeds 0,1,2] [--data PART] [REMEDY ...]
+    AMISS_DATA=... python bench/borders.py [--seeds 0,1,2] [--data PART] [--with-level] [REMEDY ...]
 
 On the development sets only. Keeps docs/results/borders.json: image AUROC, AUPRO where there are masks, the share of
 good test images that peak on the rim, and milliseconds of the network for one image. The criterion, fixed before: the
@@ -26,7 +26,7 @@ from amiss.core.threads import threads
 from amiss.data import Dataset, open_dataset
 from amiss.detectors.memory_bank.patchcore import PatchCore
 from amiss.features import FeatureExtractor
-from amiss.features.borders import PaddedConv2d
+from amiss.features.borders import PaddedConv2d, repeat_inner
 from amiss.metrics import aupro, auroc
 from amiss.metrics.border import peaks_on_rim
 
@@ -35,7 +35,7 @@ SETS = (
     *("magnetic_tile", "crackforest_tiles", "solder_joints", "casting_impeller"),
     *("potato_conveyor", "elpv:poly"),
 )
-REMEDIES = ("zeros", "ring", "frame", "repeat")
+REMEDIES = ("zeros", "ring", "frame", "repeat", "frame ring", "repeat ring")
 SIZE, FRAME, SHARE = (256, 256), 32, 0.8
 
 
@@ -43,32 +43,40 @@ class Bordered(FeatureExtractor):
     """EfficientNet-Lite with one of `REMEDIES`.
 
     zeros: as it was trained. ring: zeros, and the outermost cells are replaced by their neighbours. frame: zeros around
-    an image that is mirrored by 32 pixels first. repeat: each convolution repeats its outermost pixels.
+    an image that is mirrored by 32 pixels first. repeat: each convolution repeats its outermost pixels. Two words: both.
     """
 
-    remedy = "repeat"
+    remedy = "ring"
 
     def forward(self, batch: Tensor) -> list[Tensor]:
-        if self.remedy == "frame" and self.run is None:
+        if self.run is not None and self.run.takes(batch):
+            return self.run(batch)
+        self._beyond = False
+        if "frame" in self.remedy:
             maps = super().forward(F.pad(batch, (FRAME,) * 4, mode="reflect"))
             pairs = ((one, FRAME // cell) for one, cell in zip(maps, self.cells, strict=True))
-            return [one[:, :, cut:-cut, cut:-cut] for one, cut in pairs]
-        maps = super().forward(batch)
-        if self.remedy == "ring" and self.run is None:
-            maps = [F.pad(one[:, :, 1:-1, 1:-1], (1, 1, 1, 1), mode="replicate") for one in maps]
+            maps = [one[:, :, cut:-cut, cut:-cut] for one, cut in pairs]
+        else:
+            maps = super().forward(batch)
+        if "ring" in self.remedy:
+            maps = repeat_inner(maps)
         return maps
 
     def key(self) -> str:
         return f"{self.remedy} {super().key()}"
 
     def take(self, remedy: str) -> None:
-        """Change the convolutions where the remedy asks for it."""
+        """Change the convolutions where the remedy asks for it.
+
+        A block widens its input pixel by pixel before it filters it channel by channel. Repeating the outermost pixels
+        commutes with the widening, and is done before it, where there is a sixth of the channels to copy.
+        """
         self.remedy = remedy
-        if remedy == "repeat":
+        if "repeat" not in remedy:
             return
         for block in self.modules():
             if isinstance(block, PaddedConv2d):
-                block.mode = "constant"
+                block.mode = "replicate"
             widening, filtering = (getattr(block, name, None) for name in ("_expand_conv", "_depthwise_conv"))
             if isinstance(widening, PaddedConv2d) and isinstance(filtering, PaddedConv2d):
                 widening.sides, filtering.sides = filtering.sides, widening.sides
@@ -125,13 +133,14 @@ def main() -> None:
     parser.add_argument("remedies", nargs="*", metavar="REMEDY")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--data", default="")
+    parser.add_argument("--with-level", action="store_true", help="Not without the level of `BorderLevel`.")
     asked = parser.parse_args()
     torch.set_num_threads(threads())
     lines = kept(RESULTS, "data", "remedy", "level", "seed")
     for name in (name for name in SETS if asked.data in name):
         data = open_dataset(name if ":" in name else str(Path(os.environ["AMISS_DATA"]) / name))
         for remedy in asked.remedies or REMEDIES:
-            for level in (True, False):
+            for level in (True,) if asked.with_level else (True, False):
                 for seed in map(int, asked.seeds.split(",")):
                     what = {"data": name, "remedy": remedy, "level": level, "seed": seed}
                     if tuple(what.values()) in lines:

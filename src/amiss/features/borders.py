@@ -1,10 +1,8 @@
-"""What convolutions see beyond the border of an image: its outermost pixels again, not black.
-
-Zeros there make the rim the strangest part of every image (decision 14).
-"""
+"""What a network makes of the border of an image, beyond which it sees nothing (decision 14)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ class PaddedConv2d(nn.Conv2d):
     """A convolution that pads by different widths before (above, left) and after (below, right) the image."""
 
     sides: tuple[int, int, int, int] = (0, 0, 0, 0)
-    mode = "replicate"
+    mode = "constant"
     """Of `torch.nn.functional.pad`."""
 
     @classmethod
@@ -40,12 +38,24 @@ class PaddedConv2d(nn.Conv2d):
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def extend_borders(network: nn.Module) -> None:
-    """Let every convolution of a network that pads with zeros repeat its outermost pixels instead, in place."""
-    for module in network.modules():
-        if type(module) is nn.Conv2d and module.padding_mode == "zeros" and _pads(module):
-            module.padding_mode = "replicate"
+def looks_beyond(network: nn.Module) -> bool:
+    """Whether a network looks beyond the border of an image: one of its convolutions has windows that overlap.
+
+    Example:
+        >>> looks_beyond(nn.Conv2d(3, 8, 3, padding=1)), looks_beyond(nn.Conv2d(3, 8, 16, stride=16))
+        (True, False)
+    """
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return any(one.kernel_size[0] > int(one.stride[0]) for one in convolutions)
 
 
-def _pads(convolution: nn.Conv2d) -> bool:
-    return not isinstance(convolution.padding, str) and any(convolution.padding)
+def repeat_inner(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (N, C, h, w) whose outermost cells are replaced by their inner neighbours, where there are any.
+
+    Example:
+        >>> repeat_inner([torch.arange(4.0).expand(1, 1, 3, 4)])[0][0, 0, 0]
+        tensor([1., 1., 2., 2.])
+    """
+    return [
+        F.pad(one[:, :, 1:-1, 1:-1], (1, 1, 1, 1), mode="replicate") if min(one.shape[2:]) > 2 else one for one in maps
+    ]

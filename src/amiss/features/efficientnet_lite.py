@@ -25,9 +25,9 @@ from amiss.features.borders import PaddedConv2d
 NAMES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 MEAN, STD = 127 / 255, 128 / 255
 DISPLACEMENTS = {
-    "efficientnet-lite0": (0.0, -1.0, 0.0, -3.5, -3.0),
-    "efficientnet-lite1": (0.0, -1.0, 0.0, -3.0, -4.0),
-    "efficientnet-lite2": (0.0, -1.0, 0.0, -3.0, -12.0),
+    "efficientnet-lite0": (0.0, -1.0, 0.0, -3.5, -2.0),
+    "efficientnet-lite1": (0.0, -1.0, 0.0, -3.0, -2.5),
+    "efficientnet-lite2": (0.0, -1.0, 0.0, -3.0, -8.5),
 }
 """See `amiss.features.backbone.Backbone`; measured by spots on photographs as `tests/features/test_geometry.py` does,
 in half pixels."""
@@ -68,19 +68,12 @@ def _weights_file(name: str) -> Path:
 
 
 def _pad_for_even_sizes(network: nn.Module) -> None:
-    """Replace the package's convolutions; their weights stay where they are.
-
-    A block widens its input pixel by pixel before it filters it channel by channel. Repeating the outermost pixels
-    commutes with the widening, and is done before it, where there is a sixth of the channels to copy.
-    """
+    """Replace the package's convolutions; their weights stay where they are."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d):
                 lost = child.kernel_size[0] - int(child.stride[0])  # so many rows fewer come out than go in
                 module.add_module(name, PaddedConv2d.like(child, before=lost // 2, after=lost - lost // 2))
-        widening, filtering = (getattr(module, name, None) for name in ("_expand_conv", "_depthwise_conv"))
-        if isinstance(widening, PaddedConv2d) and isinstance(filtering, PaddedConv2d):
-            widening.sides, filtering.sides = filtering.sides, widening.sides
 
 
 def _cut(network: Any) -> tuple[tuple[nn.Module, ...], tuple[int, ...], tuple[int, ...]]:

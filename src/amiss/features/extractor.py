@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
 from amiss.features.backbone import Backbone
-from amiss.features.borders import extend_borders
+from amiss.features.borders import looks_beyond, repeat_inner
 from amiss.features.cache import weights_digest
 from amiss.features.displacement import bring_back, measure_displacements
 from amiss.features.efficientnet_lite import NAMES, efficientnet_lite
@@ -23,7 +23,7 @@ from amiss.features.weight_file import backbone_from_file
 if TYPE_CHECKING:
     from amiss.features.on_runtime import Runner
 
-GEOMETRY = 3
+GEOMETRY = 4
 """Number of the way in which features are computed: another one where padding, enlarging or placing change."""
 
 LIBRARIES = {
@@ -87,7 +87,7 @@ class Stages(nn.Module):
         self.cells = tuple(found.strides[position] for position in positions)
         self.network = None if found.network is None else found.network(positions)
         self.stages = nn.ModuleList(found.stages[:keep])
-        extend_borders(self)
+        self._beyond = looks_beyond(self)
         self._returned = tuple(position in positions for position in range(len(self.stages)))
         self.register_buffer("mean", torch.tensor(found.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1), persistent=False)
@@ -101,11 +101,13 @@ class Stages(nn.Module):
         """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage.
 
         h is H / stride; when that is no whole number, the image is enlarged to a whole number of the coarsest stage's
-        cells first. So cell (i, j) looks at the pixel at ((i + 1/2) H / h, (j + 1/2) W / w), whatever the size.
+        cells first. So cell (i, j) looks at the pixel at ((i + 1/2) H / h, (j + 1/2) W / w), whatever the size. The
+        outermost cells of networks that look beyond the border are those beside them.
         """
         maps = self._maps(whole_cells(batch, self.cells[-1]))
         placed = zip(maps, self.displacements, self.cells, strict=True)
-        return [bring_back(feature, displacement, cell) for feature, displacement, cell in placed]
+        maps = [bring_back(feature, displacement, cell) for feature, displacement, cell in placed]
+        return repeat_inner(maps) if self._beyond else maps
 
     def _maps(self, batch: Tensor) -> list[Tensor]:
         """The network's own maps, wherever they look."""
