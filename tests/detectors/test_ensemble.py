@@ -21,15 +21,15 @@ def fitted() -> Ensemble:
 
 
 def test_map_equals_the_formula(fitted: Ensemble) -> None:
-    """Members learn what is left of a drawn hold-out, whose image scores give each its mean and deviation."""
+    """Members learn what is left of a drawn hold-out, whose maps give each its mean and deviation."""
     images, test = toy_texture(12, seed=0).images, toy_texture(3, seed=1, defective=True).images
     held, learned = fitted._split(12, np.random.default_rng(4))[::-1]
     assert len(held) == 5 and not set(held) & set(learned) and len(learned) == 7
     wanted = np.zeros((3, 64, 64))
     for member in fitted.detectors:
         alone = create(member.card.name, "tiny").load_state(own_state(fitted, member))
-        normal = alone.score(images.subset(held)).image.astype(np.float64)
-        wanted += (alone.score(test).map - normal.mean()) / normal.std(ddof=1) / 2
+        normal = alone.score(images.subset(held)).map.astype(np.float64)
+        wanted += (alone.score(test).map - normal.mean()) / normal.std() / 2
     np.testing.assert_allclose(fitted.score(test).map, wanted, atol=1e-3 * np.abs(wanted).max())
 
 

@@ -31,7 +31,7 @@ class Ensemble(Detector):
 
     Background model:
         That of each member, learned from all normal images but the share `held_out`. On those, which no member has
-        seen, the mean and the standard deviation of each member's image scores are taken. A member to which they are
+        seen, the mean and the standard deviation of each member's maps are taken, over all pixels. A member to which they are
         more than `stretch` times as strange as what it has learned from (medians of image scores) knows those images
         by heart and nothing of others: it is left out. If that is all of them, the one with the smallest ratio stays.
 
@@ -138,12 +138,11 @@ class Ensemble(Detector):
             own = self.checkpoint
             member.checkpoint = None if own is None else replace(own, folder=own.folder / f"member-{number + 1}")
             member.learn(images.subset(learned), rng, progress)
-        scores = self._maxima(images.subset(held), progress)  # (K, members)
-        self.mean, self.deviation = scores.mean(dim=0), scores.std(dim=0)
+        unseen, self.mean, self.deviation = self._scale(images.subset(held), progress)
         if not bool((self.deviation > 0).all()):
             raise InputError("images that are held out must differ from each other, got equal scores")
-        known = self._maxima(images.subset(learned[: len(held)]), progress)
-        self.vote.kept = trusted(known.median(dim=0).values, scores.median(dim=0).values, self.stretch)
+        known, _, _ = self._scale(images.subset(learned[: len(held)]), progress)
+        self.vote.kept = trusted(known.median(dim=0).values, unseen.median(dim=0).values, self.stretch)
 
     def statistic(self, batch: Tensor) -> Tensor:
         kept = list(self.kept)
@@ -173,11 +172,15 @@ class Ensemble(Detector):
         return np.sort(order[held:]), np.sort(order[:held])
 
     @torch.no_grad()
-    def _maxima(self, images: Images, progress: Progress) -> Tensor:
-        """Image scores of each member, not standardised, (N, members)."""
-        every = range(len(self.inner))
-        batches = self.batches(images, "scale", progress)
-        return torch.cat([self._maps(batch, every).flatten(2).amax(dim=2).T for batch in batches]).cpu()
+    def _scale(self, images: Images, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
+        """Image scores of each member, not standardised, (N, members); mean and deviation of its pixels, (members,)."""
+        every, maxima, moments = range(len(self.inner)), [], []
+        for batch in self.batches(images, "scale", progress):
+            pixels = self._maps(batch, every).flatten(2).double()  # (members, n, H W)
+            maxima.append(pixels.amax(dim=2).T.float().cpu())
+            moments += [torch.stack([pixels.mean(dim=2), pixels.square().mean(dim=2)]).cpu()]
+        mean, square = torch.cat(moments, dim=2).mean(dim=2)  # over images of one size
+        return torch.cat(maxima), mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
 
     def _maps(self, batch: Tensor, members: Sequence[int]) -> Tensor:
         """Maps of some members (members, N, H, W)."""
