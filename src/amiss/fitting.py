@@ -17,11 +17,11 @@ from amiss.artefact import GOLDEN, IMAGES, MODEL, WEIGHTS, Calibration, Componen
 from amiss.calibration import How, Plan, largest_of_each, plan_calibration
 from amiss.core.errors import ParityError
 from amiss.core.images import Images, Size
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.tiling import read_input
-from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor

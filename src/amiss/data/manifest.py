@@ -23,7 +23,8 @@ from typing import Any
 from amiss.core.checks import check_choice
 from amiss.core.errors import DataError
 from amiss.core.images import Images
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.core.origin import Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.split import split_good
 from amiss.data.table import Row, inside, need_columns, need_files, read_table
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.data.about import About
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, first_file, need_pictures
 
 ABOUT = About(

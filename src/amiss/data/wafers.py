@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.data.about import OWN_SPLIT, About
 from amiss.data.archive import array_names, map_array
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.split import split_good
 
 WM811K = About(

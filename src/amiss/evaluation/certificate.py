@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.calibration import part_numbers
 from amiss.core.checks import check_rate
 from amiss.core.errors import DataError
+from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.rules.planning import rate_shown
