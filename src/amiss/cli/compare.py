@@ -10,6 +10,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
+from amiss.core.words import percent
 
 if TYPE_CHECKING:
     from amiss.evaluation.compare import Comparison
@@ -55,7 +56,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         + (f", {comparison.n_excluded} left out for both" if comparison.n_excluded else "")
     ]
     for letter, side in zip("AB", (comparison.first, comparison.second), strict=True):
-        promise = "no promise" if side.alpha is None else f"alpha = {100 * side.alpha:g} %"
+        promise = "no promise" if side.alpha is None else f"alpha = {percent(side.alpha)}"
         lines += [
             f"{letter}: {side.name} ({side.method}, {side.rule}, {promise})"
             + (f", errors: {side.errors}" if side.errors else ""),

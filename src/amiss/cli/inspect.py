@@ -68,8 +68,8 @@ def inspect(
 def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
     """Benjamini-Hochberg over all pictures of this call."""
     from amiss.core.errors import CalibrationError
+    from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg
-    from amiss.rules.ranks import percent
 
     if n == 0:
         raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")

@@ -48,8 +48,8 @@ def plan(
 
 
 def _alarm_lines(plan: Plan) -> list[str]:
+    from amiss.core.words import percent
     from amiss.rules.planning import held_out_total
-    from amiss.rules.ranks import percent
 
     fewest = plan.rows[0].n
     return [
@@ -64,7 +64,7 @@ def _alarm_lines(plan: Plan) -> list[str]:
 
 
 def _escape_lines(plan: Plan) -> list[str]:
-    from amiss.rules.ranks import percent
+    from amiss.core.words import percent
 
     return [
         f"At most {percent(plan.rate)} of defective parts pass as good, with {percent(plan.confidence)} confidence:",
@@ -74,7 +74,7 @@ def _escape_lines(plan: Plan) -> list[str]:
 
 
 def _table(plan: Plan, events: str) -> list[str]:
-    from amiss.rules.ranks import percent
+    from amiss.core.words import percent
 
     head = f"chance to succeed when the true rate is {percent(plan.rate / 10)}"
     rows = [f"  {row.events:>12}  {row.n:>12}  {int(100 * row.chance)} %" for row in plan.rows]
@@ -82,8 +82,8 @@ def _table(plan: Plan, events: str) -> list[str]:
 
 
 def _hand_line(kind: str, count: int, confidence: float) -> str:
+    from amiss.core.words import percent
     from amiss.rules.planning import rate_shown
-    from amiss.rules.ranks import percent
 
     bad, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
     bound = percent(rate_shown(count, confidence))
