@@ -50,7 +50,7 @@ How = float | Folds | str
 
 
 @dataclass(frozen=True)
-class Plan:
+class CalibrationPlan:
     """Who learns and who calibrates.
 
     Args:
@@ -94,7 +94,7 @@ def read_calibration(how: How) -> How:
         raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
 
 
-def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> Plan:
+def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:
     """Decide who learns and who calibrates, and refuse at once what cannot work.
 
     Images of one lot stay together, and so do images of one part: a detector that has learned from a lot knows it,
@@ -126,7 +126,9 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
         folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
         everyone = np.arange(n)
         rule.check(count_parts(everyone, origins))
-        return Plan(everyone, everyone, part_numbers(everyone, origins), count_lots(everyone, origins), folds)
+        return CalibrationPlan(
+            everyone, everyone, part_numbers(everyone, origins), count_lots(everyone, origins), folds
+        )
     held = _hold_out(groups, order, n * float(how))
     parts = part_numbers(held, origins)
     try:
@@ -134,7 +136,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
     except CalibrationError as error:
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
-    return Plan(np.setdiff1d(np.arange(n), held), held, parts, count_lots(held, origins))
+    return CalibrationPlan(np.setdiff1d(np.arange(n), held), held, parts, count_lots(held, origins))
 
 
 def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:

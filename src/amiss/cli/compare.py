@@ -27,13 +27,13 @@ def compare(
 ) -> None:
     """Compare two models on the same images: differences with intervals and p-values."""
     from amiss.data import open_dataset
-    from amiss.evaluation import compare as measure
+    from amiss.evaluation import compare as run
     from amiss.inspector import Inspector
 
     models = Inspector.load(first, backend=backend), Inspector.load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
-        comparison = measure(*models, dataset, names=(str(first), str(second)), progress=progress)
+        comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     if output is not None:
         import json as codec
 

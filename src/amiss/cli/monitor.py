@@ -91,7 +91,7 @@ def _read(inspector: Inspector, source: Path, by_time: bool, progress: Progress)
 
 def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Progress) -> Stream:
     from amiss.core.errors import DataError, ImageError
-    from amiss.monitoring import Stream, measure
+    from amiss.monitoring import Stream, measure_health
 
     paths = [path for path in images.paths if path is not None]
     times = [path.stat().st_mtime for path in paths] if by_time else []
@@ -107,7 +107,7 @@ def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Prog
             rows.append((None, error.reason, None))
         else:
             seen += images.sha256(index) in known
-            rows.append((score, "", measure(picture)))
+            rows.append((score, "", measure_health(picture)))
         progress("inspecting", index + 1, len(images))
     if seen:
         raise DataError(f"the model has learned from or is calibrated on {seen} of {len(images)} pictures; give others")
@@ -132,7 +132,7 @@ def _measure_again(stream: Stream, progress: Progress) -> list[Health | None]:
     """Measures of the pictures that a file of results names; nothing when one of them is no longer there."""
     from amiss.core.decode import read_image
     from amiss.core.errors import ImageError
-    from amiss.monitoring import measure
+    from amiss.monitoring import measure_health
 
     paths = {int(part): Path(stream.names[part]) for part in stream.usable}
     if not all(path.is_file() for path in paths.values()):
@@ -140,7 +140,7 @@ def _measure_again(stream: Stream, progress: Progress) -> list[Health | None]:
     health: list[Health | None] = [None] * len(stream)
     for done, (part, path) in enumerate(paths.items(), start=1):
         try:
-            health[part] = measure(read_image(path))
+            health[part] = measure_health(read_image(path))
         except ImageError:
             return []
         progress("measuring", done, len(paths))
@@ -150,12 +150,12 @@ def _measure_again(stream: Stream, progress: Progress) -> list[Health | None]:
 def _reference(folder: Path, progress: Progress) -> list[Health]:
     """Raises the `ImageError` of a picture that cannot be used: a reference is chosen by hand."""
     from amiss.core.images import Images
-    from amiss.monitoring import measure
+    from amiss.monitoring import measure_health
 
     images = Images(folder)
     health = []
     for done, picture in enumerate(images, start=1):
-        health.append(measure(picture))
+        health.append(measure_health(picture))
         progress("reference", done, len(images))
     return health
 

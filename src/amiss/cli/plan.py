@@ -10,7 +10,7 @@ from amiss.cli.console import say, say_json
 from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
-    from amiss.rules.planning import Plan
+    from amiss.rules.planning import PartsPlan
 
 
 def plan(
@@ -47,7 +47,7 @@ def plan(
             say(_hand_line(kind, count, sure))
 
 
-def _alarm_lines(plan: Plan) -> list[str]:
+def _alarm_lines(plan: PartsPlan) -> list[str]:
     from amiss.core.words import percent
     from amiss.rules.planning import held_out_total
 
@@ -63,7 +63,7 @@ def _alarm_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _escape_lines(plan: Plan) -> list[str]:
+def _escape_lines(plan: PartsPlan) -> list[str]:
     from amiss.core.words import percent
 
     return [
@@ -73,7 +73,7 @@ def _escape_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _table(plan: Plan, events: str) -> list[str]:
+def _table(plan: PartsPlan, events: str) -> list[str]:
     from amiss.core.words import percent
 
     head = f"chance to succeed when the true rate is {percent(plan.rate / 10)}"
@@ -90,7 +90,9 @@ def _hand_line(kind: str, count: int, confidence: float) -> str:
     return f"{count} {kind} parts without {bad} show: at most {bound} {verb}, with {percent(confidence)} confidence."
 
 
-def _summary(alarms: Plan | None, escapes: Plan | None, hand: dict[str, int | None], confidence: float) -> Any:
+def _summary(
+    alarms: PartsPlan | None, escapes: PartsPlan | None, hand: dict[str, int | None], confidence: float
+) -> Any:
     from dataclasses import asdict
 
     from amiss.rules.planning import rate_shown

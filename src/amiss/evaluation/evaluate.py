@@ -15,7 +15,7 @@ from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.evaluation import Evaluation
-from amiss.evaluation.measure import Metrics, TypeMetrics, measure, measure_type
+from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.inspector import Inspector
@@ -71,7 +71,7 @@ def evaluate(
         n_calibration=inspector.rule.n,
         verdicts=verdicts,
         defects=dataset.defects,
-        metrics=measure(
+        metrics=compute_metrics(
             defects != GOOD, scores, alarms, pixels, inspector.rule.threshold, seed=seed, resamples=resamples
         ),
         seconds_per_image=seconds,
@@ -95,7 +95,7 @@ def _types(
     found = {}
     for defect in sorted(set(dataset.defects) - {GOOD}):
         part = (defects == defect) | (defects == GOOD)
-        found[defect] = measure_type(
+        found[defect] = compute_type_metrics(
             defects[part] == defect, scores[part], pixels, defect, seed=seed, resamples=resamples
         )
     return found

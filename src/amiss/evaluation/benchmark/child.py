@@ -25,7 +25,7 @@ from amiss.core.progress import Progress, silent
 from amiss.evaluation.benchmark.lines import COUNTS, EXTRAS, FIGURES, Line
 
 
-def measure(
+def measure_run(
     method: str,
     preset: str,
     address: str,
@@ -168,7 +168,7 @@ def _answer(request: Mapping[str, Any], answers: TextIO) -> Any:
             _write(answers, {"progress": [stage, done, total, note]})
 
     run = {**request["run"], "size": tuple(request["run"]["size"])}
-    return measure(**run, progress=progress)
+    return measure_run(**run, progress=progress)
 
 
 def _write(answers: TextIO, message: Mapping[str, Any]) -> None:
