@@ -23,9 +23,9 @@ from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.tiling import read_input
 from amiss.detectors.detector import Detector, TorchScorer
+from amiss.device import AUTO
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
-from amiss.features.device import AUTO
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector, list_images

@@ -53,8 +53,8 @@ def measure_run(
         The figures of a line: accuracy, counts, costs, commit and hardware.
     """
     from amiss.data import open_dataset
+    from amiss.device import choose_device
     from amiss.evaluation.evaluate import evaluate
-    from amiss.features.device import choose_device
     from amiss.inspector import Inspector
 
     dataset = open_dataset(address, seed=seed)
