@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -195,8 +196,7 @@ class Flow(nn.Module):
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The x that `forward` takes to z."""
         for coupling in reversed(self.couplings):
-            assert isinstance(coupling, Coupling)
-            z = coupling.inverse(z, condition)
+            z = cast(Coupling, coupling).inverse(z, condition)
         return z
 
 

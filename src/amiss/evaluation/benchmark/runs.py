@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import DataError, InputError, MissingExtraError
@@ -250,13 +250,13 @@ def _ask(request: Mapping[str, Any], progress: Progress = silent) -> dict[str, A
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
         )
-        assert child.stdin is not None and child.stdout is not None
+        requests, answers = cast(IO[str], child.stdin), cast(IO[str], child.stdout)
         reply: dict[str, Any] = {}
         try:
             with suppress(BrokenPipeError):  # it died at once; what it said is read below
-                child.stdin.write(json.dumps(request) + "\n")
-                child.stdin.flush()
-            for text in child.stdout:
+                requests.write(json.dumps(request) + "\n")
+                requests.flush()
+            for text in answers:
                 reply = json.loads(text)
                 if "progress" in reply:
                     progress(*reply["progress"])
@@ -264,9 +264,9 @@ def _ask(request: Mapping[str, Any], progress: Progress = silent) -> dict[str, A
         finally:
             child.kill()
             child.wait()
-            child.stdout.close()
+            answers.close()
             with suppress(BrokenPipeError):
-                child.stdin.close()
+                requests.close()
         return reply if {"answer", "refused"} & set(reply) else {"refused": _death(child.returncode, errors)}
 
 
