@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amiss.background.flow import Flow, Standardising, convolutions, learn_standardising
+from amiss.background.flow import Flow, convolutions
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError

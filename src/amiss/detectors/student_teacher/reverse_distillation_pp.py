@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amiss.background.balance import Balance
-from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.reverse_decoder import ReverseDecoder, check_halving
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
