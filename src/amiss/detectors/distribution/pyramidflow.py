@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -261,8 +261,7 @@ class PyramidCouplings(nn.Module):
         """The levels that `forward` takes to these."""
         changed = list(levels)
         for level, flow in zip(reversed(self.order), reversed(self.flows), strict=True):
-            assert isinstance(flow, Flow)
-            changed[level] = flow.inverse(changed[level], _neighbours(changed, level))
+            changed[level] = cast(Flow, flow).inverse(changed[level], _neighbours(changed, level))
         return changed
 
 

@@ -188,7 +188,8 @@ class PatchCore(Detector):
                     coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
                 coreset.add(patches, number)
                 number += 1
-        assert coreset is not None
+        if coreset is None:
+            raise InputError("there must be images to learn from, got none")
         return coreset.choose(progress)
 
     def _unseen_distances(

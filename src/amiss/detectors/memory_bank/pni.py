@@ -288,7 +288,8 @@ class PNI(Detector):
             counts = self.bank.new_zeros(*owner.shape[:2], len(self.bank)) if counts is None else counts
             counts.scatter_add_(2, owner, torch.ones_like(owner, dtype=counts.dtype))
             progress("positions", done + 1, len(cache))
-        assert counts is not None
+        if counts is None:
+            raise InputError("there must be images to learn from, got none")
         near = F.avg_pool2d(counts.movedim(2, 0), self.window, 1, self.window // 2, divisor_override=1).movedim(0, 2)
         self.here = near > self.gamma / len(self.bank) * near.sum(dim=2, keepdim=True)
 
