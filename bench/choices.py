@@ -17,7 +17,7 @@ from lines import keep
 
 from amiss.core.errors import AmissError
 from amiss.data import open_dataset
-from amiss.evaluation.benchmark.child import measure
+from amiss.evaluation.benchmark.child import measure_run
 from amiss.evaluation.benchmark.runs import locate
 from amiss.features import efficientnet_lite
 
@@ -49,7 +49,7 @@ def main() -> None:
             continue
         for method, settings, scaling in CANDIDATES:
             efficientnet_lite.MEAN, efficientnet_lite.STD = scaling
-            result = measure(method, "default", address, 0, settings, 256)
+            result = measure_run(method, "default", address, 0, settings, 256)
             keys = ("image_auroc", "pixel_auroc", "pixel_aupro", "n_good", "n_defective")
             figures = {key: result[key] for key in keys}
             scaled = "as trained" if scaling == TRAINED_WITH else "ImageNet's"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from amiss.core.checks import check_count, check_rate, read_rate
 from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.origin import Origin, count_lots, count_parts, part_numbers, stay_together
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
-from amiss.data.dataset import Origin
 
 FOLDS_BELOW = 50
 """With fewer normal images than this the default calibrates by folds."""
@@ -50,7 +50,7 @@ How = float | Folds | str
 
 
 @dataclass(frozen=True)
-class Plan:
+class CalibrationPlan:
     """Who learns and who calibrates.
 
     Args:
@@ -94,7 +94,7 @@ def read_calibration(how: How) -> How:
         raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
 
 
-def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> Plan:
+def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:
     """Decide who learns and who calibrates, and refuse at once what cannot work.
 
     Images of one lot stay together, and so do images of one part: a detector that has learned from a lot knows it,
@@ -117,14 +117,18 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
         raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
     if how == "auto":
         how = Folds() if n < FOLDS_BELOW else HELD_OUT
-    groups = _groups(n, origins)
+    groups = stay_together(n, origins)
+    if len(groups) < 2:
+        raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
     order = np.random.default_rng(seed).permutation(len(groups))
     if isinstance(how, Folds):
         shares = np.array_split(order, min(how.k, len(groups)))
         folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
         everyone = np.arange(n)
         rule.check(count_parts(everyone, origins))
-        return Plan(everyone, everyone, part_numbers(everyone, origins), _count_lots(everyone, origins), folds)
+        return CalibrationPlan(
+            everyone, everyone, part_numbers(everyone, origins), count_lots(everyone, origins), folds
+        )
     held = _hold_out(groups, order, n * float(how))
     parts = part_numbers(held, origins)
     try:
@@ -132,19 +136,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
     except CalibrationError as error:
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
-    return Plan(np.setdiff1d(np.arange(n), held), held, parts, _count_lots(held, origins))
-
-
-def part_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp]:
-    """The part that each image shows, as numbers from 0 without gaps; an image of unknown part is a part of its own."""
-    numbers: dict[Hashable, int] = {}
-    keys = [_part(origins[image], int(image)) if origins else int(image) for image in images]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
-
-
-def count_parts(images: NDArray[np.intp], origins: Sequence[Origin]) -> int:
-    """Number of different parts that these images show."""
-    return int(part_numbers(images, origins).max(initial=-1)) + 1
+    return CalibrationPlan(np.setdiff1d(np.arange(n), held), held, parts, count_lots(held, origins))
 
 
 def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:
@@ -159,39 +151,6 @@ def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Sco
     largest = np.full(int(parts.max(initial=-1)) + 1, -np.inf, np.float32)
     np.maximum.at(largest, parts, scores)
     return Scores(largest)
-
-
-def _part(origin: Origin, image: int) -> Hashable:
-    """Part numbers often begin anew in each lot, so the lot belongs to the name."""
-    return image if origin.part is None else (origin.product, origin.lot, origin.part)
-
-
-def _count_lots(images: NDArray[np.intp], origins: Sequence[Origin]) -> int | None:
-    lots = {(origins[image].product, origins[image].lot) for image in images if origins and origins[image].lot}
-    return len(lots) or None
-
-
-def _groups(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
-    """What must stay together: the images of a lot, or of a part where there is one lot or none."""
-    if origins and len(origins) != n:
-        raise InputError(f"{len(origins)} origins for {n} images arrived; one an image is expected")
-    if not origins:
-        return _by(range(n))
-    for keys in (map(_lot, origins, range(n)), map(_part, origins, range(n))):
-        if len(groups := _by(keys)) > 1:
-            return groups
-    raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
-
-
-def _lot(origin: Origin, image: int) -> Hashable:
-    return _part(origin, image) if origin.lot is None else (origin.product, origin.lot)
-
-
-def _by(keys: Iterable[Hashable]) -> list[NDArray[np.intp]]:
-    groups: dict[Hashable, list[int]] = {}
-    for image, key in enumerate(keys):
-        groups.setdefault(key, []).append(image)
-    return [np.array(group, np.intp) for group in groups.values()]
 
 
 def _hold_out(groups: list[NDArray[np.intp]], order: NDArray[np.intp], wanted: float) -> NDArray[np.intp]:

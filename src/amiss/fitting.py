@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import GOLDEN, IMAGES, MODEL, WEIGHTS, Calibration, Component, Record
-from amiss.calibration import How, Plan, largest_of_each, plan_calibration
+from amiss.calibration import CalibrationPlan, How, largest_of_each, plan_calibration
 from amiss.core.errors import ParityError
 from amiss.core.images import Images, Size
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.tiling import read_input
-from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector, TorchScorer
+from amiss.device import AUTO
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
-from amiss.features.device import AUTO
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector, list_images
@@ -133,7 +133,7 @@ def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Ima
 def fold_scores(
     detector: Detector,
     images: Images,
-    plan: Plan,
+    plan: CalibrationPlan,
     score_filters: tuple[ScoreFilter, ...],
     seed: int,
     progress: Progress,
@@ -222,7 +222,7 @@ def _record(
     detector: Detector,
     rule: Rule,
     images: Images,
-    plan: Plan,
+    plan: CalibrationPlan,
     size: Size,
     seed: int,
     score_filters: tuple[ScoreFilter, ...],

@@ -24,16 +24,16 @@ from amiss.artefact import (
     read_artefact,
     write_artefact,
 )
-from amiss.calibration import largest_of_each, part_numbers
+from amiss.calibration import largest_of_each
 from amiss.core.errors import DataError, ImageError, InputError, MissingExtraError, ParityError, TamperedArtefactError
 from amiss.core.images import Images, Size
+from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
 from amiss.core.threads import in_order, threads
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
-from amiss.data.dataset import Origin
 from amiss.postprocess import (
     MaskFilter,
     ScoreFilter,

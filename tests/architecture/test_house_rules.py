@@ -56,6 +56,12 @@ def test_nothing_is_unpickled(path: Path) -> None:
 
 
 @per_file
+def test_no_check_is_an_assert(path: Path) -> None:
+    """`python -O` leaves them out."""
+    assert not [node.lineno for node in nodes(path, ast.Assert)], "raise an error, or cast where only a type is meant"
+
+
+@per_file
 def test_documented(path: Path) -> None:
     """Modules, classes, functions and methods that are public. A method may inherit its words."""
     assert not TREES[path].body or ast.get_docstring(TREES[path]), "the module has no docstring"

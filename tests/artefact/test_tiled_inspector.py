@@ -19,10 +19,10 @@ from amiss.artefact import read_artefact
 from amiss.core.card import Card, Learning
 from amiss.core.errors import ImageError, InputError, TamperedArtefactError
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.core.scores import Scores
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label
-from amiss.data.dataset import Origin
 from amiss.detectors.detector import Detector
 from amiss.inspector import Inspector
 from amiss.postprocess import IgnoreBorder, MinArea, RegionOfInterest

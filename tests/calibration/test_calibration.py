@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amiss.calibration import Folds, largest_of_each, part_numbers, plan_calibration, read_calibration
+from amiss.calibration import Folds, largest_of_each, plan_calibration, read_calibration
 from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.origin import part_numbers
 from amiss.data import Origin
 from amiss.inspector import Inspector
 from amiss.rules import Conformal, Fixed

@@ -74,7 +74,7 @@ def test_compare_refuses_pictures_that_a_model_has_seen(amiss, root, tmp_path):
     for folder in ("train", "test"):
         (tmp_path / "data" / folder / "good" / "0.png").write_bytes((tmp_path / "0.png").read_bytes())
     code, _, err = amiss("compare", root / "padim.amiss", tmp_path / "own.amiss", tmp_path / "data")
-    assert code == 2 and "own.amiss has seen 1 of these 1 pictures" in err
+    assert code == 2 and "own.amiss has seen 1 of these 1 images" in err
 
 
 def test_evaluate_shows_review_types_and_intervals(amiss, root):

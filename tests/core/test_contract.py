@@ -132,7 +132,7 @@ def test_a_card_says_how_a_method_learns_and_what_it_can_do():
         weights_licence="none",
         presets={"default": {}},
     )
-    assert card.localises and card.exportable and not card.needs_labels and not card.needs_text
+    assert card.localises and card.exportable
     with pytest.raises(AttributeError):
         card.year = 1900
 

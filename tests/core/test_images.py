@@ -69,6 +69,19 @@ def test_the_cap_on_pixels_survives_subset_and_resized(folder):
         images[0]
 
 
+def test_several_sources_are_joined_in_the_order_given(folder):
+    first, second = Images(folder), Images([np.full((5, 5), 7, np.uint8)])
+    joined = Images.join([second, first])
+    assert greys(joined) == [7, *greys(first)] and joined.ignored == first.ignored
+    assert len(Images.join([])) == 0
+    small = Images.join([first.resized((4, 4)), second.resized((4, 4))])
+    assert {image.shape for image in small} == {(4, 4, 3)}
+    with pytest.raises(InputError, match="must agree in size and max_pixels"):
+        Images.join([first, second.resized((4, 4))])
+    with pytest.raises(InputError, match="must agree in size and max_pixels"):
+        Images.join([Images(folder, max_pixels=100), second])
+
+
 def test_one_file_and_a_list_of_paths_are_sources_too(folder):
     assert greys(Images(folder / "b.png")) == [0]
     assert greys(Images([folder / "z.tiff", str(folder / "b.png")])) == [40, 0]

@@ -19,9 +19,9 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from amiss.core.card import Learning
 from amiss.core.errors import InputError
 from amiss.detectors import detector as base
+from amiss.device import choose_device
 from amiss.distillation import distil, teachers
 from amiss.distillation.patches import LossWeights
-from amiss.features.device import choose_device
 from amiss.registry import create, find_method, list_methods
 from amiss.synthesis.pictures import procedural_pictures
 from amiss.testing import toy_part

@@ -57,5 +57,19 @@ def test_links_between_pages_lead_somewhere():
             assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda page: page.stem)
+def test_a_decision_is_half_a_page_and_links_its_log(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 30 and len(text.split()) <= 340, "move the log to docs/experiments/"
+    log = ROOT / "docs" / "experiments" / page.name
+    assert (f"](../experiments/{page.name})" in text) == log.exists()
+    assert not log.exists() or f"](../decisions/{page.name})" in log.read_text(encoding="utf-8")
+
+
+def test_every_log_has_its_decision():
+    logs = {path.name for path in (ROOT / "docs" / "experiments").glob("*.md")}
+    assert logs and logs <= {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
+
+
 def test_generated_pages_are_fresh():
     subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=True)

@@ -64,7 +64,7 @@ def test_pictures_that_were_learned_from_or_calibrated_on_are_refused(inspector)
     seen = [*toy_part(40, seed=0).images]
     for index in (0, 17, 39):
         mixed = Dataset("leak", Images([]), Images([*toy_part(3, seed=5).images, seen[index]]), ("good",) * 4)
-        with pytest.raises(DataError, match=r"has seen 1 of these 4 pictures .* image 3"):
+        with pytest.raises(DataError, match=r"has seen 1 of these 4 images .* image 3"):
             certify(inspector, mixed)
     with pytest.raises(DataError, match="no test pictures"):
         certify(inspector, dataset(0, 0))

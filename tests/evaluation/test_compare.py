@@ -153,7 +153,7 @@ def test_errors_of_either_are_excluded() -> None:
 def test_pictures_that_one_has_seen_are_refused(first: Inspector, second: Inspector, dataset: Dataset) -> None:
     known = Images([*dataset.test, toy_texture(1, seed=0).images[0]])
     leaky = replace(dataset, test=known, defects=(*dataset.defects, "good"), masks=None)
-    with pytest.raises(DataError, match=r"old model has seen 1 of these 27 pictures"):
+    with pytest.raises(DataError, match=r"old model has seen 1 of these 27 images"):
         compare(first, second, leaky, names=("old model", "new model"))
 
 

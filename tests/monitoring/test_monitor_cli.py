@@ -136,7 +136,7 @@ def test_pictures_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
         (["quiet", "--arl", "5"], "arl = 5"),
         (["quiet", "--baseline", "3"], "baseline = 3"),
         (["nowhere"], "no such file"),
-        (["seen"], "80 of 80"),
+        (["seen"], "80 of these 80"),
         (["broken.jsonl"], "line 1: not JSON"),
         (["quiet", "--reference", "nowhere"], "no such file"),
     ],

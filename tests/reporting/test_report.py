@@ -13,13 +13,13 @@ import pytest
 
 from amiss.core.images import Images
 from amiss.core.verdict import Label
+from amiss.core.words import counted_percent
 from amiss.data import Dataset
 from amiss.evaluation import Evaluation, evaluate
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery, write_report
 from amiss.reporting.overlay import ColourScale
-from amiss.reporting.page import percent
 from amiss.reporting.report import promise_kept
 from amiss.rules import Certified, Conformal, Fixed, Triage
 from amiss.testing import toy_texture
@@ -119,7 +119,7 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
     assert f"{100 * (evaluation.alpha or 0):.1f} %" in text
     assert f"n = {inspector.rule.n}" in text
     low, high = evaluation.detections.interval
-    assert f"{percent(low)} to {percent(high)}" in text
+    assert f"{counted_percent(low)} to {counted_percent(high)}" in text
     assert inspector.fingerprint in text
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Verdicts",

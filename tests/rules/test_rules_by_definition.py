@@ -11,8 +11,9 @@ from scipy import stats
 
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.scores import Scores
+from amiss.core.words import percent
 from amiss.rules import Certified, Conformal, Fixed, create_rule
-from amiss.rules.ranks import confidence_of, false_alarm_bound, percent
+from amiss.rules.ranks import confidence_of, false_alarm_bound
 
 FEW_VALUES = st.integers(0, 6).map(float)  # many ties
 CALIBRATION = st.lists(FEW_VALUES, min_size=1, max_size=60)

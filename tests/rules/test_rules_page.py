@@ -9,8 +9,8 @@ from scipy import stats
 
 from amiss.core.errors import CalibrationError
 from amiss.core.scores import Scores
+from amiss.core.words import percent
 from amiss.rules import RULES, Quantile, Sigma, benjamini_hochberg, parse_rule
-from amiss.rules.ranks import percent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "theory" / "rules.md").read_text(encoding="utf-8")
 TEXT = " ".join(PAGE.split())

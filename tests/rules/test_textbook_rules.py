@@ -8,9 +8,10 @@ from scipy import stats
 
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.scores import Scores
+from amiss.core.words import percent
 from amiss.rules import Bootstrap, Conformal, Quantile, Sigma
 from amiss.rules.goodness import anderson_darling, normality
-from amiss.rules.ranks import count_bound, percent
+from amiss.rules.ranks import count_bound
 
 
 def fitted(rule, values):

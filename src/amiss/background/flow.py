@@ -11,12 +11,12 @@ comes as the sum over the channels at each position, (N,) or (N, h, w); that of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from amiss.background.gaussian_field import GaussianField
 from amiss.core.checks import check_count
 from amiss.core.errors import InputError
 
@@ -195,8 +195,7 @@ class Flow(nn.Module):
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The x that `forward` takes to z."""
         for coupling in reversed(self.couplings):
-            assert isinstance(coupling, Coupling)
-            z = coupling.inverse(z, condition)
+            z = cast(Coupling, coupling).inverse(z, condition)
         return z
 
 
@@ -214,55 +213,3 @@ def surprise(z: Tensor, log_determinant: Tensor) -> Tensor:
         (N, ...).
     """
     return 0.5 * z.square().mean(dim=1) + 0.5 * math.log(2 * math.pi) - log_determinant / z.shape[1]
-
-
-class Standardising(nn.Module):
-    """Gives each channel of normal features mean 0 and standard deviation 1, over all images and positions.
-
-    Put in front of a flow, it makes the units of the network not matter. Its numbers are fixed once learned, so that
-    nothing depends on the size of a map or on what else is in it.
-
-    Args:
-        channels: C.
-    """
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) to the same shape."""
-        shape = (-1, *(1,) * (x.ndim - 2))
-        return (x - self.mean.view(shape)) / self.spread.view(shape)
-
-
-def learn_standardising(stages: Iterable[nn.Module], batches: Iterable[Sequence[Tensor]]) -> None:
-    """Set the `Standardising` of each stage in one pass over the features of the normal images.
-
-    A channel that hardly varies keeps a spread of 3 % of the others', so that its noise is not blown up.
-
-    Args:
-        stages: One `Standardising` a stage.
-        batches: Each one (N, C, h, w) a stage.
-
-    Raises:
-        InputError: Features that do not vary at all.
-
-    Cost:
-        C multiply-adds a position; sums of C numbers, whatever the number of images.
-    """
-    found = [stage for stage in stages if isinstance(stage, Standardising)]
-    fields = [GaussianField(len(stage.mean), 1) for stage in found]  # a Gaussian a channel
-    for batch in batches:
-        for field, features in zip(fields, batch, strict=True):
-            field.add(features.cpu().movedim(1, -1).flatten(0, -2)[:, :, None])  # (N h w, C, 1)
-    for stage, field in zip(found, fields, strict=True):
-        variance = field.variance()[:, 0]
-        if not float(variance.mean()) > 0:
-            raise InputError("normal images without any variation arrived; pictures that differ a little are expected")
-        stage.mean = field.mean[:, 0].float().to(stage.mean)
-        stage.spread = (variance + 1e-3 * variance.mean()).sqrt().float().to(stage.spread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -189,8 +189,7 @@ class StageGaussians(nn.Module):
             for gaussian, vectors in zip(sums, batch, strict=True):
                 gaussian.add(vectors)
         for layer, gaussian in zip(self.layers, sums, strict=True):
-            assert isinstance(layer, MahalanobisLayer)
-            layer.take(gaussian)
+            cast(MahalanobisLayer, layer).take(gaussian)
 
     def forward(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """One (..., C) a stage to the distances of each stage, (...)."""

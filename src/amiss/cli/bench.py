@@ -19,7 +19,7 @@ from amiss.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from amiss.evaluation.benchmark.lines import Line
-    from amiss.evaluation.benchmark.runs import Plan, Step
+    from amiss.evaluation.benchmark.runs import BenchmarkPlan, Step
 
 FAILED = 3
 """Exit code when at least one run failed; the others are there."""
@@ -77,7 +77,7 @@ def _check_folder(output: Path) -> None:
         raise DataError(f"{output} is a file; --output names the folder for the lines and the tables")
 
 
-def _introduce(plan: Plan, kept: int, commits: list[str]) -> None:
+def _introduce(plan: BenchmarkPlan, kept: int, commits: list[str]) -> None:
     for name, reason in plan.skipped:
         _note(f"skipped {name}: {reason}")
     if kept:
@@ -86,7 +86,7 @@ def _introduce(plan: Plan, kept: int, commits: list[str]) -> None:
         _note(f"some of them by other code ({', '.join(commits)}); --again does them again")
 
 
-def _conclude(plan: Plan, lines: list[Line], kept: int, output: Path, json: bool) -> None:
+def _conclude(plan: BenchmarkPlan, lines: list[Line], kept: int, output: Path, json: bool) -> None:
     failed = [line for line in lines if "failed" in line]
     tables, statements = _write_tables(output) if lines else ([], [])
     if json:

@@ -55,7 +55,7 @@ def certify(
 
 
 def _lines(certificate: Certificate) -> list[str]:
-    from amiss.rules.ranks import percent
+    from amiss.core.words import percent
 
     findings = {"false alarms": certificate.false_alarms, "escapes": certificate.escapes}
     findings |= {f"{truth} parts for review": finding for truth, finding in certificate.reviews.items()}
@@ -71,7 +71,7 @@ def _lines(certificate: Certificate) -> list[str]:
 
 
 def _words(finding: Finding) -> str:
-    from amiss.rules.ranks import percent
+    from amiss.core.words import percent
 
     if finding.rate.n == 0:
         text = "no part was inspected; nothing is shown"

@@ -10,6 +10,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
+from amiss.core.words import percent
 
 if TYPE_CHECKING:
     from amiss.evaluation.compare import Comparison
@@ -26,13 +27,13 @@ def compare(
 ) -> None:
     """Compare two models on the same images: differences with intervals and p-values."""
     from amiss.data import open_dataset
-    from amiss.evaluation import compare as measure
+    from amiss.evaluation import compare as run
     from amiss.inspector import Inspector
 
     models = Inspector.load(first, backend=backend), Inspector.load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
-        comparison = measure(*models, dataset, names=(str(first), str(second)), progress=progress)
+        comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     if output is not None:
         import json as codec
 
@@ -55,7 +56,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         + (f", {comparison.n_excluded} left out for both" if comparison.n_excluded else "")
     ]
     for letter, side in zip("AB", (comparison.first, comparison.second), strict=True):
-        promise = "no promise" if side.alpha is None else f"alpha = {100 * side.alpha:g} %"
+        promise = "no promise" if side.alpha is None else f"alpha = {percent(side.alpha)}"
         lines += [
             f"{letter}: {side.name} ({side.method}, {side.rule}, {promise})"
             + (f", errors: {side.errors}" if side.errors else ""),

@@ -77,13 +77,15 @@ def _decode() -> None:
     from amiss.core.decode import decode_image, resize
 
     data = cv2.imencode(".png", np.full((8, 8), 7, np.uint8))[1].tobytes()
-    assert resize(decode_image(data), (4, 4)).mean() == 7
+    if (mean := resize(decode_image(data), (4, 4)).mean()) != 7:
+        raise RuntimeError(f"a grey of 7 must stay 7 when it is decoded and resized, got {mean:g}")
 
 
 def _whole_path() -> None:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
+    from amiss.core.verdict import Label
     from amiss.inspector import Inspector
     from amiss.runtime import installed
     from amiss.testing import toy_part
@@ -94,4 +96,5 @@ def _whole_path() -> None:
         for backend in installed():
             inspector = Inspector.load(path, backend=backend)
             (verdict,) = inspector.inspect(toy_part(1, seed=1, defective=True).images)
-            assert verdict.label == "anomalous", f"{backend}: a defect was called {verdict.label}"
+            if verdict.label is not Label.ANOMALOUS:
+                raise RuntimeError(f"{backend}: a defect must be called anomalous, got {verdict.label}")

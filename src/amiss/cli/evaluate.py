@@ -23,13 +23,13 @@ def evaluate(
 ) -> None:
     """Measure false alarms, detections and areas under curves on a data set with known truth."""
     from amiss.data import open_dataset
-    from amiss.evaluation import evaluate as measure
+    from amiss.evaluation import evaluate as run
     from amiss.inspector import Inspector
 
     inspector = Inspector.load(model, backend=backend)
     dataset = open_dataset(data, seed=inspector.record.seed)
     with progress_display() as progress:
-        evaluation = measure(inspector, dataset, progress=progress)
+        evaluation = run(inspector, dataset, progress=progress)
     if output is not None:
         import json as codec
 

@@ -32,6 +32,7 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
 ) -> None:
     """Tell good from anomalous. Exits with 3 when a picture could not be inspected."""
+    from amiss.core.verdict import Label
     from amiss.inspector import Inspector
     from amiss.reporting import ResultsWriter
 
@@ -47,7 +48,7 @@ def inspect(
             counts[str(verdict.label)] += 1
             judged.append((verdict.name, verdict.p_value))
             if results is not None:
-                results.add(verdict, None if verdict.label == "error" else pictures[index])
+                results.add(verdict, None if verdict.label is Label.ERROR else pictures[index])
             if json:
                 say_json(verdict.summary())
             else:
@@ -61,15 +62,15 @@ def inspect(
             say(f"Ignored {len(pictures.ignored)} files that are no pictures, such as {pictures.ignored[0]}.")
         if output is not None:
             say(f"Written to {output}")
-    if counts["error"]:
+    if counts[Label.ERROR]:
         raise typer.Exit(3)
 
 
 def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
     """Benjamini-Hochberg over all pictures of this call."""
     from amiss.core.errors import CalibrationError
+    from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg
-    from amiss.rules.ranks import percent
 
     if n == 0:
         raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")
@@ -90,14 +91,13 @@ def _pictures(sources: list[Path]) -> Images:
     """All pictures of several files and folders, in the order given."""
     from amiss.core.images import Images
 
-    parts = [Images(source) for source in sources]
-    joined = Images([path for part in parts for path in part.paths])
-    joined.ignored = tuple(path for part in parts for path in part.ignored)
-    return joined
+    return Images.join([Images(source) for source in sources])
 
 
 def _line(verdict: Verdict) -> str:
-    if verdict.label == "error":
+    from amiss.core.verdict import Label
+
+    if verdict.label is Label.ERROR:
         return f"ERROR      {verdict.name}: {verdict.reason}"
     p_value = "" if verdict.p_value is None else f"p = {verdict.p_value:.4f}  "
     where = ""

@@ -10,7 +10,7 @@ from amiss.cli.console import say, say_json
 from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
-    from amiss.rules.planning import Plan
+    from amiss.rules.planning import PartsPlan
 
 
 def plan(
@@ -47,9 +47,9 @@ def plan(
             say(_hand_line(kind, count, sure))
 
 
-def _alarm_lines(plan: Plan) -> list[str]:
+def _alarm_lines(plan: PartsPlan) -> list[str]:
+    from amiss.core.words import percent
     from amiss.rules.planning import held_out_total
-    from amiss.rules.ranks import percent
 
     fewest = plan.rows[0].n
     return [
@@ -63,8 +63,8 @@ def _alarm_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _escape_lines(plan: Plan) -> list[str]:
-    from amiss.rules.ranks import percent
+def _escape_lines(plan: PartsPlan) -> list[str]:
+    from amiss.core.words import percent
 
     return [
         f"At most {percent(plan.rate)} of defective parts pass as good, with {percent(plan.confidence)} confidence:",
@@ -73,8 +73,8 @@ def _escape_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _table(plan: Plan, events: str) -> list[str]:
-    from amiss.rules.ranks import percent
+def _table(plan: PartsPlan, events: str) -> list[str]:
+    from amiss.core.words import percent
 
     head = f"chance to succeed when the true rate is {percent(plan.rate / 10)}"
     rows = [f"  {row.events:>12}  {row.n:>12}  {int(100 * row.chance)} %" for row in plan.rows]
@@ -82,15 +82,17 @@ def _table(plan: Plan, events: str) -> list[str]:
 
 
 def _hand_line(kind: str, count: int, confidence: float) -> str:
+    from amiss.core.words import percent
     from amiss.rules.planning import rate_shown
-    from amiss.rules.ranks import percent
 
     bad, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
     bound = percent(rate_shown(count, confidence))
     return f"{count} {kind} parts without {bad} show: at most {bound} {verb}, with {percent(confidence)} confidence."
 
 
-def _summary(alarms: Plan | None, escapes: Plan | None, hand: dict[str, int | None], confidence: float) -> Any:
+def _summary(
+    alarms: PartsPlan | None, escapes: PartsPlan | None, hand: dict[str, int | None], confidence: float
+) -> Any:
     from dataclasses import asdict
 
     from amiss.rules.planning import rate_shown

@@ -30,8 +30,6 @@ class Card:
         learning: How the background model is built.
         localises: True when ``statistic`` returns a map, False when it returns one number an image.
         exportable: True when ``statistic`` can become an ONNX graph.
-        needs_labels: True when learning needs class labels of the normal images.
-        needs_text: True when the method needs a text prompt.
         weights_licence: Licence of the pretrained weights in the default preset, or "none".
         presets: Hyper-parameters that differ from the constructor's defaults, by preset name. ``default`` runs
             on two CPU cores with the embedded backbone, ``paper`` is the published recipe, ``tiny`` is for tests.
@@ -46,7 +44,5 @@ class Card:
     learning: Learning
     localises: bool = True
     exportable: bool = True
-    needs_labels: bool = False
-    needs_text: bool = False
     weights_licence: str
     presets: Mapping[str, Mapping[str, Any]]

@@ -69,6 +69,21 @@ class Images:
         else:
             self._items = _items(source)
 
+    @classmethod
+    def join(cls, parts: Sequence[Images]) -> Images:
+        """One `Images` of several, in the order given, with all the files that they ignored.
+
+        Raises:
+            InputError: They differ in `size` or `max_pixels`.
+        """
+        kinds = {(part.size, part.max_pixels) for part in parts}
+        if len(kinds) > 1:
+            raise InputError(f"images to be joined must agree in size and max_pixels, got {sorted(kinds, key=str)}")
+        size, max_pixels = kinds.pop() if kinds else (None, MAX_PIXELS)
+        joined = cls([item for part in parts for item in part._items], size=size, max_pixels=max_pixels)
+        joined.ignored = tuple(path for part in parts for path in part.ignored)
+        return joined
+
     @property
     def names(self) -> tuple[str, ...]:
         """How errors and reports call each picture: its path or name, or its number among the arrays."""

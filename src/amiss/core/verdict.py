@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,10 @@ class Verdict:
     reason: str = ""
     map: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
+
+    def without_arrays(self) -> Verdict:
+        """The same verdict without map and mask, to be kept in numbers."""
+        return replace(self, map=None, mask=None)
 
     def summary(self) -> dict[str, Any]:
         """The verdict without its arrays, as plain JSON values."""

@@ -1,7 +1,8 @@
 """Readers of data sets. They know layouts and names; no algorithm lives here."""
 
+from amiss.core.origin import Origin
 from amiss.data.btad import read_btad
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.elpv import read_elpv
 from amiss.data.folder import read_folder
 from amiss.data.kolektor import read_kolektor

@@ -18,6 +18,7 @@ from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.reader import in_folders
 
 ABOUT = About(
     "BTAD",
@@ -56,3 +57,6 @@ def read_btad(root: Path) -> Dataset:
         licence=ABOUT.licence,
         notes=tuple(tested.notes),
     )
+
+
+READER = in_folders("btad", ABOUT, is_btad, read_btad)

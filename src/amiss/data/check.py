@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from amiss.core.errors import DataError, ImageError
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.truth import read_mask
 
 SAMPLE = 20

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images, Size
+from amiss.core.origin import Origin
 from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
 
 GOOD = "good"
 """The defect type of a normal test image."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a picture comes from; None where it is not known.
-
-    Args:
-        product: What is made.
-        lot: The batch it was made in: parts of one lot resemble each other.
-        part: The piece that is shown: pictures of one part are no independent evidence.
-        time: When it was taken, with or without a time zone.
-    """
-
-    product: str | None = None
-    lot: str | None = None
-    part: str | None = None
-    time: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from amiss.core.images import Images
+from amiss.data.about import About
 from amiss.data.dataset import Dataset
+from amiss.data.reader import single
+
+ABOUT = About("A folder of good images", "pictures, at any depth", "your own camera", "yours")
 
 
 def read_folder(root: Path) -> Dataset:
     """Every picture below `root` is a normal image; there is nothing to test on."""
     return Dataset(name=root.resolve().name, normal=Images(root), test=Images([]))
+
+
+READER = single("folder", ABOUT, Path.is_dir, lambda path, seed: read_folder(path))

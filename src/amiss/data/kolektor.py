@@ -19,6 +19,7 @@ from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import first_file, list_pictures
+from amiss.data.reader import single
 from amiss.data.truth import read_levels
 
 ABOUT = About(
@@ -67,3 +68,6 @@ def _pairs(root: Path, part: str) -> list[tuple[Path, Path, bool]]:
         raise ABOUT.error(f"{folder}: no picture inside")
     masks = [first_file(path, [folder / f"{path.stem}{_TRUTH}.png"]) for path in paths]
     return [(path, mask, bool(read_levels(mask).any())) for path, mask in zip(paths, masks, strict=True)]
+
+
+READER = single("kolektorsdd2", ABOUT, is_kolektor, lambda path, seed: read_kolektor(path))

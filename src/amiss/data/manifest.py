@@ -23,10 +23,14 @@ from typing import Any
 from amiss.core.checks import check_choice
 from amiss.core.errors import DataError
 from amiss.core.images import Images
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.core.origin import Origin
+from amiss.data.about import About
+from amiss.data.dataset import GOOD, Dataset
+from amiss.data.reader import Reader
 from amiss.data.split import split_good
-from amiss.data.table import Row, inside, need_columns, need_files, read_table
+from amiss.data.table import ENDINGS, Row, inside, need_columns, need_files, read_table
 
+ABOUT = About("A manifest", "a table with a column path", "your own records", "yours")
 COLUMNS = ("path", "label", "split", "mask", "product", "lot", "part", "timestamp")
 GOOD_WORDS = ("good", "normal", "ok", "pass", "0", "false")
 DEFECTIVE_WORDS = (
@@ -59,6 +63,11 @@ class Entry:
     learn: bool | None
     mask: Path | None
     origin: Origin
+
+
+def is_manifest(path: Path) -> bool:
+    """True for a file with the ending of a table."""
+    return path.is_file() and path.suffix.lower() in ENDINGS
 
 
 def read_manifest(path: Path, *, product: str | None = None, seed: int = 0) -> Dataset:
@@ -259,3 +268,6 @@ def _masks(test: list[Entry], notes: list[str]) -> tuple[Path | None, ...] | Non
 
 def _origins(entries: list[Entry]) -> tuple[Origin, ...]:
     return tuple(entry.origin for entry in entries) if any(entry.origin != Origin() for entry in entries) else ()
+
+
+READER = Reader("manifest", ABOUT, is_manifest, lambda path, name, seed: read_manifest(path, product=name, seed=seed))

@@ -21,6 +21,7 @@ from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import first_file, licence_beside, without_picture
+from amiss.data.reader import in_folders
 
 ABOUT = About(
     "MVTec AD",
@@ -77,3 +78,6 @@ def _mask(path: Path, defect: str, truth: Path) -> Path | None:
     if defect == GOOD or not truth.is_dir():
         return None
     return first_file(path, [truth / defect / f"{path.stem}_mask.png", truth / defect / f"{path.stem}.png"])
+
+
+READER = in_folders("mvtec", ABOUT, is_mvtec, read_mvtec)

@@ -23,6 +23,7 @@ from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, first_file, need_pictures
 from amiss.data.mvtec_ad2 import VALIDATION
+from amiss.data.reader import in_folders
 
 ABOUT = About(
     "MVTec 3D-AD",
@@ -84,3 +85,6 @@ def read_positions(picture: Path) -> NDArray[np.float32]:
 
 def _positions(picture: Path) -> Path:
     return picture.parents[1] / "xyz" / f"{picture.stem}.tiff"
+
+
+READER = in_folders("mvtec_3d", ABOUT, is_mvtec_3d, read_mvtec_3d)

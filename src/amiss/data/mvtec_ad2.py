@@ -19,9 +19,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.data.about import About
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.reader import in_folders
 
 ABOUT = About(
     "MVTec AD 2",
@@ -73,3 +75,6 @@ def _scene(path: Path, root: Path) -> Origin:
     """The number before the light, which begins anew in every folder."""
     folder = path.parent.relative_to(root).as_posix()
     return Origin(product=root.resolve().name, part=f"{folder}/{path.stem.partition('_')[0]}")
+
+
+READER = in_folders("mvtec_ad2", ABOUT, is_mvtec_ad2, read_mvtec_ad2)

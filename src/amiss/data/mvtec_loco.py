@@ -25,6 +25,7 @@ from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, list_pictures, need_pictures
 from amiss.data.mvtec_ad2 import VALIDATION
+from amiss.data.reader import in_folders
 from amiss.data.truth import RegionFiles, Saturation
 
 ABOUT = About(
@@ -96,3 +97,6 @@ def _saturation(entry: dict[str, Any]) -> Saturation:
     if not isinstance(relative, bool) or not threshold > 0 or (relative and threshold > 1):
         raise ValueError(f"saturation_threshold {threshold:g} with relative_saturation {relative!r}")
     return Saturation(threshold, relative)
+
+
+READER = in_folders("mvtec_loco", ABOUT, is_mvtec_loco, read_mvtec_loco)

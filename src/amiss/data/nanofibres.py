@@ -19,6 +19,7 @@ from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import Dataset
 from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.reader import single
 
 ABOUT = About(
     "NanoTWICE",
@@ -55,3 +56,6 @@ def read_nanofibres(root: Path) -> Dataset:
         licence=ABOUT.licence,
         notes=("There are no good test pictures, so false alarms cannot be measured.",),
     )
+
+
+READER = single("nanofibres", ABOUT, is_nanofibres, lambda path, seed: read_nanofibres(path))

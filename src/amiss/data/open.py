@@ -9,7 +9,7 @@ from pathlib import Path
 from amiss.core.errors import DataError, InputError
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.elpv import read_elpv
-from amiss.data.readers import READERS, recognise
+from amiss.data.readers import list_readers, recognise
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Address:
     """What a user's word for a data set means.
 
     Args:
-        kind: Which reader, a key of `READERS` or "elpv".
+        kind: Which reader, a key of `list_readers` or "elpv".
         path: Where it is; empty for elpv.
         category: Which of several categories, objects or products; None when not said.
     """
@@ -47,7 +47,7 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
         return read_elpv(address.category or "mono", seed=seed)
     if address.kind == "folder" and (address.path / "test").is_dir() and str(source) == str(address.path):
         raise DataError(f"{source}: test/ is there but train/{GOOD}/ is not; good images to learn from belong there")
-    return READERS[address.kind].read(address.path, address.category, seed)
+    return list_readers()[address.kind].read(address.path, address.category, seed)
 
 
 def read_address(source: str | Path, category: str | None = None) -> Address:
@@ -66,7 +66,7 @@ def read_address(source: str | Path, category: str | None = None) -> Address:
     kind, colon, rest = text.partition(":")
     if kind == "elpv" and (colon or not rest):
         return Address("elpv", Path(), _one(rest or None, category))
-    if not colon or kind not in READERS:
+    if not colon or kind not in list_readers():
         kind, rest = "", text
     if "#" in rest and not Path(rest).exists():
         rest, _, inner = rest.rpartition("#")
@@ -78,7 +78,7 @@ def read_address(source: str | Path, category: str | None = None) -> Address:
     if found is None:
         raise DataError(
             f"{source}: no such folder, and no file that a reader knows (.csv, .jsonl, .parquet, .npz); "
-            f"kinds: {', '.join(READERS)}"
+            f"kinds: {', '.join(list_readers())}"
         )
     return Address(found, path, category)
 
@@ -91,7 +91,7 @@ def _one(first: str | None, second: str | None) -> str | None:
 
 def _hint(text: str) -> str:
     kind, colon, _ = text.partition(":")
-    near = difflib.get_close_matches(kind, [*READERS, "elpv"], n=1) if colon else []
+    near = difflib.get_close_matches(kind, [*list_readers(), "elpv"], n=1) if colon else []
     if near and near[0] != kind:
         return f"; did you mean {near[0]}:...?"
     return "; give a folder of good images, a data set of a known layout, a manifest, or elpv:mono"

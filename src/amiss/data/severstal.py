@@ -20,6 +20,7 @@ from amiss.core.images import Images
 from amiss.data.about import OWN_SPLIT, About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import need_pictures
+from amiss.data.reader import single
 from amiss.data.split import split_good
 from amiss.data.table import read_table
 from amiss.data.truth import RunLengths
@@ -89,3 +90,6 @@ def _runs(table: Path) -> dict[str, dict[str, str]]:
 
 def _defect(classes: dict[str, str]) -> str:
     return "+".join(f"class_{kind}" for kind in sorted(classes))
+
+
+READER = single("severstal", ABOUT, is_severstal, lambda path, seed: read_severstal(path, seed=seed))

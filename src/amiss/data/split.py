@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import DataError
-from amiss.data.dataset import Origin
+from amiss.core.origin import Origin, stay_together
 
 LEARN = 0.8
 """Share of the good pictures that an own split gives to learning and calibration."""
@@ -37,7 +37,7 @@ def split_good(
         (8, 2, True)
     """
     check_rate("share", share)
-    groups = _groups(n, origins)
+    groups = stay_together(n, origins)
     if len(groups) < 2:
         raise DataError(f"{n} good pictures of {len(groups)} part arrived; some to learn from and others to test on")
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -45,25 +45,3 @@ def split_good(
     count = int(np.abs(sizes[:-1] - share * n).argmin()) + 1
     learn = np.sort(np.concatenate([groups[index] for index in order[:count]]))
     return learn.astype(np.intp), np.setdiff1d(np.arange(n, dtype=np.intp), learn)
-
-
-def _groups(n: int, origins: Sequence[Origin]) -> list[list[int]]:
-    if not origins:
-        return [[index] for index in range(n)]
-    by_lot = _by([_lot(origin, index) for index, origin in enumerate(origins)])
-    return by_lot if len(by_lot) > 1 else _by([_part(origin, index) for index, origin in enumerate(origins)])
-
-
-def _lot(origin: Origin, index: int) -> Hashable:
-    return _part(origin, index) if origin.lot is None else (origin.product, origin.lot)
-
-
-def _part(origin: Origin, index: int) -> Hashable:
-    return index if origin.part is None else (origin.product, origin.lot, origin.part)
-
-
-def _by(keys: Sequence[Hashable]) -> list[list[int]]:
-    groups: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(key, []).append(index)
-    return list(groups.values())

@@ -21,6 +21,7 @@ from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
+from amiss.data.reader import Reader
 from amiss.data.table import Row, inside, need_columns, need_files, read_table
 
 ABOUT = About(
@@ -108,3 +109,13 @@ def _types(root: Path, name: str) -> dict[str, str]:
         for row in rows
         if row["image"] and row["label"] and row["label"] != "normal"
     }
+
+
+def _choose(root: Path, category: str | None, seed: int) -> Dataset:
+    if category is None:
+        names = visa_objects(root)
+        raise DataError(f"{root}: several objects; give one of them: {', '.join(names)}. For example {root}#{names[0]}")
+    return read_visa(root, category)
+
+
+READER = Reader("visa", ABOUT, is_visa, _choose)

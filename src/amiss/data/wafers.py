@@ -34,9 +34,11 @@ from numpy.typing import NDArray
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.data.about import OWN_SPLIT, About
 from amiss.data.archive import array_names, map_array
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
+from amiss.data.reader import single
 from amiss.data.split import split_good
 
 WM811K = About(
@@ -189,3 +191,7 @@ def _images(path: Path, indices: NDArray[np.intp], item: Callable[[int], WaferMa
     if not len(indices):
         raise DataError(f"{path}: no normal wafer to learn from")
     return Images([item(int(index)) for index in indices])
+
+
+READER_WM811K = single("wm811k", WM811K, is_wm811k, lambda path, seed: read_wm811k(path))
+READER_MIXED = single("mixedwm38", MIXED, is_mixedwm38, lambda path, seed: read_mixedwm38(path, seed=seed))

@@ -20,8 +20,8 @@ from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
+from amiss.device import AUTO, choose_device, seeded
 from amiss.features.batch import to_batch
-from amiss.features.device import AUTO, choose_device, seeded
 from amiss.features.on_runtime import WORTH, on_runtime
 from amiss.training import Checkpoint
 
@@ -100,7 +100,7 @@ class Detector(nn.Module):
             progress: See `amiss.core.progress`.
             checkpoint: A folder in which gradient methods leave their state as they go, and from which an interrupted
                 fit goes on bit for bit on a CPU; None for neither.
-            device: Where gradient methods learn, see `amiss.features.device.choose_device`; mixed precision on CUDA.
+            device: Where gradient methods learn, see `amiss.device.choose_device`; mixed precision on CUDA.
                 Others learn in one pass on the CPU. Afterwards the detector is on the CPU.
 
         Raises:

@@ -15,12 +15,12 @@ from amiss.core.checks import check_choice, check_count
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
+from amiss.device import AUTO, choose_device, seeded
 from amiss.distillation.grids import distil_grids
 from amiss.distillation.patches import LossWeights, distil_patches
 from amiss.distillation.pixels import digest, stored_pixels
 from amiss.distillation.run import Run
 from amiss.features import FeatureExtractor
-from amiss.features.device import AUTO, choose_device, seeded
 from amiss.features.patch_network import ARCHITECTURES, PatchNetwork
 from amiss.training import Checkpoint
 
@@ -108,7 +108,7 @@ def distil(
         weights: Of the three losses of single patches; None for the defaults.
         seed: Of everything that is drawn.
         checkpoint: Folder for the state of the training, so that the same call goes on after it was stopped.
-        device: Where it learns, see `amiss.features.device.choose_device`; mixed precision on CUDA.
+        device: Where it learns, see `amiss.device.choose_device`; mixed precision on CUDA.
         progress: See `amiss.core.progress`.
 
     Raises:

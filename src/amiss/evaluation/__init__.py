@@ -3,5 +3,17 @@
 from amiss.evaluation.certificate import Certificate, certify
 from amiss.evaluation.compare import Comparison, compare
 from amiss.evaluation.evaluate import Evaluation, Metrics, evaluate
+from amiss.evaluation.unseen import check_unseen
+from amiss.evaluation.watch import watch
 
-__all__ = ["Certificate", "Comparison", "Evaluation", "Metrics", "certify", "compare", "evaluate"]
+__all__ = [
+    "Certificate",
+    "Comparison",
+    "Evaluation",
+    "Metrics",
+    "certify",
+    "check_unseen",
+    "compare",
+    "evaluate",
+    "watch",
+]

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.calibration import part_numbers
 from amiss.core.checks import check_rate
 from amiss.core.errors import DataError
+from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
-from amiss.data.dataset import GOOD, Dataset, Origin
+from amiss.data.dataset import GOOD, Dataset
+from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.rules.planning import rate_shown
@@ -31,7 +32,7 @@ class Entry:
 
     Args:
         name: Its path.
-        sha256: Of its file.
+        sha256: Of its file; "" where that cannot be read.
         defect: Its true type, "good" for a good part.
         part: Number of the part that it shows; pictures of one part share it.
         lot: Its lot, or None.
@@ -198,17 +199,12 @@ def certify(
 
 def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress) -> list[Entry]:
     images, n = dataset.test, len(dataset.test)
-    hashes = [images.sha256(index) for index in range(n)]
-    if known := [name for name, digest in zip(images.names, hashes, strict=True) if digest in inspector.seen]:
-        raise DataError(
-            f"{dataset.name}: the inspector has seen {len(known)} of these {n} pictures while it was made, such as "
-            f"{known[0]}; nothing can be certified on them. Give others"
-        )
+    hashes = check_unseen(inspector, images, where=dataset.name)
     origins = dataset.test_origins or (Origin(),) * n
     parts = part_numbers(np.arange(n), origins)
     entries = []
     for index, verdict in enumerate(inspector.inspect(images)):
-        small = Verdict(**{**vars(verdict), "map": None, "mask": None})
+        small = verdict.without_arrays()
         entries.append(
             Entry(verdict.name, hashes[index], dataset.defects[index], int(parts[index]), origins[index].lot, small)
         )
@@ -220,7 +216,7 @@ def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
     """Without the copies of a picture: the same file twice is no second part. And how many copies there were."""
     first: dict[str, Entry] = {}
     for entry in entries:
-        kept = first.setdefault(entry.sha256, entry)
+        kept = first.setdefault(entry.sha256 or entry.name, entry)
         if kept.defect != entry.defect:
             raise DataError(f"{kept.name} ({kept.defect}) and {entry.name} ({entry.defect}) are the same picture")
     return list(first.values()), len(entries) - len(first)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import check_count
-from amiss.core.errors import DataError, ImageError
+from amiss.core.errors import DataError
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Dataset
 from amiss.evaluation.evaluate import check_tests
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
+from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Agreement, Difference, Rate, auroc, mcnemar, paired_difference
 from amiss.metrics.resample import areas, draw
@@ -121,7 +122,7 @@ def compare(
     check_count("resamples", resamples)
     check_tests(dataset)
     for inspector, name in zip((first, second), names, strict=True):
-        check_unseen(inspector, dataset, name)
+        check_unseen(inspector, dataset.test, where=dataset.name, name=name)
     pixels = (pixels_of(first, dataset), pixels_of(second, dataset))
     verdicts = _inspect(first, second, dataset, pixels, progress)
     usable = paired(*verdicts)
@@ -169,23 +170,6 @@ def paired(first: Sequence[Verdict], second: Sequence[Verdict]) -> NDArray[np.bo
     )
 
 
-def check_unseen(inspector: Inspector, dataset: Dataset, name: str) -> None:
-    """No test picture was learned from or calibrated on, which would flatter the inspector; else a `DataError`."""
-    known = []
-    for index, picture in enumerate(dataset.test.names):
-        try:
-            digest = dataset.test.sha256(index)
-        except ImageError:
-            continue  # it becomes an error of both
-        if digest in inspector.seen:
-            known.append(picture)
-    if known:
-        raise DataError(
-            f"{dataset.name}: {name} has seen {len(known)} of these {len(dataset.test)} pictures while it was made, "
-            f"such as {known[0]}, so a comparison would flatter it. Give pictures that neither has seen"
-        )
-
-
 def _inspect(
     first: Inspector, second: Inspector, dataset: Dataset, pixels: tuple[Pixels, Pixels], progress: Progress
 ) -> tuple[list[Verdict], list[Verdict]]:
@@ -194,7 +178,7 @@ def _inspect(
     for index, pair in enumerate(zip(first.inspect(dataset.test), second.inspect(dataset.test), strict=True)):
         complete = all(verdict.map is not None for verdict in pair)
         for verdict, store, kept in zip(pair, pixels, verdicts, strict=True):
-            kept.append(replace(verdict, map=None, mask=None))
+            kept.append(verdict.without_arrays())
             if complete:
                 store.add(index, verdict.map)
         progress("comparing", index + 1, len(dataset.test))

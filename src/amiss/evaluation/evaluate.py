@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,10 @@ from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.evaluation import Evaluation
-from amiss.evaluation.measure import Metrics, TypeMetrics, measure, measure_type
+from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
+from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.metrics.border import peaks_on_rim, rim_area
@@ -47,12 +47,14 @@ def evaluate(
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test images, or masks that do not fit their pictures.
+        DataError: No test images, some that the inspector has learned from or was calibrated on, or masks that do not
+            fit their images.
         ImageError: A mask cannot be read. A test image that cannot be read is counted as an error instead.
         InputError: Not a whole number of resamples.
     """
     check_count("resamples", resamples)
     check_tests(dataset)
+    check_unseen(inspector, dataset.test, where=dataset.name)
     pixels = pixels_of(inspector, dataset)
     rim = RimCount()
     verdicts, seconds = _inspect(inspector, dataset, pixels, rim, progress)
@@ -71,7 +73,7 @@ def evaluate(
         n_calibration=inspector.rule.n,
         verdicts=verdicts,
         defects=dataset.defects,
-        metrics=measure(
+        metrics=compute_metrics(
             defects != GOOD, scores, alarms, pixels, inspector.rule.threshold, seed=seed, resamples=resamples
         ),
         seconds_per_image=seconds,
@@ -95,7 +97,7 @@ def _types(
     found = {}
     for defect in sorted(set(dataset.defects) - {GOOD}):
         part = (defects == defect) | (defects == GOOD)
-        found[defect] = measure_type(
+        found[defect] = compute_type_metrics(
             defects[part] == defect, scores[part], pixels, defect, seed=seed, resamples=resamples
         )
     return found
@@ -146,6 +148,6 @@ def _inspect(
             pixels.add(index, verdict.map)
             if verdict.map is not None and dataset.defects[index] == GOOD:
                 rim.add(verdict.map)
-        verdicts.append(replace(verdict, map=None, mask=None))
+        verdicts.append(verdict.without_arrays())
         progress("evaluating", index + 1, len(dataset.test))
     return tuple(verdicts), float(np.mean(seconds)) if seconds else math.nan

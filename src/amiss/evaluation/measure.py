@@ -129,7 +129,7 @@ class TypeMetrics:
         return plain | {"image_auroc_interval": None if math.isnan(low) else [low, high]}
 
 
-def measure(
+def compute_metrics(
     labels: NDArray[np.bool_],
     scores: NDArray[np.float32],
     alarms: NDArray[np.bool_],
@@ -168,7 +168,7 @@ def measure(
     return Metrics(image_f1_max=f1_max(labels, scores), **values, **found, n_aupimo=count, intervals=intervals | widths)
 
 
-def measure_type(
+def compute_type_metrics(
     labels: NDArray[np.bool_],
     scores: NDArray[np.float32],
     pixels: Pixels,

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from amiss.core.errors import AmissError
+from amiss.core.errors import AmissError, NotReadyError
 from amiss.core.images import Images, Size
 from amiss.core.session import open_session
 from amiss.core.threads import threads
@@ -114,7 +114,8 @@ class _OnDemand:
         return fits and self.graph is not None
 
     def __call__(self, batch: Tensor) -> list[Tensor]:
-        assert self.graph is not None
+        if self.graph is None:
+            raise NotReadyError("this network has no graph; ask takes() before calling")
         return self.graph(batch)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from amiss.core.checks import check_count, check_rate
 from amiss.core.errors import InputError
+from amiss.core.words import counted_percent
 from amiss.metrics.counts import split
 
 Metric = Callable[[NDArray[np.bool_], NDArray[Any]], float]
@@ -60,8 +61,9 @@ class Rate:
     def __str__(self) -> str:
         if self.n == 0:
             return "0 of 0 (rate unknown)"
-        low, high = (_percent(share) for share in self.interval)
-        return f"{self.count} of {self.n} ({_percent(self.rate)} %, 95 % interval {low} to {high} %)"
+        low, high = (counted_percent(share) for share in self.interval)
+        low = low.removesuffix(" %")
+        return f"{self.count} of {self.n} ({counted_percent(self.rate)}, 95 % interval {low} to {high})"
 
 
 def clopper_pearson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -148,10 +150,3 @@ def _whole(count: int, n: int) -> tuple[int, int]:
     if not whole or not 0 <= count <= n:
         raise InputError(f"{count!r} of {n!r} arrived; whole numbers with 0 <= count <= n are expected")
     return int(count), int(n)
-
-
-def _percent(share: float) -> str:
-    """A share in per cent: one decimal, and more where one would round to 0 or 100 what is neither."""
-    edge = 100 * min(share, 1 - share)
-    decimals = 1 if edge == 0 or edge >= 0.1 else 1 - math.floor(math.log10(edge))
-    return f"{100 * share:.{decimals}f}"

@@ -4,7 +4,7 @@ from amiss.monitoring.assess import CHARTS, monitor
 from amiss.monitoring.change import Stretch, autocorrelation, find_change, find_rate_change
 from amiss.monitoring.charts import AlarmRate, Cusum, Ewma
 from amiss.monitoring.design import Design
-from amiss.monitoring.health import Health, measure
+from amiss.monitoring.health import Health, measure_health
 from amiss.monitoring.martingale import Martingale
 from amiss.monitoring.normal_score import normal_scores
 from amiss.monitoring.outcome import Alarm, ChartRun, Diagnosis, HealthRun, Monitoring
@@ -28,7 +28,7 @@ __all__ = [
     "autocorrelation",
     "find_change",
     "find_rate_change",
-    "measure",
+    "measure_health",
     "monitor",
     "normal_scores",
     "read_results",

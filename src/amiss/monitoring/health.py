@@ -36,7 +36,7 @@ class Health:
     colour: float
 
 
-def measure(picture: NDArray[np.uint8]) -> Health:
+def measure_health(picture: NDArray[np.uint8]) -> Health:
     """Measure one picture.
 
     Args:
@@ -46,7 +46,7 @@ def measure(picture: NDArray[np.uint8]) -> Health:
         InputError: An array of another kind.
 
     Example:
-        >>> measure(np.full((8, 8, 3), 100, np.uint8))
+        >>> measure_health(np.full((8, 8, 3), 100, np.uint8))
         Health(brightness=100.0, contrast=0.0, sharpness=0.0, colour=0.0)
     """
     import cv2

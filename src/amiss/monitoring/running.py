@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.words import percent
 from amiss.monitoring.change import Stretch, find_change, find_rate_change
 from amiss.monitoring.charts import AlarmRate, Cusum, Ewma
 from amiss.monitoring.design import Design
@@ -83,7 +84,7 @@ def _run(
     delta: float = 0.0,
 ) -> ChartRun:
     beyond = path > upper if lower is None else (path > upper) | (path < lower)
-    promise = f"ever alarms on an unchanged process with probability of at most {100 * delta:g} %"
+    promise = f"ever alarms on an unchanged process with probability of at most {percent(delta)}"
     if design is not None:
         promise = f"one false alarm in {design.arl:.0f} parts, over calibration sets of n = {design.n}"
     if not beyond.any():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import DataError, InputError
+from amiss.core.verdict import Label
 from amiss.monitoring.health import Health
 
 
@@ -126,7 +127,7 @@ def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, 
     if not isinstance(verdict, dict) or not {"name", "label", "score", "p_value"} <= set(verdict):
         raise DataError(f"{where}: no verdict; name, label, score and p_value are expected")
     name = str(verdict["name"])
-    if verdict["label"] == "error":
+    if verdict["label"] == Label.ERROR:
         return name, None, str(verdict.get("reason", ""))
     score, p_value = verdict["score"], verdict["p_value"]
     if not _is_number(score) or not _is_number(p_value):

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import GOLDEN, MODEL, Quantised
-from amiss.calibration import largest_of_each, part_numbers
+from amiss.calibration import largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
+from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
-from amiss.data.dataset import Origin
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.price import Price, measure_price

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from amiss.rules.ranks import percent as bound
+from amiss.core.words import counted_percent, percent
 
 
 def render(template: str, /, **context: Any) -> bytes:
@@ -19,22 +18,10 @@ def render(template: str, /, **context: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number=number, p_value=p_value, bound=bound, zip=zip)
+    environment.filters.update(
+        counted_percent=counted_percent, number=number, p_value=p_value, percent=percent, zip=zip
+    )
     return environment.get_template(template).render(**context).encode("utf-8", "replace")
-
-
-def percent(share: float) -> str:
-    """A share of 1 for a person: a tenth of a per cent, and finer near 0 and 100.
-
-    Example:
-        >>> percent(0.025), percent(0.00004), percent(1.0)
-        ('2.5 %', '0.004 %', '100.0 %')
-    """
-    if math.isnan(share):
-        return "unknown"
-    edge = 100 * min(share, 1 - share)
-    decimals = 1 if edge <= 0 or edge >= 0.1 else -math.floor(math.log10(edge))
-    return f"{100 * share:.{decimals}f} %"
 
 
 def number(value: float, digits: int = 4) -> str:

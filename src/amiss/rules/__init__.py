@@ -8,7 +8,7 @@ from amiss.rules.fixed import Fixed
 from amiss.rules.parse import parse_rule
 from amiss.rules.quantile import Quantile
 from amiss.rules.sigma import Sigma
-from amiss.rules.table import RULES, create_rule
+from amiss.rules.table import RULES, create_rule, find_rule, list_rules
 from amiss.rules.tail import Tail
 from amiss.rules.triage import Triage
 
@@ -25,5 +25,7 @@ __all__ = [
     "Triage",
     "benjamini_hochberg",
     "create_rule",
+    "find_rule",
+    "list_rules",
     "parse_rule",
 ]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from amiss.core.checks import check_count, check_rate
+from amiss.core.words import percent
 from amiss.rules.quantile import Quantile
-from amiss.rules.ranks import percent
 
 
 class Bootstrap(Quantile):

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from amiss.core.checks import check_rate
-from amiss.rules.ranks import RankRule, confidence_of, false_alarm_bound, percent
+from amiss.core.words import percent
+from amiss.rules.ranks import RankRule, confidence_of, false_alarm_bound
 
 
 class Certified(RankRule):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from amiss.rules.ranks import RankRule, false_alarm_bound, percent
+from amiss.core.words import percent
+from amiss.rules.ranks import RankRule, false_alarm_bound
 
 
 class Conformal(RankRule):

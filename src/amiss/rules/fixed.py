@@ -8,7 +8,8 @@ import numpy as np
 
 from amiss.core.checks import check_real
 from amiss.core.rule import Rule
-from amiss.rules.ranks import count_bound, percent
+from amiss.core.words import percent
+from amiss.rules.ranks import count_bound
 
 
 class Fixed(Rule):

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
 from amiss.core.rule import Rule
-from amiss.rules.table import RULES, create_rule
+from amiss.rules.table import create_rule, find_rule
 
 EXAMPLES = {
     "bootstrap": "bootstrap:5%",
@@ -42,8 +41,7 @@ def parse_rule(text: str, **options: Any) -> Rule:
         {'alpha': 0.01}
     """
     name, colon, rest = text.strip().partition(":")
-    check_choice("rule", name, RULES)
-    parameters = inspect.signature(RULES[name]).parameters
+    parameters = inspect.signature(find_rule(name)).parameters
     config: dict[str, Any] = {}
     for position, word in enumerate(rest.split(",") if colon else []):
         key, equals, value = word.rpartition("=")

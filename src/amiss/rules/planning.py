@@ -96,7 +96,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PartsPlan:
     """How many parts are needed.
 
     Args:
@@ -112,7 +112,7 @@ class Plan:
     on_average: int
 
 
-def plan(rate: float, confidence: float = 0.95, events: Sequence[int] = EVENTS) -> Plan:
+def plan(rate: float, confidence: float = 0.95, events: Sequence[int] = EVENTS) -> PartsPlan:
     """The parts needed for a rate, for several numbers of allowed events.
 
     Raises:
@@ -124,7 +124,7 @@ def plan(rate: float, confidence: float = 0.95, events: Sequence[int] = EVENTS) 
     """
     needed = [parts_needed(rate, confidence, count) for count in events]
     rows = [Row(count, n, chance_of_success(n, rate / 10, count)) for count, n in zip(events, needed, strict=True)]
-    return Plan(rate, confidence, tuple(rows), Conformal(rate).needed(rate))
+    return PartsPlan(rate, confidence, tuple(rows), Conformal(rate).needed(rate))
 
 
 def held_out_total(n: int, share: float) -> int:

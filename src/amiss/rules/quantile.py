@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from amiss.core.checks import check_rate
-from amiss.rules.ranks import RankRule, false_alarm_bound, percent
+from amiss.core.words import percent
+from amiss.rules.ranks import RankRule, false_alarm_bound
 
 
 class Quantile(RankRule):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from amiss.core.checks import check_rate
 from amiss.core.errors import CalibrationError, NotReadyError
 from amiss.core.rule import Rule
+from amiss.core.words import percent
 
 AUTO_ALPHAS = (0.01, 0.02, 0.05, 0.10)
 """What ``alpha="auto"`` chooses from: the smallest that n supports."""
@@ -149,18 +149,3 @@ def check_reachable(rule: Rule) -> None:
         raise CalibrationError(
             f"{rule.name}: the threshold {rule.threshold:g} is larger than any score can be. Take the rule conformal."
         )
-
-
-def percent(rate: float) -> str:
-    """A rate for a person, three digits, rounded up so that a bound stays one.
-
-    Example:
-        >>> percent(0.01), percent(0.0123401), percent(0.1)
-        ('1 %', '1.24 %', '10 %')
-    """
-    value = Decimal(repr(round(rate * 100, 9)))
-    if value == 0:
-        return "0 %"
-    rounded = value.quantize(Decimal(1).scaleb(value.adjusted() - 2), rounding=ROUND_CEILING)
-    text = f"{rounded:f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

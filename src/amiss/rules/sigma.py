@@ -11,8 +11,9 @@ from amiss.core.checks import check_real
 from amiss.core.errors import CalibrationError
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
+from amiss.core.words import percent
 from amiss.rules.goodness import normality
-from amiss.rules.ranks import check_reachable, count_bound, percent
+from amiss.rules.ranks import check_reachable, count_bound
 
 LEAST = 8
 """With fewer scores nobody can tell whether they are normally distributed."""

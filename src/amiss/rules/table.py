@@ -1,10 +1,12 @@
-"""Every rule that comes with Amiss, by name."""
+"""Every rule by name: those that come with Amiss, and those of plug-ins."""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Any
 
-from amiss.core.checks import create_named
+from amiss.core.checks import check_choice, create_named
+from amiss.core.errors import InputError
 from amiss.core.rule import Rule
 from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
@@ -20,10 +22,37 @@ RULES: dict[str, type[Rule]] = {
 }
 
 
+ENTRY_POINTS = "amiss.rules"
+"""Group in which a plug-in names its rules: ``name = "package.module:Class"``."""
+
+
+def list_rules() -> dict[str, str]:
+    """Name and address ("module:Class") of every rule, own and plugged in, by name."""
+    own = {name: f"{rule.__module__}:{rule.__qualname__}" for name, rule in RULES.items()}
+    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return dict(sorted({**plugged, **own}.items()))
+
+
+def find_rule(name: str) -> type[Rule]:
+    """The class of a rule; a plug-in's code is imported here and not before, and never replaces one of our own.
+
+    Raises:
+        InputError: Unknown name, with near misses pointed out; or a plug-in that is no rule of that name.
+    """
+    check_choice("rule", name, list_rules())
+    if name in RULES:
+        return RULES[name]
+    point = next(point for point in entry_points(group=ENTRY_POINTS) if point.name == name)
+    found = point.load()
+    if not (isinstance(found, type) and issubclass(found, Rule) and found.name == name):
+        raise InputError(f"entry point {name} = {point.value} must name a Rule whose name is {name!r}, got {found!r}")
+    return found
+
+
 def create_rule(name: str, **config: Any) -> Rule:
     """The rule of a name with its constructor's arguments.
 
     Raises:
         InputError: Unknown name or argument.
     """
-    return create_named("rule", RULES, name, config)
+    return create_named("rule", {name: find_rule(name)}, name, config)

@@ -13,9 +13,10 @@ from amiss.core.checks import check_count, check_rate
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
+from amiss.core.words import percent
 from amiss.rules.goodness import anderson_darling
 from amiss.rules.pareto import Floats, excess_at, fit_pareto, share_above
-from amiss.rules.ranks import check_reachable, percent
+from amiss.rules.ranks import check_reachable
 
 TAIL = 0.1
 """Share of the calibration scores that is fitted."""

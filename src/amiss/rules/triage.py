@@ -7,9 +7,10 @@ from typing import Any
 from amiss.core.checks import check_rate
 from amiss.core.errors import CalibrationError, InputError
 from amiss.core.rule import Rule
+from amiss.core.words import percent
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
-from amiss.rules.ranks import RankRule, false_alarm_bound, percent
+from amiss.rules.ranks import RankRule, false_alarm_bound
 
 
 class Triage(Rule):

@@ -23,6 +23,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
@@ -239,8 +240,7 @@ def check_false_alarms(make: Make) -> None:
     beta-binomial with k and n + 1 - k: calibration is random too. The band leaves out 1 in 10,000 on each side.
     """
     (inspector, _), fresh = _deployed(make), 500
-    rule = inspector.rule
-    assert isinstance(rule, RankRule)
+    rule = cast(RankRule, inspector.rule)
     alarms = int(inspector.decide(inspector.image_scores(toy_texture(fresh, seed=1).images)).label.sum())
     band = betabinom(fresh, rule.rank, rule.n + 1 - rule.rank)
     least, most = int(band.ppf(1e-4)), int(band.ppf(1 - 1e-4))

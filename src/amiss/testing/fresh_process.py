@@ -13,7 +13,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -62,10 +62,10 @@ def _ask(folder: str) -> None:
         _running[:] = [subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)]
         atexit.register(_running[0].terminate)
     other = _running[0]
-    assert other.stdin is not None and other.stdout is not None
-    other.stdin.write(folder + "\n")
-    other.stdin.flush()
-    while (line := other.stdout.readline()) != _DONE + "\n":  # whatever else the method prints
+    requests, answers = cast(IO[str], other.stdin), cast(IO[str], other.stdout)
+    requests.write(folder + "\n")
+    requests.flush()
+    while (line := answers.readline()) != _DONE + "\n":  # whatever else the method prints
         require(line != "", "the fresh process ended while it loaded the detector")
 
 
@@ -103,7 +103,8 @@ def _find(module: str, file: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError:  # a test file: its module has no place on the path
         origin = importlib.util.spec_from_file_location(module, file)
-        assert origin is not None and origin.loader is not None
+        if origin is None or origin.loader is None:
+            raise
         found = importlib.util.module_from_spec(origin)
         origin.loader.exec_module(found)
         return getattr(found, name)

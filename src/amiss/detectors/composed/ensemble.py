@@ -252,7 +252,5 @@ def _card_of(card: Card, members: Sequence[Detector]) -> Card:
         card,
         learning=Learning.GRADIENT if any(one.learning is Learning.GRADIENT for one in cards) else Learning.ONE_PASS,
         exportable=all(one.exportable for one in cards),
-        needs_labels=any(one.needs_labels for one in cards),
-        needs_text=any(one.needs_text for one in cards),
         weights_licence=", ".join(dict.fromkeys(one.weights_licence for one in cards)),
     )

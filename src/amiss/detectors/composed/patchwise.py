@@ -121,8 +121,6 @@ class Patchwise(Detector):
             type(self).card,
             learning=card.learning,
             exportable=card.exportable,
-            needs_labels=card.needs_labels,
-            needs_text=card.needs_text,
             weights_licence=card.weights_licence,
         )
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from amiss.background.flow import Flow, Standardising, learn_standardising, perceptron, surprise
+from amiss.background.flow import Flow, perceptron, surprise
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError

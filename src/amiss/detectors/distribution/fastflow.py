@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amiss.background.flow import Flow, Standardising, convolutions, learn_standardising, surprise
+from amiss.background.flow import Flow, convolutions, surprise
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError

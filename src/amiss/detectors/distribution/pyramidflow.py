@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amiss.background.flow import Flow, Standardising, convolutions, learn_standardising
+from amiss.background.flow import Flow, convolutions
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
@@ -260,8 +261,7 @@ class PyramidCouplings(nn.Module):
         """The levels that `forward` takes to these."""
         changed = list(levels)
         for level, flow in zip(reversed(self.order), reversed(self.flows), strict=True):
-            assert isinstance(flow, Flow)
-            changed[level] = flow.inverse(changed[level], _neighbours(changed, level))
+            changed[level] = cast(Flow, flow).inverse(changed[level], _neighbours(changed, level))
         return changed
 
 

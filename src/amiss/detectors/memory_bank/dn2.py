@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count
@@ -15,7 +16,6 @@ from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
-from amiss.statistics.knn import nearest
 
 
 class DN2(Detector):
@@ -89,20 +89,17 @@ class DN2(Detector):
         check_count("bank_size", self.bank_size)
         check_count("neighbours", self.neighbours)
         self.features = FeatureExtractor(self.backbone, (self.stage,), pretrained=pretrained)
-        self.register_buffer("center", torch.zeros(self.features.channels))
-        self.register_buffer("bank", torch.zeros(0, *self.features.channels))
+        add_bank(self, *self.features.channels)
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         reservoir = Reservoir(self.bank_size, rng)
         for batch in self.batches(images, "features", progress):
             reservoir.add(self.describe(batch))
-        self.bank = reservoir.sample()  # (M, D)
-        self.center = self.bank.mean(dim=0)
-        self.bank -= self.center
+        fill_bank(self, reservoir.sample())
 
     def statistic(self, batch: Tensor) -> Tensor:
-        distances, _ = nearest(self.describe(batch) - self.center, self.bank, self.neighbours)  # (N, k)
+        distances = bank_distances(self, self.describe(batch), self.neighbours)  # (N, k)
         return distances.square().mean(dim=1)
 
     def describe(self, batch: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from amiss.background.kmeans import KMeans, spread_seeds
+from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
@@ -18,7 +19,6 @@ from amiss.core.progress import Progress
 from amiss.detectors.detector import BATCH, Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import cached_features
-from amiss.statistics.knn import nearest
 from amiss.statistics.reduce import smooth_upsample
 
 _SEEDS = 20
@@ -113,9 +113,7 @@ class Dictionary(Detector):
         check_count("neighbours", self.neighbours)
         check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-        dimension = sum(self.features.channels)
-        self.register_buffer("center", torch.zeros(dimension))
-        self.register_buffer("bank", torch.zeros(0, dimension))
+        add_bank(self, sum(self.features.channels))
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -132,12 +130,10 @@ class Dictionary(Detector):
                 for start in range(0, len(cache), BATCH):
                     model.add(_vectors(cache.batch(order[start : start + BATCH])).flatten(0, 2))
                 progress("k-means", done + 1, self.passes)
-        self.center = model.centroids.mean(dim=0)
-        self.bank = model.centroids - self.center
+        fill_bank(self, model.centroids)
 
     def statistic(self, batch: Tensor) -> Tensor:
-        patches = _vectors(self.features(batch)) - self.center  # (N, h, w, D)
-        distances, _ = nearest(patches, self.bank, self.neighbours)  # (N, h, w, m)
+        distances = bank_distances(self, _vectors(self.features(batch)), self.neighbours)  # (N, h, w, m)
         return smooth_upsample(distances.mean(dim=3), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
 

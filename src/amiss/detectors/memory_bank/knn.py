@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_real
@@ -16,7 +17,6 @@ from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
-from amiss.statistics.knn import nearest
 from amiss.statistics.reduce import smooth_upsample
 
 
@@ -103,22 +103,17 @@ class NearestPatch(Detector):
         check_count("neighbours", self.neighbours)
         check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-        dimension = sum(self.features.channels)
-        self.register_buffer("center", torch.zeros(dimension))
-        self.register_buffer("bank", torch.zeros(0, dimension))
+        add_bank(self, sum(self.features.channels))
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         reservoir = Reservoir(self.bank_size, rng)
         for batch in self.batches(images, "features", progress):
             reservoir.add(self.describe(batch).flatten(0, 2))
-        self.bank = reservoir.sample()  # (M, D)
-        self.center = self.bank.mean(dim=0)
-        self.bank -= self.center
+        fill_bank(self, reservoir.sample())
 
     def statistic(self, batch: Tensor) -> Tensor:
-        patches = self.describe(batch) - self.center  # (N, h, w, D)
-        distances, _ = nearest(patches, self.bank, self.neighbours)  # (N, h, w, k)
+        distances = bank_distances(self, self.describe(batch), self.neighbours)  # (N, h, w, k)
         return smooth_upsample(distances.mean(dim=3), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
     def describe(self, batch: Tensor) -> Tensor:

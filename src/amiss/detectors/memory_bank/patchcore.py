@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amiss.background.border_level import BorderLevel
 from amiss.background.coreset import StreamingCoreset
+from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_rate, check_real
 from amiss.core.errors import InputError
@@ -159,8 +160,7 @@ class PatchCore(Detector):
         check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
-        self.register_buffer("center", torch.zeros(dimension))
-        self.register_buffer("bank", torch.zeros(0, dimension))
+        add_bank(self, dimension)
         self.register_buffer("axes", torch.zeros(dimension, min(self.search, dimension)))
         self.register_buffer("neighbours", torch.zeros(0, 0, dtype=torch.long))
         self.border = BorderLevel()
@@ -168,8 +168,7 @@ class PatchCore(Detector):
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         bank, origins = self._choose(images, rng, progress)  # (M, D), (M,)
-        self.center = bank.mean(dim=0)
-        self.bank = bank - self.center
+        fill_bank(self, bank)
         self.axes = principal_axes(self.bank, self.axes.shape[1])
         if self.reweight > 1:
             self.neighbours = neighbours(self.bank, self.reweight)
@@ -188,7 +187,8 @@ class PatchCore(Detector):
                     coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
                 coreset.add(patches, number)
                 number += 1
-        assert coreset is not None
+        if coreset is None:
+            raise InputError("there must be images to learn from, got none")
         return coreset.choose(progress)
 
     def _unseen_distances(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amiss.background.coreset import k_center_greedy
+from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_count, check_rate, check_real
@@ -224,8 +225,7 @@ class PNI(Detector):
         self.surroundings = Surroundings(
             dimension, self.window, self.reduction, self.width, self.depth, min(self.distribution_size, self.bank_size)
         )
-        self.register_buffer("center", torch.zeros(dimension))
-        self.register_buffer("bank", torch.zeros(0, dimension))
+        add_bank(self, dimension)
         self.register_buffer("group", torch.zeros(0, dtype=torch.long))
         self.register_buffer("here", torch.zeros(0, 0, 0, dtype=torch.bool))
 
@@ -274,8 +274,7 @@ class PNI(Detector):
             matrix = rng.standard_normal((pool.shape[1], self.projection)) / np.sqrt(self.projection)
             points = pool @ torch.from_numpy(matrix).to(pool)
         chosen = k_center_greedy(points, self.bank_size, first=int(rng.integers(len(pool))), progress=progress)
-        self.center = pool[chosen].mean(dim=0).to(self.device)
-        self.bank = pool[chosen].to(self.device) - self.center
+        fill_bank(self, pool[chosen].to(self.device))
         self.group = closeness(self.bank, self.bank[: self.distribution_size]).argmax(dim=1)
 
     @torch.no_grad()
@@ -288,7 +287,8 @@ class PNI(Detector):
             counts = self.bank.new_zeros(*owner.shape[:2], len(self.bank)) if counts is None else counts
             counts.scatter_add_(2, owner, torch.ones_like(owner, dtype=counts.dtype))
             progress("positions", done + 1, len(cache))
-        assert counts is not None
+        if counts is None:
+            raise InputError("there must be images to learn from, got none")
         near = F.avg_pool2d(counts.movedim(2, 0), self.window, 1, self.window // 2, divisor_override=1).movedim(0, 2)
         self.here = near > self.gamma / len(self.bank) * near.sum(dim=2, keepdim=True)
 

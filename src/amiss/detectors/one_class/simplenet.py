@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -159,8 +159,7 @@ class SimpleNet(Detector):
             nn.Linear(self.hidden, 1, bias=False),
         )
         for layer in (self.adaptor, self.discriminator[0], self.discriminator[3]):
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_normal_(layer.weight)
+            nn.init.xavier_normal_(cast(nn.Linear, layer).weight)
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         normal = self._sample(images, rng, progress)  # (n, D)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amiss.background.autoencoder import Autoencoder
-from amiss.background.flow import Standardising, learn_standardising
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_choice, check_count, check_rate, check_real
 from amiss.core.errors import InputError

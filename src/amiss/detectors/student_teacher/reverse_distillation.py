@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from amiss.background.balance import Balance
-from amiss.background.flow import Standardising, learn_standardising
-from amiss.background.reverse_decoder import ReverseDecoder, check_halving
+from amiss.background.pair import error_map, errors, make_pair, standardised
+from amiss.background.reverse_decoder import check_halving
+from amiss.background.standardising import learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
@@ -21,7 +21,6 @@ from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
 from amiss.statistics.difference import COMPARISONS, over_stages
-from amiss.statistics.reduce import smooth_upsample
 from amiss.training import cosine, set_aside, train
 
 
@@ -159,9 +158,9 @@ class ReverseDistillation(Detector):
         check_choice("compare", self.compare, COMPARISONS)
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-        self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
-        self.student = ReverseDecoder(self.features.channels, width=self.width, blocks=self.blocks)
-        self.balancing = Balance(len(self.stages))
+        self.standardising, self.student, self.balancing = make_pair(
+            self.features.channels, width=self.width, blocks=self.blocks
+        )
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         chosen, held_out = set_aside(len(images), rng) if self.balance else (np.arange(len(images)), ())
@@ -188,7 +187,7 @@ class ReverseDistillation(Detector):
 
     def teach(self, features: Sequence[Tensor]) -> list[Tensor]:
         """What the student must say: the teacher's stages (N, C, h, w), standardised."""
-        return [layer(feature) for layer, feature in zip(self.standardising, features, strict=True)]
+        return standardised(self.standardising, features)
 
     def loss(self, teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
         """Mean distance of the two, summed over the stages (N, C, h, w)."""
@@ -196,11 +195,8 @@ class ReverseDistillation(Detector):
 
     def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
         """How wrong the student is (N, h, w) at each position of each stage, from what it must say."""
-        distance = COMPARISONS[self.compare][1]
-        return [distance(one, other) for one, other in zip(teacher, self.student(teacher), strict=True)]
+        return errors(self.compare, teacher, self.student(teacher))
 
     def statistic(self, batch: Tensor) -> Tensor:
-        size = (batch.shape[2], batch.shape[3])
         grids = self.distances(self.teach(self.features(batch)))
-        result: Tensor = self.balancing([smooth_upsample(grid, size, smoothing=self.smoothing) for grid in grids])
-        return result
+        return error_map(self.balancing, grids, (batch.shape[2], batch.shape[3]), self.smoothing)

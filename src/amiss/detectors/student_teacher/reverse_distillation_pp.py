@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from amiss.background.balance import Balance
-from amiss.background.flow import Standardising, learn_standardising
-from amiss.background.reverse_decoder import ReverseDecoder, check_halving
+from amiss.background.pair import error_map, errors, make_pair, standardised
+from amiss.background.reverse_decoder import check_halving
+from amiss.background.standardising import learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
@@ -23,7 +23,6 @@ from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
 from amiss.statistics.difference import COMPARISONS, cosine_distance, over_stages, unit, whole_map_distance
-from amiss.statistics.reduce import smooth_upsample
 from amiss.statistics.transport import sinkhorn_divergence
 from amiss.synthesis.noise import simplex_noise
 from amiss.training import cosine, set_aside, train
@@ -203,9 +202,9 @@ class ReverseDistillationPP(Detector):
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.projections = nn.ModuleList(projection(channels) for channels in self.features.channels)
-        self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
-        self.student = ReverseDecoder(self.features.channels, width=self.width, blocks=self.blocks)
-        self.balancing = Balance(len(self.stages))
+        self.standardising, self.student, self.balancing = make_pair(
+            self.features.channels, width=self.width, blocks=self.blocks
+        )
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         chosen, held_out = set_aside(len(images), rng) if self.balance else (np.arange(len(images)), ())
@@ -280,7 +279,7 @@ class ReverseDistillationPP(Detector):
 
     def teach(self, features: Sequence[Tensor]) -> list[Tensor]:
         """What the student must say: the teacher's stages (N, C, h, w), standardised."""
-        return [layer(feature) for layer, feature in zip(self.standardising, features, strict=True)]
+        return standardised(self.standardising, features)
 
     def project(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Projected stages (N, C, h, w) of the teacher's."""
@@ -288,14 +287,11 @@ class ReverseDistillationPP(Detector):
 
     def distances(self, teacher: Sequence[Tensor]) -> list[Tensor]:
         """How wrong the student is (N, h, w) at each position of each stage, from what it must say."""
-        distance, student = COMPARISONS[self.compare][1], self.student(self.project(teacher))
-        return [distance(one, other) for one, other in zip(teacher, student, strict=True)]
+        return errors(self.compare, teacher, self.student(self.project(teacher)))
 
     def statistic(self, batch: Tensor) -> Tensor:
-        size = (batch.shape[2], batch.shape[3])
         grids = self.distances(self.teach(self.features(batch)))
-        result: Tensor = self.balancing([smooth_upsample(grid, size, smoothing=self.smoothing) for grid in grids])
-        return result
+        return error_map(self.balancing, grids, (batch.shape[2], batch.shape[3]), self.smoothing)
 
 
 def projection(channels: int) -> nn.Module:

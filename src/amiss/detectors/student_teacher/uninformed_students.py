@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amiss.background.flow import Standardising, learn_standardising
 from amiss.background.gaussian_field import GaussianField
+from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
 from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
@@ -254,8 +254,8 @@ class UninformedStudents(Detector):
         for teacher, ensemble, standardising in zip(
             self.features.teachers(), self.ensembles, self.standardising, strict=True
         ):
-            assert isinstance(ensemble, nn.ModuleList)
-            yield teacher, [student for student in ensemble if isinstance(student, PatchNetwork)], standardising
+            students = [student for student in cast(nn.ModuleList, ensemble) if isinstance(student, PatchNetwork)]
+            yield teacher, students, standardising
 
     def _stride(self, network: PatchNetwork) -> int:
         return 1 if self.dense else network.stride

@@ -25,7 +25,7 @@ from amiss.core.progress import Progress, silent
 from amiss.evaluation.benchmark.lines import COUNTS, EXTRAS, FIGURES, Line
 
 
-def measure(
+def measure_run(
     method: str,
     preset: str,
     address: str,
@@ -53,8 +53,8 @@ def measure(
         The figures of a line: accuracy, counts, costs, commit and hardware.
     """
     from amiss.data import open_dataset
+    from amiss.device import choose_device
     from amiss.evaluation.evaluate import evaluate
-    from amiss.features.device import choose_device
     from amiss.inspector import Inspector
 
     dataset = open_dataset(address, seed=seed)
@@ -168,7 +168,7 @@ def _answer(request: Mapping[str, Any], answers: TextIO) -> Any:
             _write(answers, {"progress": [stage, done, total, note]})
 
     run = {**request["run"], "size": tuple(request["run"]["size"])}
-    return measure(**run, progress=progress)
+    return measure_run(**run, progress=progress)
 
 
 def _write(answers: TextIO, message: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 Nothing can be chosen by test scores here, by construction:
 
-* A run is `Inspector.fit` on the normal images, then one look at the test images (`child.measure`). There is
+* A run is `Inspector.fit` on the normal images, then one look at the test images (`child.measure_run`). There is
   no other place where test images are read, and no argument through which a score could come back into learning.
 * Every seed that was asked for enters the mean; there is no best seed, and a failed one is listed as failed.
 * Runs with settings of their own are kept under their own hyper-parameters. They make rows of their own, marked as
@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import DataError, InputError, MissingExtraError
@@ -37,7 +37,7 @@ DATA_FOLDER = "AMISS_DATA"
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What a benchmark is going to do.
 
     Args:
@@ -88,7 +88,7 @@ def plan_runs(
     size: tuple[int, int] = (256, 256),
     settings: Mapping[str, Any] | None = None,
     skip_missing: bool = False,
-) -> Plan:
+) -> BenchmarkPlan:
     """Check everything that was asked for, before anything runs.
 
     Args:
@@ -111,7 +111,7 @@ def plan_runs(
         check_choice("method", method, list_methods())
     found, skipped = _open_all(data, skip_missing)
     if not found:
-        return Plan((), tuple(skipped))
+        return BenchmarkPlan((), tuple(skipped))
     asked = list(dict.fromkeys(itertools.product(methods, presets)))
     own = dict(settings or {})
     known = _ask({"configs": asked, "settings": own})
@@ -122,7 +122,7 @@ def plan_runs(
         for seed, (name, address) in itertools.product(dict.fromkeys(seeds), found.items())
         for (method, preset), entry in zip(asked, known["answer"], strict=True)
     ]
-    return Plan(tuple(runs), tuple(skipped))
+    return BenchmarkPlan(tuple(runs), tuple(skipped))
 
 
 def kept_lines(runs: Iterable[Run], folder: Path) -> dict[str, Line]:
@@ -132,7 +132,7 @@ def kept_lines(runs: Iterable[Run], folder: Path) -> dict[str, Line]:
 
 
 def run_all(
-    plan: Plan,
+    plan: BenchmarkPlan,
     folder: Path,
     *,
     again: bool = False,
@@ -250,13 +250,13 @@ def _ask(request: Mapping[str, Any], progress: Progress = silent) -> dict[str, A
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
         )
-        assert child.stdin is not None and child.stdout is not None
+        requests, answers = cast(IO[str], child.stdin), cast(IO[str], child.stdout)
         reply: dict[str, Any] = {}
         try:
             with suppress(BrokenPipeError):  # it died at once; what it said is read below
-                child.stdin.write(json.dumps(request) + "\n")
-                child.stdin.flush()
-            for text in child.stdout:
+                requests.write(json.dumps(request) + "\n")
+                requests.flush()
+            for text in answers:
                 reply = json.loads(text)
                 if "progress" in reply:
                     progress(*reply["progress"])
@@ -264,9 +264,9 @@ def _ask(request: Mapping[str, Any], progress: Progress = silent) -> dict[str, A
         finally:
             child.kill()
             child.wait()
-            child.stdout.close()
+            answers.close()
             with suppress(BrokenPipeError):
-                child.stdin.close()
+                requests.close()
         return reply if {"answer", "refused"} & set(reply) else {"refused": _death(child.returncode, errors)}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amiss.core.words import percent
 from amiss.evaluation.benchmark.published import EVIDENCE, MEAN_OF_MVTEC, Published
 from amiss.evaluation.benchmark.ranks import Ranking
 from amiss.evaluation.benchmark.table import METRICS, Cell, Row, Spread, Table
@@ -94,7 +95,7 @@ def costs(rows: Iterable[Row], title: str = "On the line") -> Sheet:
         (
             name,
             row.label,
-            ", ".join(f"{100 * alpha:g} %" for alpha in cell.alphas()) or "none",
+            ", ".join(percent(alpha) for alpha in cell.alphas()) or "none",
             ", ".join(dict.fromkeys(str(line["n_calibration"]) for line in cell.lines)),
             _rate(cell, "false_alarms"),
             _rate(cell, "detections"),

@@ -1,0 +1,39 @@
+"""Nothing honest is measured on images that an inspector was made from: one check for all that measure."""
+
+from __future__ import annotations
+
+from amiss.core.errors import DataError, ImageError
+from amiss.core.images import Images
+from amiss.inspector import Inspector
+
+
+def check_unseen(inspector: Inspector, images: Images, *, where: str, name: str = "the inspector") -> tuple[str, ...]:
+    """None of the images was learned from or calibrated on, file by file or pixel by pixel; else a `DataError`.
+
+    Args:
+        inspector: Whose `seen` is asked.
+        images: To be measured on.
+        where: What the images are called, such as the name of their data set.
+        name: What the inspector is called.
+
+    Returns:
+        SHA-256 (hex) of each image, "" for one that cannot be read: it becomes an error where it is inspected.
+
+    Raises:
+        DataError: The inspector has seen some of them; says how many, and names one.
+    """
+    known, hashes, seen = inspector.seen, [], []
+    for index, image in enumerate(images.names):
+        try:
+            hashes.append(images.sha256(index))
+        except ImageError:
+            hashes.append("")
+        if hashes[-1] in known:
+            seen.append(image)
+    if seen:
+        raise DataError(
+            f"{where}: {name} has seen {len(seen)} of these {len(images)} images while it was made, such as {seen[0]}; "
+            "what is measured on them would flatter it. Give images that it has neither learned from nor been "
+            "calibrated on"
+        )
+    return tuple(hashes)
