@@ -10,17 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from amiss.cli import main as entry
 from amiss.core.errors import DataError
-from amiss.core.images import Images
 from amiss.evaluation.benchmark.child import code_version
 from amiss.evaluation.benchmark.lines import Run, keep_line, read_lines, without_folders
 from amiss.evaluation.benchmark.runs import locate, seconds_left
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_mvtec
 
 TINY = ("--presets", "tiny", "--size", "64")
 
@@ -34,29 +31,13 @@ class Doomed(PaDiM):
 """
 
 
-def write(folder: Path, images: Images) -> None:
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):
-        cv2.imwrite(str(folder / f"{number:03d}.png"), image[:, :, ::-1])
-
-
-def make_data(root: Path) -> None:
-    """A data set in MVTec layout, with masks."""
-    defective = toy_part(4, seed=3, defective=True)
-    write(root / "train" / "good", toy_part(10, seed=1).images)
-    write(root / "test" / "good", toy_part(4, seed=2).images)
-    write(root / "test" / "blot", defective.images)
-    (root / "ground_truth" / "blot").mkdir(parents=True)
-    for number, mask in enumerate(defective.masks):
-        cv2.imwrite(str(root / "ground_truth" / "blot" / f"{number:03d}_mask.png"), mask.astype(np.uint8) * 255)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data sets "cloth" and "broken", whose first good picture cannot be read, and a method that is killed."""
     root = tmp_path_factory.mktemp("world")
     for name in ("cloth", "broken"):
-        make_data(root / name)
+        bad = toy_part(4, seed=3, defective=True)
+        write_mvtec(root / name, toy_part(10, seed=1).images, toy_part(4, seed=2).images, blot=bad)
     (root / "broken" / "train" / "good" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     (root / "plugin" / "doomed-1.0.dist-info").mkdir(parents=True)
     (root / "plugin" / "doomed.py").write_text(DOOMED)

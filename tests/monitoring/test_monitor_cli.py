@@ -7,9 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -17,16 +17,12 @@ from amiss.cli import main as entry
 from amiss.inspector import Inspector
 from amiss.monitoring import Health, Stream, monitor
 from amiss.reporting.monitor_page import write_monitoring
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_images
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-def write(folder: Path, images) -> Path:
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):  # names without leading zeros: part 9 comes before part 10
-        cv2.imwrite(str(folder / f"part{number}.png"), image[:, :, ::-1])
-    return folder
+write = partial(write_images, name="part{}.png")  # without leading zeros: part 9 comes before part 10
 
 
 @pytest.fixture(scope="module")
