@@ -19,6 +19,8 @@ from amiss.monitoring import Health, Stream, monitor
 from amiss.reporting.monitor_page import write_monitoring
 from amiss.testing import toy_part, write_images
 
+pytestmark = pytest.mark.usefixtures("rough_limits")
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -34,6 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quiet = list(toy_part(80, seed=5).images)
     dark = [(image * 0.8).astype(np.uint8) for image in toy_part(30, seed=3).images]
     write(root / "quiet", quiet)
+    write(root / "few", quiet[:3])
     write(root / "dark", quiet + dark)
     (root / "dark" / "part70.png").write_text("no picture")
     return root
@@ -127,14 +130,14 @@ def test_pictures_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quiet", "--chart", "cusm"], "Did you mean"),
-        (["quiet", "--chart", ","], "no chart"),
-        (["quiet", "--arl", "5"], "arl = 5"),
-        (["quiet", "--baseline", "3"], "baseline = 3"),
+        (["few", "--chart", "cusm"], "Did you mean"),
+        (["few", "--chart", ","], "no chart"),
+        (["few", "--arl", "5"], "arl = 5"),
+        (["few", "--baseline", "3"], "baseline = 3"),
         (["nowhere"], "no such file"),
         (["seen"], "80 of 80"),
         (["broken.jsonl"], "line 1: not JSON"),
-        (["quiet", "--reference", "nowhere"], "no such file"),
+        (["few", "--reference", "nowhere"], "no such file"),
     ],
 )
 def test_what_is_refused_is_one_line_and_nothing_is_written(
