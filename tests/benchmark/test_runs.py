@@ -247,16 +247,6 @@ def test_bare_names_are_looked_up_where_the_environment_says(world, tmp_path, mo
     assert locate("cloth") == "cloth"  # a folder here comes first
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys, amiss.cli.main as m; sys.argv = ['amiss', 'bench', '--help']\n"
-        "try: m.main()\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'cv2', 'onnxruntime'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
 def make_line(**words: object) -> dict:
     figures = dict.fromkeys(("image_auroc", "pixel_auroc", "pixel_aupro", "pixel_aupro_05"), 0.5)
     costs = {"fit_seconds": 10.0, "seconds_per_image": 0.1, "n_good": 30, "n_defective": 20}

@@ -161,16 +161,6 @@ def test_methods_and_doctor(amiss):
     assert amiss("methods")[0] == amiss("doctor")[0] == 0
 
 
-def test_help_of_every_verb_imports_nothing_heavy():
-    code = (
-        "import sys, amiss.cli.main as m; sys.argv = ['amiss', 'fit', '--help']\n"
-        "try: m.main()\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'cv2', 'onnxruntime'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
 def test_ctrl_c_leaves_nothing_behind_and_says_so(amiss, world, tmp_path, monkeypatch):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
