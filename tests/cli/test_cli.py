@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from amiss.cli import main as entry
+from amiss.runtime import installed
 from amiss.testing import toy_part, write_image, write_images, write_mvtec
 
 TINY = ("--preset", "tiny", "--size", "64", "--calibration", "0.5")
@@ -158,6 +159,7 @@ def test_methods_and_doctor(amiss):
     code, out, _ = amiss("doctor", "--json")
     report = json.loads(out)
     assert code == 0 and report["can_inspect"] and report["can_learn"]
+    assert report["runtimes"] == installed()
     assert amiss("methods")[0] == amiss("doctor")[0] == 0
 
 
