@@ -9,7 +9,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from safetensors.numpy import load as load_arrays
@@ -27,7 +26,7 @@ from amiss.core.errors import (
 )
 from amiss.core.images import Images
 from amiss.inspector import Inspector
-from amiss.testing import toy_texture
+from amiss.testing import toy_texture, write_images
 
 KINDS = ("line.amiss", "line")  # a single file, a folder
 
@@ -271,8 +270,7 @@ print(json.dumps([looser, [verdict.summary() for verdict in inspector.inspect(sy
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_process_without_torch_gives_the_same_verdicts(kind, saved, inspector, tmp_path):
-    for number, image in enumerate(test_images()):
-        assert cv2.imwrite(str(tmp_path / f"{number}.png"), image[:, :, ::-1])
+    write_images(tmp_path, test_images())
     (tmp_path / "bad.png").write_bytes(b"words")
     command = [sys.executable, "-c", WITHOUT_TORCH, str(saved / kind), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +17,7 @@ from amiss.data import Origin
 from amiss.inspector import Inspector
 from amiss.postprocess import MinArea, find_regions, resize_regions
 from amiss.rules import Certified, Conformal, Fixed
-from amiss.testing import toy_part, toy_texture
+from amiss.testing import toy_part, toy_texture, write_image
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +125,10 @@ def test_boxes_cover_their_region_and_never_leave_the_picture(height, width, row
 
 
 def test_a_bad_file_is_an_error_and_the_next_one_is_inspected(inspector, tmp_path):
-    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((50, 70, 3), np.uint8))
+    write_image(tmp_path / "a.png", np.zeros((50, 70, 3), np.uint8))
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     (tmp_path / "c.png").write_bytes(b"")
-    assert cv2.imwrite(str(tmp_path / "d.png"), toy_texture(1, seed=6).images[0][:, :, ::-1])
+    write_image(tmp_path / "d.png", toy_texture(1, seed=6).images[0])
     steps = []
     verdicts = list(inspector.inspect(tmp_path, progress=lambda *step: steps.append(step)))
     assert [verdict.name for verdict in verdicts] == [str(tmp_path / f"{name}.png") for name in "abcd"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,6 +28,7 @@ from amiss.postprocess import IgnoreBorder, MinArea, RegionOfInterest
 from amiss.registry import METHODS
 from amiss.rules import Conformal
 from amiss.scoring import score_picture
+from amiss.testing import write_image, write_images
 
 SIZE = (88, 120)
 
@@ -99,8 +99,7 @@ def test_the_record_knows_the_tiles_and_counts_whole_pictures(tiled: Inspector) 
 
 
 def test_what_was_seen_are_whole_files(tmp_path: Path) -> None:
-    for number, picture in enumerate(cloth(12, 1)):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    write_images(tmp_path, cloth(12, 1))
     images = Images(tmp_path)
     inspector = Inspector.fit(images, method="brightness", tile=32, calibration=0.75)
     assert inspector.seen == {images.sha256(index) for index in range(12)}
@@ -198,8 +197,8 @@ def test_a_tiling_that_cannot_be_is_refused(tiled: Inspector, tmp_path: Path) ->
 
 
 def test_too_small_and_corrupt_pictures(tiled: Inspector, tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), cloth(1, 1)[0])
-    cv2.imwrite(str(tmp_path / "b.png"), cloth(1, 1, (31, 200))[0])
+    write_image(tmp_path / "a.png", cloth(1, 1)[0])
+    write_image(tmp_path / "b.png", cloth(1, 1, (31, 200))[0])
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:900])
     good, small, broken = tiled.inspect(Images(tmp_path))
     assert good.label is not Label.ERROR and small.label is broken.label is Label.ERROR

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import pytest
 
 from amiss.inspector import Inspector
 from amiss.runtime import installed
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_images
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and new parts."""
     root = tmp_path_factory.mktemp("world")
-    (root / "new").mkdir()
-    for number, image in enumerate(toy_part(3, seed=2, defective=True).images):
-        cv2.imwrite(str(root / "new" / f"{number}.png"), image[:, :, ::-1])
+    write_images(root / "new", toy_part(3, seed=2, defective=True).images)
     Inspector.fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
     return root
 
@@ -43,8 +40,3 @@ def test_what_auto_chose_is_said(amiss, world, tmp_path, monkeypatch):
 def test_an_unknown_backend_is_one_line(amiss, world):
     code, out, err = amiss("inspect", world / "model.amiss", world / "new", "--backend", "cuda")
     assert code == 2 and out == "" and "backend = 'cuda' is not known" in err and err.count("\n") == 1
-
-
-def test_the_doctor_names_the_runtimes(amiss):
-    _, out, _ = amiss("doctor", "--json")
-    assert json.loads(out)["runtimes"] == installed()

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import pytest
 
-from amiss.core.images import Images
 from amiss.inspector import Inspector
-from amiss.testing import toy_part
-
-
-def write(folder: Path, images: Images) -> None:
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):
-        cv2.imwrite(str(folder / f"{number:03d}.png"), image[:, :, ::-1])
+from amiss.testing import toy_part, write_images
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Good parts to learn from, others to calibrate on, and a model of the first."""
     root = tmp_path_factory.mktemp("world")
-    write(root / "parts", toy_part(50, seed=1).images)
-    write(root / "more", toy_part(70, seed=2).images)
+    write_images(root / "parts", toy_part(50, seed=1).images)
+    write_images(root / "more", toy_part(70, seed=2).images)
     inspector = Inspector.fit(root / "parts", preset="tiny", size=64, calibration=0.5)
     inspector.save(root / "model.amiss")
     return root

@@ -5,31 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
+from amiss.core.images import Images
 from amiss.inspector import Inspector
 from amiss.rules import Triage
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_images, write_mvtec
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with two defect types, and two models of other good pictures."""
     folder = tmp_path_factory.mktemp("compare")
-    bad = toy_part(8, seed=3, defective=True)
-    kinds = {"good": list(toy_part(10, seed=2).images), "blot": list(bad.images)[:4], "stain": list(bad.images)[4:]}
-    for kind, pictures in {**kinds, "train": list(toy_part(3, seed=9).images)}.items():
-        place = folder / "data" / ("train/good" if kind == "train" else f"test/{kind}")
-        place.mkdir(parents=True)
-        for number, picture in enumerate(pictures):
-            cv2.imwrite(str(place / f"{number}.png"), picture[:, :, ::-1])
-    for kind, masks in (("blot", list(bad.masks)[:4]), ("stain", list(bad.masks)[4:])):
-        (folder / "data" / "ground_truth" / kind).mkdir(parents=True)
-        for number, mask in enumerate(masks):
-            path = folder / "data" / "ground_truth" / kind / f"{number}_mask.png"
-            cv2.imwrite(str(path), mask.astype(np.uint8) * 255)
+    defects = {kind: toy_part(4, seed=seed, defective=True) for kind, seed in (("blot", 3), ("stain", 4))}
+    write_mvtec(folder / "data", toy_part(3, seed=9).images, toy_part(10, seed=2).images, **defects)
     for method in ("patchcore", "padim"):
         fitted = Inspector.fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
         fitted.with_rule(Triage(accept=0.5, reject=0.05)).save(folder / f"{method}.amiss")
@@ -65,14 +54,11 @@ def test_compare_refuses_in_one_line(amiss, root, arguments, words):
 
 
 def test_compare_refuses_pictures_that_a_model_has_seen(amiss, root, tmp_path):
-    for number, picture in enumerate(toy_part(40, seed=1).images):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), picture[:, :, ::-1])
-    code, _, _ = amiss("fit", tmp_path, "--preset", "tiny", "--size", "64", "--output", tmp_path / "own.amiss")
+    seen = write_images(tmp_path / "seen", toy_part(40, seed=1).images)
+    code, _, _ = amiss("fit", seen, "--preset", "tiny", "--size", "64", "--output", tmp_path / "own.amiss")
     assert code == 0
-    (tmp_path / "data" / "train" / "good").mkdir(parents=True)
-    (tmp_path / "data" / "test" / "good").mkdir(parents=True)
-    for folder in ("train", "test"):
-        (tmp_path / "data" / folder / "good" / "0.png").write_bytes((tmp_path / "0.png").read_bytes())
+    again = Images([seen / "000.png"])
+    write_mvtec(tmp_path / "data", again, again)
     code, _, err = amiss("compare", root / "padim.amiss", tmp_path / "own.amiss", tmp_path / "data")
     assert code == 2 and "own.amiss has seen 1 of these 1 images" in err
 

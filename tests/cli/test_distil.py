@@ -7,24 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 from amiss.features.teacher import Teacher
+from amiss.testing import write_images
 
 TINY = ("--arch", "pdn-tiny", "--backbone", "tiny-random", "--size", 64, "--steps", 4)
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    folder = tmp_path / "holiday"
-    folder.mkdir()
-    for number in range(3):
-        picture = np.random.default_rng(number).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), picture)
-    return folder
+    noise = np.random.default_rng(0).integers(0, 256, (3, 50, 70, 3), dtype=np.uint8)
+    return write_images(tmp_path / "holiday", noise)
 
 
 def record_of(file: Path) -> dict[str, str]:

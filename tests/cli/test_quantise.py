@@ -11,17 +11,15 @@ import pytest
 
 from amiss.inspector import Inspector
 from amiss.runtime import installed
+from amiss.testing import write_images
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plain grey plates, on which every defect is seen, and a model of them."""
     root = tmp_path_factory.mktemp("world")
-    (root / "plates").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(60):
-        plate = cv2.GaussianBlur(rng.normal(128, 12, (64, 64, 3)), (0, 0), 2).round().astype(np.uint8)
-        cv2.imwrite(str(root / "plates" / f"{number:03d}.png"), plate)
+    noise = np.random.default_rng(0).normal(128, 12, (60, 64, 64, 3))
+    write_images(root / "plates", [cv2.GaussianBlur(each, (0, 0), 2).round().astype(np.uint8) for each in noise])
     inspector = Inspector.fit(root / "plates", preset="tiny", size=64, calibration=0.4)
     inspector.save(root / "model.amiss")
     return root
@@ -55,9 +53,7 @@ def test_json_and_the_backend_that_it_is_made_for(amiss, world, tmp_path, backen
 
 
 def test_wrong_data_is_one_line_and_nothing_is_written(amiss, world, tmp_path):
-    (tmp_path / "other").mkdir()
-    for number in range(40):
-        cv2.imwrite(str(tmp_path / "other" / f"{number}.png"), np.full((64, 64, 3), number, np.uint8))
+    write_images(tmp_path / "other", [np.full((64, 64, 3), level, np.uint8) for level in range(40)])
     code, out, err = amiss("quantise", world / "model.amiss", tmp_path / "other", "--output", tmp_path / "int8.amiss")
     assert code == 2 and out == "" and err.count("\n") == 1
     assert "0 of the 24 pictures that calibrated this model are among the 40 given" in err

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from amiss.cli import main as entry
+from amiss.core.images import Images
+from amiss.testing import ToyWorld, write_image, write_images, write_mvtec
 
 SIZE = (100, 130)
 TILED = ("--preset", "tiny", "--tile", 48, "--overlap", 8, "--calibration", "0.5")
@@ -22,20 +24,12 @@ def cloth(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> NDArray[np.
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in MVTec layout, with masks."""
-    root, rng = tmp_path_factory.mktemp("world") / "cloth", np.random.default_rng(0)
-    for part, count in (("train/good", 40), ("test/good", 6), ("test/blot", 5)):
-        (root / part).mkdir(parents=True)
-        for number in range(count):
-            picture = cloth(rng)
-            if part == "test/blot":
-                picture[40:60, 90:110] = 255
-            cv2.imwrite(str(root / part / f"{number}.png"), picture)
-    (root / "ground_truth" / "blot").mkdir(parents=True)
-    mask = np.zeros(SIZE, np.uint8)
-    mask[40:60, 90:110] = 255
-    for number in range(5):
-        cv2.imwrite(str(root / "ground_truth" / "blot" / f"{number}_mask.png"), mask)
-    return root
+    rng = np.random.default_rng(0)
+    train, good, clean = (np.stack([cloth(rng) for _ in range(count)]) for count in (40, 6, 5))
+    masks = np.zeros(clean.shape[:3], bool)
+    masks[:, 40:60, 90:110] = True
+    bad = ToyWorld(Images(np.where(masks[..., None], np.uint8(255), clean)), masks, clean)
+    return write_mvtec(tmp_path_factory.mktemp("world") / "cloth", Images(train), Images(good), blot=bad)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +52,10 @@ def test_fit_says_how_pictures_are_cut(amiss, world, tmp_path):
 
 def test_inspect_writes_pictures_of_the_full_size_and_goes_on_after_a_small_one(amiss, model, world, tmp_path):
     (tmp_path / "parts").mkdir()
-    for name in ("0.png", "1.png"):
+    for name in ("000.png", "001.png"):
         (tmp_path / "parts" / name).write_bytes((world / "test" / "blot" / name).read_bytes())
-    cv2.imwrite(str(tmp_path / "parts" / "0small.png"), cloth(np.random.default_rng(1), (47, 300)))
-    cv2.imwrite(str(tmp_path / "parts" / "2other.png"), cloth(np.random.default_rng(1), (48, 300)))
+    write_image(tmp_path / "parts" / "0small.png", cloth(np.random.default_rng(1), (47, 300)))
+    write_image(tmp_path / "parts" / "2other.png", cloth(np.random.default_rng(1), (48, 300)))
     code, out, _ = amiss("inspect", model, tmp_path / "parts", "--output", tmp_path / "out")
     assert (
         code == 3
@@ -72,7 +66,7 @@ def test_inspect_writes_pictures_of_the_full_size_and_goes_on_after_a_small_one(
     lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     left, top, width, height = lines[0]["regions"][0]["box"]
     assert 74 <= left <= 90 and 24 <= top <= 40 and left + width >= 110 and top + height >= 60
-    mask = cv2.imread(str(tmp_path / "out" / "masks" / "0.png"), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(str(tmp_path / "out" / "masks" / "000.png"), cv2.IMREAD_GRAYSCALE)
     assert mask.shape == SIZE and mask[50, 100] == 255 and mask[10, 10] == 0
 
 
@@ -89,16 +83,14 @@ def test_evaluate_and_compare_at_the_size_of_the_pictures(amiss, model, world, t
 
 def test_calibrate_certify_and_monitor(amiss, model, world, tmp_path):
     rng = np.random.default_rng(2)
-    (tmp_path / "new").mkdir()
-    for number in range(19):
-        cv2.imwrite(str(tmp_path / "new" / f"{number}.png"), cloth(rng))
+    write_images(tmp_path / "new", [cloth(rng) for _ in range(19)])
     code, out, _ = amiss("calibrate", model, tmp_path / "new", "--output", tmp_path / "again.amiss")
     assert code == 0 and "n = 19" in out and "12 tiles each" in out
     code, out, _ = amiss("calibrate", model, "--alpha", "10%", "--output", tmp_path / "other.amiss")
     assert code == 0 and "12 tiles each" in out
     code, out, _ = amiss("certify", tmp_path / "again.amiss", world, "--json")
     assert code == 0 and json.loads(out)["false_alarms"]["n"] == 6
-    cv2.imwrite(str(tmp_path / "new" / "20.png"), cloth(rng, (20, 20)))
+    write_image(tmp_path / "new" / "20.png", cloth(rng, (20, 20)))
     code, out, _ = amiss("monitor", model, tmp_path / "new")
     assert code in (3, 4) and "smaller than a tile" in out
 
@@ -106,7 +98,7 @@ def test_calibrate_certify_and_monitor(amiss, model, world, tmp_path):
 def test_a_region_of_interest_at_the_full_size(amiss, world, tmp_path):
     mask = np.zeros(SIZE, np.uint8)
     mask[:, :80] = 255
-    cv2.imwrite(str(tmp_path / "roi.png"), mask)
+    write_image(tmp_path / "roi.png", mask)
     code, _, _ = amiss("fit", world, *TILED, "--roi", tmp_path / "roi.png", "--output", tmp_path / "m.amiss")
     assert code == 0
     code, out, _ = amiss("inspect", tmp_path / "m.amiss", world / "test" / "blot", "--json")
@@ -115,7 +107,7 @@ def test_a_region_of_interest_at_the_full_size(amiss, world, tmp_path):
         for line in out.splitlines()
         for left, _, width, _ in (r["box"] for r in json.loads(line)["regions"])
     )
-    cv2.imwrite(str(tmp_path / "wide.png"), cloth(np.random.default_rng(3), (100, 131)))
+    write_image(tmp_path / "wide.png", cloth(np.random.default_rng(3), (100, 131)))
     code, out, _ = amiss("inspect", tmp_path / "m.amiss", tmp_path / "wide.png")
     assert code == 3 and "made for (100, 130)" in out
 
@@ -127,13 +119,13 @@ def test_a_region_of_interest_at_the_full_size(amiss, world, tmp_path):
         (("--overlap", 8), ["overlap = 8", "without a tile"]),
         (("--tile", 48, "--overlap", 25), ["overlap = 25", "at most 24"]),
         (("--tile", 0), ["tile = 0"]),
-        (("--tile", 101), ["train/good/0.png", "100 x 130 pixels", "smaller than a tile of 101 x 101"]),
+        (("--tile", 101), ["train/good/000.png", "100 x 130 pixels", "smaller than a tile of 101 x 101"]),
         (("--tile", 48, "--roi", "SMALL"), ["small.png", "48 x 48", "100 x 130"]),
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(amiss, world, tmp_path, arguments, words):
     small = tmp_path / "small.png"
-    cv2.imwrite(str(small), np.full((48, 48), 255, np.uint8))
+    write_image(small, np.full((48, 48), 255, np.uint8))
     options = [small if argument == "SMALL" else argument for argument in arguments]
     code, out, err = amiss("fit", world, "--preset", "tiny", *options, "--output", tmp_path / "m.amiss")
     assert code == 2 and out == "" and err.startswith("amiss: ") and err.count("\n") == 1

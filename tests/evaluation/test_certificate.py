@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from scipy.stats import beta, binom
@@ -19,7 +18,7 @@ from amiss.inspector import Inspector
 from amiss.reporting import write_certificate
 from amiss.rules import Conformal, Fixed
 from amiss.rules.planning import chance_of_success, parts_needed, plan, rate_shown
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_mvtec
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +168,8 @@ def test_the_files_hold_it_all_and_are_safe(inspector, tmp_path):
 
 def test_the_verb(inspector, tmp_path, capsys):
     inspector.save(tmp_path / "model.amiss")
-    for folder, pictures in (("good", toy_part(9, seed=11)), ("dent", toy_part(3, seed=12, defective=True))):
-        (tmp_path / "data" / "test" / folder).mkdir(parents=True)
-        for number, picture in enumerate(pictures.images):
-            cv2.imwrite(str(tmp_path / "data" / "test" / folder / f"{number}.png"), picture)
-    (tmp_path / "data" / "train" / "good").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "data" / "train" / "good" / "0.png"), toy_part(1, seed=13).images[0])
+    bad = toy_part(3, seed=12, defective=True)
+    write_mvtec(tmp_path / "data", toy_part(1, seed=13).images, toy_part(9, seed=11).images, dent=bad)
     words = ["certify", str(tmp_path / "model.amiss"), str(tmp_path / "data")]
     assert app([*words, "--output", str(tmp_path / "out")], standalone_mode=False) in (0, None)
     out = capsys.readouterr().out

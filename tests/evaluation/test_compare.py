@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -21,7 +20,7 @@ from amiss.evaluation import Comparison, compare, evaluate
 from amiss.evaluation.compare import paired
 from amiss.inspector import Inspector
 from amiss.rules import Fixed
-from amiss.testing import toy_texture
+from amiss.testing import toy_texture, write_image
 
 N_GOOD, N_BAD = 14, 12
 
@@ -52,7 +51,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     masks: list[Path | None] = [None] * N_GOOD
     for number, mask in enumerate(bad.masks):
         masks.append(folder / f"{number}.png")
-        cv2.imwrite(str(masks[-1]), mask.astype(np.uint8) * 255)
+        write_image(masks[-1], mask)
     pictures = Images([*good.images, *faint])
     return Dataset("toy", Images([]), pictures, ("good",) * N_GOOD + ("blot",) * N_BAD, tuple(masks))
 

@@ -22,7 +22,7 @@ from amiss.evaluation import Evaluation, evaluate
 from amiss.inspector import Inspector
 from amiss.metrics import aupimo, spro
 from amiss.rules import Fixed, Triage
-from amiss.testing import toy_texture
+from amiss.testing import toy_texture, write_image
 
 N_GOOD, N_BAD = 12, 10
 
@@ -44,7 +44,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         faint = np.where(mask[:, :, None], picture // 5 + bad.clean[number] // 5 * 4, picture).astype(np.uint8)
         pictures.append(faint if number % 2 else picture)
         masks.append(folder / f"{number}.png")
-        cv2.imwrite(str(masks[-1]), mask.repeat(2, 0).repeat(2, 1).astype(np.uint8) * 255)
+        write_image(masks[-1], mask.repeat(2, 0).repeat(2, 1))
     large = [picture.repeat(2, 0).repeat(2, 1) for picture in pictures]
     defects = ("good",) * N_GOOD + ("blot", "faint") * (N_BAD // 2)
     return Dataset("toy", Images(pictures[:1]), Images(large), defects, tuple(masks))
@@ -303,7 +303,7 @@ def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Datase
             mask = np.zeros((128, 128), np.uint8)
             mask[y : y + 30, x : x + 30] = 1 + part
             paths.append(tmp_path / f"{number}_{part}.png")
-            cv2.imwrite(str(paths[-1]), mask)
+            write_image(paths[-1], mask)
             small = mask[::2, ::2] > 0
             regions[-1].append(Part(small, min((90, 450)[part] / 4, small.sum())))
         sources.append(RegionFiles(tuple(paths), {1: Saturation(90, False), 2: Saturation(0.5, True)}))
@@ -343,7 +343,7 @@ def test_an_empty_mask_of_a_defective_image_is_measured_as_such(
     inspector: Inspector, dataset: Dataset, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.png"
-    cv2.imwrite(str(empty), np.zeros((128, 128), np.uint8))
+    write_image(empty, np.zeros((128, 128), np.uint8))
     masks = list(dataset.masks or ())
     masks[N_GOOD] = empty
     found = evaluate(inspector, replace(dataset, masks=tuple(masks)), resamples=20).summary()
@@ -356,7 +356,7 @@ def test_an_empty_mask_of_a_defective_image_is_measured_as_such(
 
 def test_a_mask_of_another_size_is_an_error(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.png"
-    cv2.imwrite(str(wrong), np.full((50, 60), 255, np.uint8))
+    write_image(wrong, np.full((50, 60), 255, np.uint8))
     masks = list(dataset.masks or ())
     masks[-1] = wrong
     with pytest.raises(DataError, match=r"wrong\.png"):

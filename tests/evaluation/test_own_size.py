@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from amiss.evaluation import compare, evaluate
 from amiss.evaluation.own_size import OwnSizePixels
 from amiss.inspector import Inspector
 from amiss.metrics import aupimo, aupro, auroc, average_precision, seg_f1, spro
+from amiss.testing import write_image
 
 SIZES = ((64, 96), (100, 70), (80, 80))
 ERROR = 1e-4
@@ -84,7 +84,7 @@ def test_saturations_are_read_when_they_are_needed(tiled, dataset, truth, tmp_pa
     masks, maps = truth
     sources = []
     for number, mask in enumerate(masks[18:]):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), mask.astype(np.uint8) * 255)
+        write_image(tmp_path / f"{number}.png", mask)
         sources.append(RegionFiles((tmp_path / f"{number}.png",), {255: Saturation(50, relative=False)}))
     logical = dataclasses.replace(dataset, masks=(*[None] * 18, *sources))
     found = evaluate(tiled, logical, resamples=20)

@@ -15,6 +15,8 @@ from amiss.rules import Conformal
 NORMAL = np.sort(np.random.default_rng(100).normal(size=100))
 THRESHOLD = float(np.sort(NORMAL)[-2])
 
+pytestmark = pytest.mark.usefixtures("rough_limits")
+
 
 def pictures(count: int, seed: int, brightness: float = 120.0, sharpness: float = 0.5) -> list[Health]:
     rng = np.random.default_rng([7, seed])

@@ -7,7 +7,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -22,7 +21,7 @@ from amiss.reporting import charts, gallery, write_report
 from amiss.reporting.overlay import ColourScale
 from amiss.reporting.report import promise_kept
 from amiss.rules import Certified, Conformal, Fixed, Triage
-from amiss.testing import toy_texture
+from amiss.testing import toy_texture, write_image
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -39,10 +38,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     paths, masks = [], []
     for number, image in enumerate([*good.images, *bad.images]):
         paths.append(folder / f"{number}{HOSTILE if number % 2 else ''}.png")
-        cv2.imwrite(str(paths[-1]), image[:, :, ::-1])
+        write_image(paths[-1], image)
         masks.append(folder / f"mask{number}.png" if number >= 6 else None)
         if number >= 6:
-            cv2.imwrite(str(masks[-1]), bad.masks[number - 6].astype(np.uint8) * 255)
+            write_image(masks[-1], bad.masks[number - 6])
     empty = folder / f"empty{HOSTILE}.png"
     empty.write_bytes(b"")
     defects = ("good",) * 6 + ("<b>blot</b>",) * 3 + ("good",)

@@ -1,10 +1,20 @@
-"""For the tests of Amiss and of its plug-ins: a toy world, and what every detector and rule must satisfy."""
+"""For the tests of Amiss and of its plug-ins: a toy world, its files, and what every detector and rule must satisfy."""
 
 from typing import Any
 
+from amiss.testing.mvtec import write_image, write_images, write_mvtec
 from amiss.testing.toy import ToyWorld, toy_part, toy_texture
 
-__all__ = ["ToyWorld", "check_detector", "check_rule", "toy_part", "toy_texture"]
+__all__ = [
+    "ToyWorld",
+    "check_detector",
+    "check_rule",
+    "toy_part",
+    "toy_texture",
+    "write_image",
+    "write_images",
+    "write_mvtec",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,113 @@
+"""What the checks of one detector share, since they only look at it: each fit and each export is made once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.card import Learning
+from amiss.detectors.detector import Detector
+from amiss.fitting import fit_inspector
+from amiss.inspector import Inspector
+from amiss.registry import METHODS
+from amiss.rules import Conformal
+from amiss.testing.detector_words import Make
+from amiss.testing.toy import SIDE, ToyWorld, toy_texture
+
+BRIEF = 12
+"""Training steps, set as the hyper-parameter `steps`, where a check asks how a method learns and not how well."""
+
+World = Callable[..., ToyWorld]
+"""`toy_texture` or `toy_part`."""
+
+
+@dataclass
+class _Known:
+    """Of one method with one set of hyper-parameters: fits by toy world and number of steps, and the whole chain."""
+
+    key: object = None
+    fitted: dict[tuple[World, object], Detector] = field(default_factory=dict)
+    seconds: dict[tuple[World, object], float] = field(default_factory=dict)
+    deployed: tuple[Inspector, Detector] | None = None
+
+
+_last = _Known()
+
+
+def brief(make: Make) -> Detector:
+    """A new detector that takes few training steps, where their number is a hyper-parameter called `steps`."""
+    detector = make()
+    settings = detector.hyperparameters()
+    if detector.card.learning is not Learning.GRADIENT or settings.get("steps", 0) <= BRIEF:
+        return detector
+    return type(detector)(**{**settings, "steps": BRIEF})
+
+
+def fitted(make: Make, world: World = toy_texture, *, few_steps: bool = False) -> Detector:
+    """A detector that has learned from 16 images of a toy world; do not change it.
+
+    Args:
+        make: See `Make`.
+        world: Where the images come from.
+        few_steps: That of `brief`.
+    """
+    known, detector = _known(make), brief(make) if few_steps else make()
+    key = _key(detector, world)
+    if key not in known.fitted:
+        start = time.perf_counter()
+        known.fitted[key] = detector.fit(world(16, seed=0).images)
+        known.seconds[key] = time.perf_counter() - start
+    return known.fitted[key]
+
+
+def fit_seconds(make: Make) -> float:
+    """How long it took to learn from the 16 images of `toy_texture`."""
+    fitted(make)
+    return _known(make).seconds[_key(make(), toy_texture)]
+
+
+def deployed(make: Make) -> tuple[Inspector, Detector]:
+    """An inspector that was fitted, exported and calibrated, and its detector as the artefact keeps it.
+
+    In few steps: the graph must equal torch, and the false-alarm rate must hold, however well the method has learned.
+    """
+    known = _known(make)
+    if known.deployed is None:
+        method = type(make())
+        with patch.dict(METHODS, {method.card.name: f"{method.__module__}:{method.__qualname__}"}):
+            inspector = fit_inspector(
+                toy_texture(124, seed=0).images,
+                method=method.card.name,
+                settings=brief(make).hyperparameters(),
+                size=SIDE,
+                rule=Conformal(0.1),
+                calibration=0.8,
+            )
+            known.deployed = inspector, inspector.detector()
+    return known.deployed
+
+
+@lru_cache(maxsize=1)
+def fresh_normals(count: int) -> NDArray[np.uint8]:
+    """Normal images (N, 64, 64, 3) that every method is judged on: to draw them takes as long as to score them."""
+    return np.stack(list(toy_texture(count, seed=1).images))
+
+
+def _known(make: Make) -> _Known:
+    """Of this method with these hyper-parameters; of any other, all is forgotten."""
+    global _last
+    detector = make()
+    key = (type(detector), repr(detector.hyperparameters()))
+    if _last.key != key:
+        _last = _Known(key)
+    return _last
+
+
+def _key(detector: Detector, world: World) -> tuple[World, object]:
+    return world, detector.hyperparameters().get("steps")
