@@ -209,7 +209,7 @@ def test_a_dead_channel_is_not_blown_up() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="needs at least 2"):
+    with pytest.raises(InputError, match="at least 2 channels, got 1"):
         Flow(1, [perceptron()])
     with pytest.raises(InputError, match="odd"):
         convolutions(4)

@@ -114,7 +114,7 @@ def test_evaluate_speaks_to_people_too(amiss, model, world):
     [
         (("fit", "nowhere"), ["nowhere", "no such folder"]),
         (("fit", "DATA", *TINY, "--alpha", "0.001"), ["alpha = 0.1 %", "999", "979 more", "20 support", "4.77 %"]),
-        (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha = 'lots'", "0.05"]),
+        (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha must be a rate such as 0.05", "got 'lots'"]),
         (("fit", "DATA", "--method", "patchcor"), ["patchcor", "Did you mean 'patchcore'"]),
         (("fit", "DATA", *TINY, "--set", "bank=5"), ["'bank'", "bank_size"]),
         (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size", "much"]),
@@ -210,7 +210,7 @@ def test_deciding_over_a_batch(amiss, model, world, tmp_path):
     code, out, _ = amiss("inspect", model, world / "test", "--batch", "0.2")
     assert code == 0 and f"Together, {out.count(chr(10) + '  ')} of 20 pictures are named" in out
     code, _, err = amiss("inspect", model, world / "test", "--batch", "20")
-    assert code == 2 and "batch = 20.0 arrived" in err
+    assert code == 2 and "batch must be a whole number of at least 1, got 20.0" in err
 
 
 def test_planning(amiss):

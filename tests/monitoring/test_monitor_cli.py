@@ -133,8 +133,8 @@ def test_pictures_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
     [
         (["quiet", "--chart", "cusm"], "Did you mean"),
         (["quiet", "--chart", ","], "no chart"),
-        (["quiet", "--arl", "5"], "arl = 5"),
-        (["quiet", "--baseline", "3"], "baseline = 3"),
+        (["quiet", "--arl", "5"], "got 5"),
+        (["quiet", "--baseline", "3"], "got 3"),
         (["nowhere"], "no such file"),
         (["seen"], "80 of 80"),
         (["broken.jsonl"], "line 1: not JSON"),
