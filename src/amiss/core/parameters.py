@@ -155,6 +155,11 @@ class Parameter:
             others = [other for other in self.forms if other is not form]
             yield from (value for value in form.wrong(good) if not any(other.fits(value) for other in others))
 
+    def numbers(self) -> list[Form]:
+        """Forms of numbers, alone or in a list."""
+        forms = [form.item or form for form in self.forms]
+        return [form for form in forms if form.base in (int, float)]
+
     def read(self, text: str) -> Any:
         """A value from text, by the declared type; text that does not fit is returned as it is, for `check`.
 
