@@ -164,14 +164,14 @@ class MultipleOf(Range):
 
     Example:
         >>> MultipleOf(4).holds(8), MultipleOf(4).outside(8), MultipleOf(4).phrase
-        (True, (5,), ' divisible by 4')
+        (True, (5,), ', divisible by 4')
     """
 
     factor: int
 
     @property
     def phrase(self) -> str:
-        return f" divisible by {self.factor}"
+        return f", divisible by {self.factor}"
 
     def holds(self, value: Any) -> bool:
         return bool(value % self.factor == 0)
