@@ -43,7 +43,8 @@ class Bordered(FeatureExtractor):
     """EfficientNet-Lite with one of `REMEDIES`.
 
     zeros: as it was trained. ring: zeros, and the outermost cells are replaced by their neighbours. frame: zeros around
-    an image that is mirrored by 32 pixels first. repeat: each convolution repeats its outermost pixels. Two words: both.
+    an image that is mirrored by 32 pixels first. repeat: each convolution repeats its outermost pixels. Two
+    words: both.
     """
 
     remedy = "ring"

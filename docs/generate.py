@@ -63,10 +63,17 @@ def _section(method: Any) -> str:
             f"{card.paper} ({card.year}), <{card.url}>. Family: {card.family}. Learning: {card.learning}. "
             f"Weights: {card.weights_licence}.\n",
             f"```text\n{doc}\n```\n",
+            _hyperparameters(method),
             "Presets: " + "; ".join(f"`{key}` {json.dumps(dict(value))}" for key, value in card.presets.items()) + "\n",
             _results(card.name),
         ]
     )
+
+
+def _hyperparameters(method: Any) -> str:
+    """Name, default and range of each, as declared."""
+    rows = [f"| `{one.name}` | `{json.dumps(one.default)}` | {one.words()} |" for one in method.declared.values()]
+    return "\n".join(["| Hyper-parameter | Default | Must be |", "|---|---|---|", *rows, ""])
 
 
 def _results(name: str) -> str:

@@ -74,21 +74,14 @@ def create(name: str, preset: str = "default", **overrides: Any) -> Detector:
         overrides: Hyper-parameters that differ from the preset.
 
     Raises:
-        InputError: Unknown name, preset or hyper-parameter.
+        InputError: Unknown name, preset or hyper-parameter, or one that is out of range.
     """
     method = find_method(name)
     presets = method.card.presets
     settings = {**presets[check_choice("preset", preset, presets)], **overrides}
-    allowed = method().hyperparameters()
     for option in settings:
-        check_choice(f"option of {name}", option, allowed)
+        check_choice(f"option of {name}", option, method.declared)
     try:
         return method(**settings)
     except (TypeError, ValueError) as error:
-        lists = {
-            o: v for o, v in settings.items() if isinstance(allowed[o], tuple) and not isinstance(v, (list, tuple))
-        }
-        hint = "".join(
-            f"; {option} = {value!r} arrived, a list such as [{value}] is expected" for option, value in lists.items()
-        )
-        raise InputError(f"{name}: {error}{hint}") from error
+        raise InputError(f"{name}: {error}") from error

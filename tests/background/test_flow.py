@@ -180,7 +180,7 @@ def test_a_fresh_flow_is_a_permutation() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="needs at least 2"):
+    with pytest.raises(InputError, match="at least 2 channels, got 1"):
         Flow(1, [perceptron()])
     with pytest.raises(InputError, match="odd"):
         convolutions(4)

@@ -117,7 +117,7 @@ def test_duplicates_and_too_few_points() -> None:
     assert len(set(spread_seeds(doubled, 4, rng).tolist())) == 4
     assert {float(doubled[i, 0]) for i in spread_seeds(doubled, 2, rng)} == {0.0, 5.0}
     assert len(spread_seeds(doubled, 9, rng)) == 4
-    with pytest.raises(InputError, match="count = 0 arrived"):
+    with pytest.raises(InputError, match="count must be a whole number of at least 1, got 0"):
         spread_seeds(doubled, 0, rng)
 
 

@@ -119,5 +119,5 @@ def test_equal_vectors_and_fewer_vectors_than_components() -> None:
 
 
 def test_an_unknown_kind() -> None:
-    with pytest.raises(InputError, match=r"covariance = 'ful' is not known.*'full'"):
+    with pytest.raises(InputError, match=r"covariance must be one of diagonal, full, got 'ful'\. Did you mean 'full'"):
         fit_mixture(torch.zeros(5, 3), 2, np.random.default_rng(0), covariance="ful")

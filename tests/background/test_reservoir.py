@@ -64,5 +64,5 @@ def test_memory_does_not_grow_with_the_stream() -> None:
 
 
 def test_wrong_capacity() -> None:
-    with pytest.raises(InputError, match="capacity = 0 arrived"):
+    with pytest.raises(InputError, match="capacity must be a whole number of at least 1, got 0"):
         Reservoir(0, np.random.default_rng(0))

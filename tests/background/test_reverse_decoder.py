@@ -88,22 +88,21 @@ def test_it_can_learn_what_it_is_shown() -> None:
 
 @pytest.mark.parametrize("strides", [(4, 16), (8, 16, 64), (3, 7)])
 def test_stages_that_do_not_halve_are_refused(strides: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"arrived; each stride must be twice the one before"):
+    with pytest.raises(InputError, match=r"stages must each have twice the one before"):
         check_halving(strides)
 
 
 def test_grids_that_do_not_halve_are_refused() -> None:
     """As those of a plain transformer, whose layers 3, 6 and 12 look like strides."""
     decoder = ReverseDecoder((8, 8), width=1.0, blocks=(1,))
-    with pytest.raises(
-        InputError, match=r"\(14, 14\) and then \(14, 14\) cells arrived; take stages whose grids halve"
-    ):
+    with pytest.raises(InputError, match=r"must halve from stage to stage, got \(14, 14\) and then \(14, 14\) cells"):
         decoder([torch.zeros(2, 8, 14, 14)] * 2)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"width": 0.0}, {"width": float("nan")}, {"blocks": ()}, {"blocks": (1, 0)}, {"blocks": (1,) * 4}]
+    ("name", "value"),
+    [("width", 0.0), ("width", float("nan")), ("blocks", ()), ("blocks", (1, 0)), ("blocks", (1,) * 4)],
 )
-def test_wrong_numbers_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        ReverseDecoder((8, 12), **{"width": 1.0, "blocks": (1,), **wrong})
+def test_wrong_numbers_are_refused(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{name} must be .*, got "):
+        ReverseDecoder((8, 12), **{"width": 1.0, "blocks": (1,), name: value})

@@ -207,7 +207,7 @@ def ask_here(request: dict) -> dict:
         (("GOOD",), ["no test images"]),
         (("cloth", "--methods", "padin"), ["padin", "Did you mean 'padim'"]),
         (("cloth", "--methods", "padim,"), ["methods = 'padim,'"]),
-        (("cloth", "--methods", "padim", "--presets", "tyny"), ["preset = 'tyny'", "tiny"]),
+        (("cloth", "--methods", "padim", "--presets", "tyny"), ["preset must be one of", "got 'tyny'", "tiny"]),
         (("cloth", "--methods", "padim,patchcore", "--set", "bank_size=9"), ["option of padim", "bank_size"]),
         (("cloth", "--seeds", "0,-1"), ["seeds = '0,-1'"]),
         (("cloth", "--size", "big"), ["size 'big'"]),

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from amiss.cli import main as entry
+from amiss.cli.console import parse_settings
+from amiss.core.errors import InputError
 from amiss.runtime import installed
 from amiss.testing import toy_part, write_image, write_images, write_mvtec
 
@@ -101,10 +103,10 @@ def test_evaluate_speaks_to_people_too(amiss, model, world):
     [
         (("fit", "nowhere"), ["nowhere", "no such folder"]),
         (("fit", "DATA", *TINY, "--alpha", "0.001"), ["alpha = 0.1 %", "999", "979 more", "20 support", "4.77 %"]),
-        (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha = 'lots'", "0.05"]),
+        (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha must be a rate such as 0.05", "got 'lots'"]),
         (("fit", "DATA", "--method", "patchcor"), ["patchcor", "Did you mean 'patchcore'"]),
         (("fit", "DATA", *TINY, "--set", "bank=5"), ["'bank'", "bank_size"]),
-        (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size", "much"]),
+        (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size must be a whole number", "got 'much'"]),
         (("fit", "DATA", *TINY, "--set", "bank_size"), ["name=value"]),
         (("fit", "DATA", "--size", "big"), ["size 'big'"]),
         (("fit", "DATA", "--rule", "fixed"), ["--threshold"]),
@@ -163,6 +165,39 @@ def test_methods_and_doctor(amiss):
     assert amiss("methods")[0] == amiss("doctor")[0] == 0
 
 
+def test_the_hyper_parameters_of_a_method(amiss):
+    code, out, _ = amiss("methods", "gmm", "--json")
+    shown = json.loads(out)["hyperparameters"]
+    assert code == 0 and json.loads(out)["name"] == "gmm"
+    assert shown["covariance"]["enum"] == ["full", "diagonal"] and shown["covariance"]["default"] == "diagonal"
+    assert shown["variance"]["must_be"] == "a number above 0 and below 1"
+    assert all(one["description"] and one["must_be"] and "default" in one for one in shown.values())
+    code, out, _ = amiss("methods", "gmm")
+    assert code == 0 and "  neighbourhood = 1\n      an odd whole number of at least 1\n      Odd width" in out
+    code, _, err = amiss("methods", "gnn")
+    assert code == 2 and "got 'gnn'" in err
+
+
+@pytest.mark.parametrize(
+    ("methods", "pairs", "settings"),
+    [
+        (["padim"], ["stages=8", "dimension=50", "backbone=123"], {"stages": [8], "dimension": 50, "backbone": "123"}),
+        (["uninformed_students"], ["architectures=a,b"], {"architectures": ["a", "b"]}),
+        (["mkd"], ["standardise=False"], {"standardise": False}),
+        (["ocsvm", "pyramidflow"], ["kernel=3"], {"kernel": 3}),
+        (["padim"], ["nothing=4,8"], {"nothing": [4, 8]}),
+    ],
+)
+def test_settings_are_read_by_the_type_that_is_declared(methods, pairs, settings):
+    assert parse_settings(pairs, methods) == settings
+
+
+@pytest.mark.parametrize("pairs", [["stages"], ["=8"], ["stages=8", "stages=4"]])
+def test_settings_that_are_no_pairs(pairs):
+    with pytest.raises(InputError, match="name=value, each name once, got"):
+        parse_settings(pairs, ["padim"])
+
+
 def test_ctrl_c_leaves_nothing_behind_and_says_so(amiss, world, tmp_path, monkeypatch):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -188,7 +223,7 @@ def test_deciding_over_a_batch(amiss, model, world, tmp_path):
     code, out, _ = amiss("inspect", model, world / "test", "--batch", "0.2")
     assert code == 0 and f"Together, {out.count(chr(10) + '  ')} of 20 pictures are named" in out
     code, _, err = amiss("inspect", model, world / "test", "--batch", "20")
-    assert code == 2 and "batch = 20.0 arrived" in err
+    assert code == 2 and "batch must be a whole number of at least 1, got 20.0" in err
 
 
 def test_planning(amiss):

@@ -3,7 +3,7 @@
 import re
 import unittest
 from contextlib import suppress
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_real
+from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast
 from amiss.detectors.detector import Detector
 from amiss.registry import create
 from amiss.statistics.reduce import smooth_upsample
@@ -41,7 +43,7 @@ class MeanPicture(Detector):
         smoothing: See `smooth_upsample`.
 
     Raises:
-        InputError: A bad smoothing.
+        InputError: Smoothing below 0.
 
     Cost:
         None to speak of.
@@ -58,14 +60,10 @@ class MeanPicture(Detector):
     card: ClassVar[Card] = Card(
         name="mean-picture", family="test", title="Mean picture", learning=Learning.ONE_PASS, **COMMON
     )
-    mean: Tensor
-
-    def __init__(self, *, smoothing: float = 8.0) -> None:
-        super().__init__()
-        self.smoothing = smoothing
+    smoothing: Annotated[float, AtLeast(0)] = 8.0
+    mean: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_real("smoothing", self.smoothing, least=0)
         self.register_buffer("mean", torch.zeros(0))
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -82,7 +80,6 @@ class TrainedMean(MeanPicture):
     card: ClassVar[Card] = Card(name="trained-mean", family="test", title="T", learning=Learning.GRADIENT, **COMMON)
 
     def build(self, *, pretrained: bool) -> None:
-        check_real("smoothing", self.smoothing, least=0)
         self.coarse = nn.Parameter(torch.rand(3, 32, 32))
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -190,6 +187,12 @@ class StoresMore(MeanPicture):
         self.radius = 3 * smoothing
 
 
+class TakesMore(MeanPicture):
+    def __init__(self, *, smoothing: float = 8.0, radius: int = 3) -> None:
+        super().__init__(smoothing=smoothing)
+        self.radius = radius
+
+
 class DrawsAtOnce(MeanPicture):
     def __init__(self, *, smoothing: float = 8.0) -> None:
         super().__init__(smoothing=smoothing + 0 * float(torch.rand(1)))
@@ -200,14 +203,27 @@ class SwallowsOptions(MeanPicture):
         super().__init__(smoothing=smoothing)
 
 
-class JudgesTooEarly(MeanPicture):
-    def __init__(self, *, smoothing: float = 8.0) -> None:
-        super().__init__(smoothing=check_real("smoothing", smoothing))
+class DeclaresNoRange(MeanPicture):
+    smoothing: float = 8.0
 
 
 class JudgesNothing(MeanPicture):
-    def build(self, *, pretrained: bool) -> None:
-        self.register_buffer("mean", torch.zeros(0))
+    def __init__(self, *, smoothing: float = 8.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+
+class JudgesInOtherWords(MeanPicture):
+    def check_hyperparameters(self) -> None:
+        with suppress(InputError):
+            return super().check_hyperparameters()
+        raise InputError("something is wrong")
+
+
+class JudgesOnce(MeanPicture):
+    def fit(self, images: Images, **options: Any) -> Self:
+        self.smoothing = 8.0
+        return super().fit(images, **options)
 
 
 class DrawsGlobally(MeanPicture):
@@ -264,8 +280,11 @@ CAUGHT = [
     (StoresMore, "constructor_stores", "radius"),
     (DrawsAtOnce, "constructor_stores", "random"),
     (SwallowsOptions, "constructor_stores", "options"),
-    (JudgesTooEarly, "bad_values", "only store there"),
-    (JudgesNothing, "bad_values", "smoothing = nan is accepted"),
+    (TakesMore, "constructor_stores", r"takes \['radius', 'smoothing'\] and \['smoothing'\] are declared"),
+    (DeclaresNoRange, "bad_values", r"smoothing: Annotated\[float, AtLeast"),
+    (JudgesNothing, "bad_values", "smoothing = -5e-324 is accepted"),
+    (JudgesInOtherWords, "bad_values", "does not say 'smoothing must be'"),
+    (JudgesOnce, "bad_values", "set later, is accepted"),
     (DrawsGlobally, "fit_repeats", "draw only from"),
     (DrawsGlobally, "fit_leaves_no_trace", "global random state"),
     (WritesIntoInput, "fit_leaves_no_trace", "input images"),

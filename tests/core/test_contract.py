@@ -73,22 +73,22 @@ def test_these_are_rates(value):
 
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan, "0.05", None, True])
 def test_these_are_no_rates(value):
-    with pytest.raises(InputError, match=r"alpha = .* arrived; a number between 0 and 1 is expected, such as 0.05"):
+    with pytest.raises(InputError, match=r"alpha must be a number above 0 and below 1, such as 0.05, got "):
         check_rate("alpha", value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True])
 def test_these_are_no_counts(value):
-    with pytest.raises(InputError, match=r"steps = .* arrived; a whole number of at least 1 is expected"):
+    with pytest.raises(InputError, match=r"steps must be a whole number of at least 1, got "):
         check_count("steps", value)
     assert check_count("steps", 3, least=3) == 3
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "3", None, True])
 def test_these_are_no_numbers(value):
-    with pytest.raises(InputError, match=r"threshold = .* arrived; a finite number is expected"):
+    with pytest.raises(InputError, match=r"threshold must be a finite number, got "):
         check_real("threshold", value)
-    with pytest.raises(InputError, match="a finite number of at least 0 is expected"):
+    with pytest.raises(InputError, match="sigma must be a finite number of at least 0, got -1"):
         check_real("sigma", -1.0, least=0)
     assert check_real("threshold", 3) == 3.0
 
@@ -97,8 +97,8 @@ def test_an_unknown_word_lists_the_known_ones_and_points_out_a_near_miss():
     assert check_choice("kind", "mono", ["poly", "mono"]) == "mono"
     with pytest.raises(InputError) as caught:
         check_choice("kind", "momo", ["poly", "mono"])
-    assert str(caught.value) == "kind = 'momo' is not known. Allowed: mono, poly. Did you mean 'mono'?"
-    with pytest.raises(InputError, match=r"Allowed: mono, poly\.$"):
+    assert str(caught.value) == "kind must be one of mono, poly, got 'momo'. Did you mean 'mono'?"
+    with pytest.raises(InputError, match=r"kind must be one of mono, poly, got 'xyz'$"):
         check_choice("kind", "xyz", ["poly", "mono"])
 
 

@@ -189,5 +189,5 @@ def test_elpv_refuses_what_it_does_not_have():
         read_elpv("mono", train=5000)
     with pytest.raises(InputError, match="Did you mean 'mono'"):
         open_dataset("elpv:momo")
-    with pytest.raises(InputError, match="train = 0 arrived"):
+    with pytest.raises(InputError, match="train must be a whole number of at least 1, got 0"):
         read_elpv("mono", train=0)

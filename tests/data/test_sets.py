@@ -208,7 +208,7 @@ def test_visa_follows_the_one_class_split_and_names_the_defects(trees):
 def test_visa_refuses_other_objects_rows_and_missing_files(trees):
     root = trees.build("visa")
     table = root / "split_csv/1cls.csv"
-    with pytest.raises(InputError, match=r"object = 'cndle' is not known.*Did you mean 'candle'"):
+    with pytest.raises(InputError, match=r"object must be one of .*, got 'cndle'\. Did you mean 'candle'"):
         read_visa(root, "cndle")
     text = table.read_text()
     table.write_text(text.replace("candle,test,anomaly", "candle,test,anomly", 1))

@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.detectors.memory_bank.dn2 import DN2
@@ -38,9 +37,3 @@ def test_the_bank_is_capped() -> None:
     distance = cdist(bank, pooled(detector, images))
     assert distance.min(axis=1).max() < 1e-5
     assert len(set(distance.argmin(axis=1))) == 5
-
-
-@pytest.mark.parametrize("wrong", [{"stage": 3}, {"stage": 0}, {"bank_size": 0}, {"neighbours": 0}])
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        DN2(**{**TINY, **wrong}).fit(toy_texture(1, seed=0).images)

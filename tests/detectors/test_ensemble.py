@@ -63,8 +63,8 @@ def test_members_with_other_stages_share_a_network_that_has_them_all() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([], "members must be a list"),
-        ("patchcore", "members must be a list"),
+        ([], "members must be a non-empty list"),
+        ("patchcore", "members must be a non-empty list"),
         ([{"preset": "tiny"}], 'a mapping with a "method"'),
         ([{"method": "mvg", "preset": "tiny"}], "a member of an ensemble must localise, got mvg"),
         ([{"method": "pathcore"}], "Did you mean 'patchcore'"),

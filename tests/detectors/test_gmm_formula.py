@@ -61,16 +61,7 @@ def test_the_mixture_is_of_the_whitened_patches() -> None:
 
 
 def test_too_few_images_to_choose_with() -> None:
-    with pytest.raises(InputError, match=r"2 normal images arrived.*components = 2"):
+    with pytest.raises(InputError, match=r"at least 3 .*, got 2; .*components = 2"):
         GMM(**TINY).fit(toy_part(2, seed=0).images)
     assert len(GMM(**{**TINY, "components": 2}).fit(toy_part(1, seed=0).images).means) == 2
     assert len(GMM(**TINY).fit(toy_part(3, seed=0).images).means) in (2, 4)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"components": ()}, {"components": (0,)}, {"regularisation": 0.0}, {"covariance": "tied"}, {"neighbourhood": 4}],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match=r"arrived|not known"):
-        GMM(**{**TINY, **wrong}).fit(toy_part(4, seed=0).images)

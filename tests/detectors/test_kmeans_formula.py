@@ -6,7 +6,6 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
 from amiss.detectors.memory_bank.kmeans import Dictionary
@@ -54,11 +53,3 @@ def test_more_centroids_than_patches_is_every_patch() -> None:
     detector = Dictionary(**{**TINY, "centroids": 1000}).fit(images)
     assert len(detector.bank) == 256
     assert detector.score(images).image == pytest.approx(0, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"centroids": 0}, {"passes": 0}, {"neighbours": 0}, {"smoothing": -1.0}, {"stages": (8, 4)}]
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        Dictionary(**{**TINY, **wrong}).fit(toy_texture(1, seed=0).images)

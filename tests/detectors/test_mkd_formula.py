@@ -249,15 +249,7 @@ def test_gradient_maps_point_at_the_defect(fitted: MKD, kind: str) -> None:
 
 def test_gradient_maps_refuse_what_the_statistic_refuses(fitted: MKD) -> None:
     batch = batch_of(toy_texture(1, seed=1).images)
-    with pytest.raises(InputError, match=r"kind = 'guide' is not known.*Did you mean 'guided'"):
+    with pytest.raises(InputError, match=r"kind must be one of .*, got 'guide'\. Did you mean 'guided'"):
         fitted.gradient_map(batch, "guide")
-    with pytest.raises(InputError, match="arrived"):
+    with pytest.raises(InputError, match="a batch must hold finite numbers from 0 to 1"):
         fitted.gradient_map(batch * 255)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"width": 0}, {"value_weight": -1.0}, {"rate": 0.0}, {"batch": 0}, {"smoothing": -1.0}]
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        MKD(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)

@@ -99,23 +99,6 @@ def test_inspecting_needs_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_array_equal(loaded.score(test).map, detector.score(test).map)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"nu": 0.0},
-        {"nu": 1},
-        {"samples": 1},
-        {"kernel": "linear"},
-        {"degree": 0},
-        {"neighbourhood": 2},
-        {"smoothing": -1.0},
-    ],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match=r"arrived|not known"):
-        OneClassSVM(**{**TINY, **wrong}).fit(toy_texture(2, seed=0).images)
-
-
 def test_pictures_that_do_not_vary_are_refused() -> None:
     """One patch a picture, the same in each."""
     flat = Images([np.zeros((8, 8, 3), np.uint8)] * 3, size=(8, 8))

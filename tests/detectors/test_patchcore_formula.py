@@ -164,28 +164,6 @@ def test_the_neighbourhood_is_averaged() -> None:
     np.testing.assert_allclose(found[0, 0], raw[:, :2, :2].mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"neighbourhood": 2},
-        {"neighbourhood": 0},
-        {"bank_size": 0},
-        {"bank_size": 1.0},
-        {"bank_size": 0.0},
-        {"projection": -1},
-        {"reweight": 1.5},
-        {"smoothing": -1.0},
-        {"stages": (8, 4)},
-        {"stages": ()},
-        {"stages": (3,)},
-        {"backbone": "tiny-randon"},
-    ],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match=r"arrived|not known"):
-        PatchCore(**{**TINY, **wrong}).fit(toy_texture(1, seed=0).images)
-
-
 def test_not_ready_and_no_images() -> None:
     with pytest.raises(NotReadyError, match="call fit"):
         PatchCore(**TINY).score(toy_texture(1, seed=0).images)

@@ -157,14 +157,12 @@ def test_a_method_that_cannot_be_exported_runs_in_torch(brightest: str, tmp_path
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"method": "mgv"}, "method = 'mgv' is not known.*Did you mean 'mvg'"),
-        ({"method": "padim"}, "'padim' localises by itself"),
-        ({"method": "patchwise", "settings": {}}, "'patchwise' localises by itself"),
-        ({"settings": {"stage": 8}}, "option of mvg = 'stage' is not known.*Did you mean 'stages'"),
-        ({"settings": "stages"}, "settings = 'stages' arrived"),
+        ({"method": "mgv"}, r"method must be one of .*, got 'mgv'\. Did you mean 'mvg'"),
+        ({"method": "padim"}, "does not localise by itself, got 'padim'"),
+        ({"method": "patchwise", "settings": {}}, "does not localise by itself, got 'patchwise'"),
+        ({"settings": {"stage": 8}}, r"option of mvg must be one of .*, got 'stage'\. Did you mean 'stages'"),
         ({"stride": 17}, "at most window = 16"),
         ({"window": 65, "stride": 8}, "windows of 65 pixels do not fit"),
-        ({"windows": 0}, "windows = 0 arrived"),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict, message: str) -> None:

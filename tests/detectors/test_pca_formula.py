@@ -78,14 +78,6 @@ def test_learning_keeps_no_batch(method: str) -> None:
     assert most <= 2
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"variance": 1.0}, {"variance": 0}, {"measure": "both"}, {"neighbourhood": 2}, {"smoothing": -1}]
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match=r"arrived|not known"):
-        PCA(**{**TINY, **wrong}).fit(toy_texture(2, seed=0).images)
-
-
 def test_pictures_that_do_not_vary() -> None:
     flat = Images(np.full((2, 2, 2, 3), 9, np.uint8), size=(2, 2))  # a single cell: no border makes a difference
     with pytest.raises(InputError, match="do not vary"):

@@ -149,24 +149,3 @@ def test_an_interrupted_fit_goes_on(tmp_path) -> None:
     again = PNI(**TINY).fit(images, checkpoint=tmp_path, progress=watch)
     assert seen == []  # nothing left to do
     np.testing.assert_array_equal(again.score(test).map, whole.score(test).map)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"window": 4},
-        {"neighbourhood": 0},
-        {"bank_size": 0},
-        {"distribution_size": 0},
-        {"projection": -1},
-        {"temperature": 0.0},
-        {"gamma": 1.0},
-        {"gamma": 0.0},
-        {"steps": 0},
-        {"smoothing": -1.0},
-        {"stages": (8, 4)},
-    ],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        PNI(**{**TINY, **wrong}).fit(toy_texture(1, seed=0).images)

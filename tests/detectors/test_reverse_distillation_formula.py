@@ -138,23 +138,6 @@ def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"stages": (4, 16)}, "twice the one before"),
-        ({"batch": 1}, "at least 2"),
-        ({"width": 0.0}, "above 0"),
-        ({"blocks": (0,)}, "at least 1"),
-        ({"rate": -1.0}, "above 0"),
-        ({"steps": 0}, "at least 1"),
-    ],
-)
-def test_wrong_settings_are_refused(method: str, wrong: dict, says: str) -> None:
-    with pytest.raises(InputError, match=f"arrived.*{says}"):
-        create(method, "tiny", **wrong).fit(toy_part(2, seed=0).images)
-
-
-@pytest.mark.parametrize("method", METHODS)
 def test_an_unknown_comparison_is_refused(method: str) -> None:
-    with pytest.raises(InputError, match=r"'vectors' is not known\. Allowed: angles, values, whole maps"):
+    with pytest.raises(InputError, match=r"compare must be one of angles, values, whole maps, got 'vectors'"):
         create(method, "tiny", compare="vectors").fit(toy_part(2, seed=0).images)

@@ -130,25 +130,6 @@ def test_patches_kept_are_bounded_and_of_the_normal_images() -> None:
     assert torch.cdist(kept, standardised).amin(dim=1).max() < 1e-3
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"noise": 0.0},
-        {"hidden": 0},
-        {"steps": 0},
-        {"samples": 0},
-        {"patches": 1.5},
-        {"rate": -1.0},
-        {"adaptor_rate": 0.0},
-        {"neighbourhood": 2},
-        {"smoothing": -1.0},
-    ],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="arrived"):
-        SimpleNet(**{**TINY, **wrong}).fit(toy_texture(2, seed=0).images)
-
-
 def test_pictures_that_do_not_vary_are_refused() -> None:
     """One patch a picture, the same in each: larger flat pictures differ at their border."""
     flat = Images([np.zeros((8, 8, 3), np.uint8)] * 3, size=(8, 8))

@@ -196,23 +196,6 @@ def test_teachers_from_a_folder_that_is_gone_later(tmp_path: Path) -> None:
         UninformedStudents(**settings).fit(images)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"architectures": ()},
-        {"architectures": ("students-tiny",) * 2},
-        {"architectures": ("students-18",)},
-        {"students": 0},
-        {"crop": 0},
-        {"rate": 0.0},
-        {"teacher": "embedded"},
-    ],
-)
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match=r"arrived|not known|come with Amiss"):
-        UninformedStudents(**{**TINY, **wrong}).fit(toy_part(2, seed=0).images)
-
-
 def test_a_single_picture_is_refused() -> None:
     with pytest.raises(InputError, match="held out"):
         UninformedStudents(**TINY).fit(toy_part(1, seed=0).images)

@@ -131,8 +131,8 @@ def test_pictures_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
     [
         (["few", "--chart", "cusm"], "Did you mean"),
         (["few", "--chart", ","], "no chart"),
-        (["few", "--arl", "5"], "arl = 5"),
-        (["few", "--baseline", "3"], "baseline = 3"),
+        (["few", "--arl", "5"], "got 5"),
+        (["few", "--baseline", "3"], "got 3"),
         (["nowhere"], "no such file"),
         (["seen"], "80 of these 80"),
         (["broken.jsonl"], "line 1: not JSON"),

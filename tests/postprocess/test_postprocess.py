@@ -113,7 +113,7 @@ def test_ignore_border_says_what_it_cannot_do():
 @pytest.mark.parametrize("pixels", [0, -1, 1.5, "3", True])
 def test_pixels_are_a_whole_number_of_at_least_one(create, pixels):
     name = next(iter(MASK_FILTERS if create is create_mask_filter else SCORE_FILTERS))
-    with pytest.raises(InputError, match=r"pixels = .* arrived"):
+    with pytest.raises(InputError, match=r"pixels must be a whole number of at least 1, got"):
         create(name, pixels=pixels)
 
 

@@ -41,8 +41,8 @@ def test_options_are_further_arguments_and_none_is_not_given():
     [
         ("magic", {}, ["'magic'", "conformal"]),
         ("conformall:1%", {}, ["Did you mean 'conformal'"]),
-        ("conformal:much", {}, ["alpha = 'much'", "0.05"]),
-        ("conformal:", {}, ["alpha = ''"]),
+        ("conformal:much", {}, ["got 'much'", "0.05"]),
+        ("conformal:", {}, ["alpha must be", "got ''"]),
         ("sigma:1,2", {}, ["sigma takes k", "sigma:3"]),
         ("sigma:q=1", {}, ["q does not belong", "takes k"]),
         ("conformal:1%", {"alpha": 0.02}, ["alpha", "twice"]),

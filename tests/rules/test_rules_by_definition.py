@@ -182,7 +182,7 @@ def test_percent_in_words(rate, text):
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, 5, "5 %", None, True, float("nan")])
 @pytest.mark.parametrize("rule", [Conformal, Certified])
 def test_an_alpha_that_is_no_rate_is_refused(rule, alpha):
-    with pytest.raises(InputError, match=r"alpha = .* arrived"):
+    with pytest.raises(InputError, match=r"alpha must be a number above 0 and below 1"):
         rule(alpha)
 
 

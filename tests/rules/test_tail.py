@@ -172,7 +172,7 @@ def test_calibration_is_quick_with_many_images():
 def test_arguments_and_order():
     with pytest.raises(InputError, match=r"alpha = 0.1 arrived; .* conformal"):
         Tail(0.1)
-    with pytest.raises(InputError, match=r"seed = 1\.5"):
+    with pytest.raises(InputError, match=r"seed must be .*, got 1\.5"):
         Tail(0.01, seed=1.5)
     for ask in (lambda rule: rule.threshold, lambda rule: rule.fit, lambda rule: rule.statement()):
         with pytest.raises(NotReadyError, match="'tail' is not calibrated"):

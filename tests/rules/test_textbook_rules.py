@@ -154,17 +154,17 @@ def test_before_calibration(make):
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda: Quantile(1.0), "q = 1.0"),
-        (lambda: Quantile("auto"), "q = 'auto'"),
-        (lambda: Bootstrap(5), "alpha = 5"),
-        (lambda: Bootstrap(0.1, resamples=10), "resamples = 10"),
-        (lambda: Bootstrap(0.1, seed=-1), "seed = -1"),
-        (lambda: Sigma(-1), "k = -1"),
-        (lambda: Sigma("three"), "k = 'three'"),
+        (lambda: Quantile(1.0), "q must be .*, got 1.0"),
+        (lambda: Quantile("auto"), "q must be .*, got 'auto'"),
+        (lambda: Bootstrap(5), "alpha must be .*, got 5"),
+        (lambda: Bootstrap(0.1, resamples=10), "resamples must be .*, got 10"),
+        (lambda: Bootstrap(0.1, seed=-1), "seed must be .*, got -1"),
+        (lambda: Sigma(-1), "k must be .*, got -1"),
+        (lambda: Sigma("three"), "k must be .*, got 'three'"),
     ],
 )
 def test_arguments_out_of_range(make, word):
-    with pytest.raises(InputError, match=f"{word} arrived"):
+    with pytest.raises(InputError, match=word):
         make()
 
 

@@ -52,7 +52,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         check_count("width", width, least=2)
         if not 0 <= check_real("dropout", dropout) < 1:
-            raise InputError(f"dropout = {dropout} arrived; a number from 0 up to, not including, 1 is expected")
+            raise InputError(f"dropout must be a number of at least 0 and below 1, got {dropout}")
         down = [3, width // 2, width // 2, width, width, width]
         up = [CODE, *[width] * len(ENLARGED)]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))
@@ -84,7 +84,7 @@ class Autoencoder(nn.Module):
         """The code (N, CODE, 1, 1) of pictures (N, 3, H, W)."""
         height, width = batch.shape[2:]
         if min(height, width) < LEAST:
-            raise InputError(f"{height} x {width} pixels arrived; at least {LEAST} x {LEAST} are expected")
+            raise InputError(f"an image must have at least {LEAST} x {LEAST} pixels, got {height} x {width}")
         for layer in self.down:
             batch = functional.relu(layer(batch))
         code: Tensor = self.bottleneck(_resize(batch, (FIELD, FIELD)))

@@ -43,7 +43,7 @@ def convolutions(kernel: int, hidden: float = 1.0) -> Net:
     Both are `kernel` wide (odd) and see zeros outside of the map. The last one begins at zero.
     """
     if check_count("kernel", kernel) % 2 == 0:
-        raise InputError(f"kernel = {kernel} arrived; an odd number is expected, such as 3")
+        raise InputError(f"kernel must be an odd number such as 3, got {kernel}")
 
     def net(entering: int, leaving: int) -> nn.Module:
         inner, padding = max(1, round(hidden * entering)), kernel // 2
@@ -97,7 +97,7 @@ class Coupling(nn.Module):
     ) -> None:
         super().__init__()
         if channels + conditions < 2:
-            raise InputError(f"{channels} channel without a condition arrived; a coupling needs at least 2, or both")
+            raise InputError(f"a coupling must have a condition or at least 2 channels, got {channels}")
         self.stay, self.clamp, self.volume_preserving = channels // 2, clamp, volume_preserving
         self.net = net(self.stay + conditions, 2 * (channels - self.stay))
         self.register_buffer("order", order.clone())

@@ -24,7 +24,7 @@ def check_halving(strides: Sequence[int]) -> None:
     """
     if any(after != 2 * before for before, after in pairwise(strides)):
         raise InputError(
-            f"stages {tuple(strides)} arrived; each stride must be twice the one before, as in (4, 8, 16) or (8, 16)"
+            f"stages must each have twice the one before, such as (4, 8, 16) or (8, 16), got {tuple(strides)}"
         )
 
 
@@ -60,7 +60,7 @@ class ReverseDecoder(nn.Module):
         super().__init__()
         counts = _check_blocks(blocks, len(channels) + 1)
         if check_real("width", width) <= 0:
-            raise InputError(f"width = {width} arrived; a number above 0 is expected")
+            raise InputError(f"width must be a number above 0, got {width}")
         deepest = channels[-1]
         self.paths = nn.ModuleList(
             nn.ModuleList(_halve(before, after) for before, after in pairwise(channels[start:]))
@@ -103,7 +103,7 @@ class ReverseDecoder(nn.Module):
 def _check_blocks(blocks: Sequence[int], stages: int) -> list[int]:
     counts = [check_count("blocks", count) for count in blocks]
     if not 1 <= len(counts) <= stages:
-        raise InputError(f"blocks = {tuple(blocks)} arrived; 1 to {stages} numbers are expected, such as (2,)")
+        raise InputError(f"blocks must be 1 to {stages} numbers, such as (2,), got {tuple(blocks)}")
     return counts + counts[-1:] * (stages - len(counts))
 
 
@@ -112,7 +112,7 @@ def _sizes(features: Sequence[Tensor]) -> list[Size]:
     sizes = [(feature.shape[2], feature.shape[3]) for feature in features]
     for fine, coarse in pairwise(sizes):
         if any(abs(one - 2 * half) > 1 for one, half in zip(fine, coarse, strict=True)):
-            raise InputError(f"feature maps of {fine} and then {coarse} cells arrived; take stages whose grids halve")
+            raise InputError(f"feature maps must halve from stage to stage, got {fine} and then {coarse} cells")
     return sizes
 
 

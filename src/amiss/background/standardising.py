@@ -58,6 +58,6 @@ def learn_standardising(stages: Iterable[nn.Module], batches: Iterable[Sequence[
     for stage, field in zip(found, fields, strict=True):
         variance = field.variance()[:, 0]
         if not float(variance.mean()) > 0:
-            raise InputError("normal images without any variation arrived; pictures that differ a little are expected")
+            raise InputError("normal images must differ a little, got images without any variation")
         stage.mean = field.mean[:, 0].float().to(stage.mean)
         stage.spread = (variance + 1e-3 * variance.mean()).sqrt().float().to(stage.spread)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,25 +106,24 @@ def parse_numbers(name: str, text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """``name=value`` pairs; a value is read as JSON where it is JSON, ``4,8`` as a list, else as text.
+def parse_settings(pairs: Sequence[str], methods: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` pairs; a value is read by the type that the methods declare for it.
+
+    A name that none of them knows is read as JSON where it is JSON, ``4,8`` as a list, else as text; so is one that
+    they read differently.
 
     Raises:
-        InputError: No ``=``, or a name given twice.
+        InputError: No ``=``, or a name given twice; an unknown method.
     """
+    from amiss.core.parameters import read_text
+    from amiss.registry import find_method
+
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name or name in settings:
-            raise InputError(f"--set {pair!r} arrived; name=value is expected, each name once")
-        settings[name] = _value(text)
+            raise InputError(f"--set must be name=value, each name once, got {pair!r}")
+        declared = [find_method(method).declared for method in methods]
+        values = [known[name].read(text) for known in declared if name in known] or [read_text(text)]
+        settings[name] = values[0] if all(value == values[0] for value in values) else read_text(text)
     return settings
-
-
-def _value(text: str) -> Any:
-    for candidate in (text, f"[{text}]" if "," in text else text):
-        try:
-            return json.loads(candidate)
-        except ValueError:
-            continue
-    return text

@@ -24,7 +24,9 @@ def fit(
     data: Annotated[str, typer.Argument(help="A folder of good images, a data-set root, or elpv:mono.")],
     method: Annotated[str, typer.Option(help="One of `amiss methods`.")] = "patchcore",
     preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value. See `amiss methods METHOD`.")
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(help="Every picture is resized to these pixels: 256, or 256x384 (height x width). Default: 256."),
@@ -84,7 +86,7 @@ def fit(
             dataset.normal,
             method=method,
             preset=preset,
-            settings=parse_settings(settings or []),
+            settings=parse_settings(settings or [], [method]),
             size=pixels,
             tile=tile,
             overlap=overlap,

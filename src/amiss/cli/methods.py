@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as to_json
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +10,17 @@ import typer
 from amiss.cli.console import say, say_json
 
 
-def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """List the methods. Their cards need torch; without it only the names are known."""
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, with its hyper-parameters. Default: all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the methods, or the hyper-parameters of one. Cards need torch; without it only the names are known."""
     from amiss.core.errors import MissingExtraError
     from amiss.registry import find_method, list_methods
 
+    if name is not None:
+        _one(find_method(name), json=json)
+        return
     try:
         cards: dict[str, Any] = {name: _card(find_method(name)) for name in list_methods()}
     except MissingExtraError as error:
@@ -26,9 +33,26 @@ def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         say_json(cards)
         return
     for name, card in cards.items():
-        abilities = [word for word in ("localises", "exportable") if card[word]]
-        say(f"{name:<24} {card['family']:<16} {card['year']}  {card['learning']:<9} {', '.join(abilities)}")
-        say(f"{'':<24} {card['paper']}, {card['url']}; presets: {', '.join(card['presets'])}")
+        _say_card(name, card)
+
+
+def _one(method: Any, *, json: bool) -> None:
+    """A method with type, range, default and meaning of each hyper-parameter."""
+    from amiss.core.parameters import describe
+
+    described = describe(method.declared, method.__doc__)
+    if json:
+        say_json({**_card(method), "hyperparameters": described})
+        return
+    _say_card(method.card.name, _card(method))
+    for name, one in described.items():
+        say(f"  {name} = {to_json.dumps(one['default'])}", f"      {one['must_be']}", f"      {one['description']}")
+
+
+def _say_card(name: str, card: dict[str, Any]) -> None:
+    abilities = [word for word in ("localises", "exportable") if card[word]]
+    say(f"{name:<24} {card['family']:<16} {card['year']}  {card['learning']:<9} {', '.join(abilities)}")
+    say(f"{'':<24} {card['paper']}, {card['url']}; presets: {', '.join(card['presets'])}")
 
 
 def _card(method: Any) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Checks of arguments that several places share. Each says what arrived and what is allowed."""
+"""Checks of arguments that several places share. Each says what must hold, and what was got."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from amiss.core.errors import InputError
+from amiss.core.ranges import OneOf
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 def check_rate(name: str, value: float) -> float:
     """A rate strictly between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise InputError(f"{name} = {value!r} arrived; a number between 0 and 1 is expected, such as 0.05")
+        raise InputError(f"{name} must be a number above 0 and below 1, such as 0.05, got {value!r}")
     return float(value)
 
 
@@ -30,14 +30,14 @@ def read_rate(name: str, text: str) -> float:
     try:
         value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
     except ValueError:
-        raise InputError(f"{name} = {text!r} arrived; a rate such as 0.05 or 5% is expected") from None
+        raise InputError(f"{name} must be a rate such as 0.05 or 5%, got {text!r}") from None
     return check_rate(name, value)
 
 
 def check_count(name: str, value: int, *, least: int = 1) -> int:
     """A whole number that is not too small."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} = {value!r} arrived; a whole number of at least {least} is expected")
+        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return value
 
 
@@ -45,18 +45,13 @@ def check_real(name: str, value: float, *, least: float = -math.inf) -> float:
     """A finite number that is not too small."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
         bound = "" if least == -math.inf else f" of at least {least:g}"
-        raise InputError(f"{name} = {value!r} arrived; a finite number{bound} is expected")
+        raise InputError(f"{name} must be a finite number{bound}, got {value!r}")
     return float(value)
 
 
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:
     """One of the allowed words; a near miss is pointed out."""
-    words = sorted(allowed)
-    if value in words:
-        return value
-    near = difflib.get_close_matches(str(value), words, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{name} = {value!r} is not known. Allowed: {', '.join(words)}.{hint}")
+    return OneOf(*sorted(allowed)).check(name, value)
 
 
 def create_named(what: str, table: Mapping[str, Callable[..., T]], name: str, config: Mapping[str, Any]) -> T:

@@ -14,7 +14,7 @@
         ├── SchemaError                  written by a newer Amiss
         └── ParityError                  this machine's scores differ from those of the golden images
 
-A message says what arrived, what is allowed, and what to do.
+A message says what must hold, what was got, and what to do.
 """
 
 

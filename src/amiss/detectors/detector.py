@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images, Size
+from amiss.core.parameters import Parameter, buffer, declared, signature
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.device import AUTO, choose_device, seeded
@@ -29,14 +30,62 @@ BATCH = 8
 """Pictures per batch: enough to keep two cores busy, little memory."""
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(buffer,))
 class Detector(nn.Module):
     """A background model and a statistic.
 
-    A method is a subclass that writes five things: a `card`, a constructor that only stores keyword-only
-    hyper-parameters, and the three methods below. The rest is written here, once.
+    A method is a subclass that writes five things: a `card`, its hyper-parameters, and the three methods below. The
+    rest is written here, once. Hyper-parameters are declared in the class body, as name, type, range and default::
+
+        noise: Annotated[float, Positive] = 0.25
+        stages: Stages = (8, 16, 32)
+        mean: Tensor = buffer()
+
+    They are the keyword-only arguments of the constructor. The last line is none: it says that `build` registers a
+    tensor of this name. The marks are in `amiss.core.ranges`. A subclass may change a default.
     """
 
     card: ClassVar[Card]
+
+    declared: ClassVar[Mapping[str, Parameter]] = MappingProxyType({})
+    """Hyper-parameters by name."""
+
+    __signature__: ClassVar[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        inherited: dict[str, Parameter] = {}
+        for base in reversed(cls.__mro__[1:]):
+            inherited |= getattr(base, "declared", {})
+        cls.declared = MappingProxyType(declared(cls, inherited))
+        cls.__signature__ = signature(cls.declared, None if cls.__init__ is Detector.__init__ else cls.__init__)
+
+    def __init__(self, **settings: Any) -> None:
+        unknown = settings.keys() - self.declared.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+        super().__init__()
+        for name, parameter in self.declared.items():
+            setattr(self, name, settings.get(name, parameter.default))
+        self.check_hyperparameters()
+
+    def check_hyperparameters(self) -> None:
+        """Check what is declared; called by the constructor and, as attributes may have been set since, by `fit` and
+        `load_state`.
+
+        Raises:
+            InputError: One has another type, is out of range, or does not go with the others.
+        """
+        for name, parameter in self.declared.items():
+            setattr(self, name, parameter.check(getattr(self, name)))
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Check what several hyper-parameters must satisfy at once; each alone has been checked before.
+
+        Raises:
+            InputError: They do not go together.
+        """
 
     @abstractmethod
     def build(self, *, pretrained: bool) -> None:
@@ -67,9 +116,7 @@ class Detector(nn.Module):
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments as they are now."""
-        return {
-            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
-        }
+        return {name: getattr(self, name) for name in self.declared}
 
     checkpoint: Checkpoint | None = None
     """Where training leaves its state; set by `fit`, for `amiss.training.train`."""
@@ -104,13 +151,15 @@ class Detector(nn.Module):
                 Others learn in one pass on the CPU. Afterwards the detector is on the CPU.
 
         Raises:
-            InputError: No images, images without a size, a device that is not there, or the checkpoint of another run.
+            InputError: No images, images without a size, a hyper-parameter out of range, a device that is not there, or
+                the checkpoint of another run.
             DivergedError: Training came to a loss that is not finite.
         """
         if images.size is None or len(images) == 0:
             raise InputError(
-                f"{images!r} arrived; at least one picture and a size are needed: images.resized((256, 256))"
+                f"images must be at least one and have a size, as images.resized((256, 256)) have, got {images!r}"
             )
+        self.check_hyperparameters()
         self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
         place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")
         with seeded(seed, place):
@@ -150,11 +199,13 @@ class Detector(nn.Module):
         """Build without pretrained weights and take over a saved state, whatever the size of its buffers.
 
         Raises:
-            InputError: The state does not belong to this method with these hyper-parameters.
+            InputError: The state does not belong to this method with these hyper-parameters, or one of them is out of
+                range.
         """
+        self.check_hyperparameters()
         self.build(pretrained=False)
-        for name, buffer in list(self.named_buffers()):
-            if name in state and state[name].shape != buffer.shape:
+        for name, tensor in list(self.named_buffers()):
+            if name in state and state[name].shape != tensor.shape:
                 owner, _, last = name.rpartition(".")
                 setattr(self.get_submodule(owner), last, torch.empty_like(state[name]))
         try:
@@ -190,11 +241,11 @@ def check_batch(batch: Tensor) -> Tensor:
     """The batch itself when it is float32 (N, 3, H, W) in [0, 1].
 
     Raises:
-        InputError: Another shape or type, or a number that is not finite or not in [0, 1]; says what arrived.
+        InputError: Another shape or type, or a number that is not finite or not in [0, 1].
     """
     if batch.dtype != torch.float32 or batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
-        raise InputError(f"{batch.dtype} {tuple(batch.shape)} arrived; torch.float32 (N, 3, H, W) is expected")
+        raise InputError(f"a batch must be torch.float32 (N, 3, H, W), got {batch.dtype} {tuple(batch.shape)}")
     least, most = (float(bound) for bound in torch.aminmax(batch))  # NaN when one of the numbers is
     if not 0 <= least <= most <= 1:
-        raise InputError(f"numbers from {least:.4g} to {most:.4g} arrived; finite ones in [0, 1] are expected")
+        raise InputError(f"a batch must hold finite numbers from 0 to 1, got {least:.4g} to {most:.4g}")
     return batch

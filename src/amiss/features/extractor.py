@@ -79,7 +79,7 @@ class Stages(nn.Module):
         levels = found.levels
         if not self.strides or list(self.strides) != sorted(set(self.strides)) or not set(self.strides) <= set(levels):
             kind = "strides" if levels == found.strides else f"layers (all of stride {found.strides[0]})"
-            raise InputError(f"stages {self.strides} arrived; ascending {kind} out of {levels} are expected")
+            raise InputError(f"stages must be ascending {kind} out of {levels}, got {self.strides}")
         positions = tuple(levels.index(level) for level in self.strides)
         keep = positions[-1] + 1
         self.name, self.licence = found.name, found.licence

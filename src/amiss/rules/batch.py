@@ -67,7 +67,7 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float, *, n: int | None = None
     check_rate("rate", rate)
     error = np.isnan(p)
     if p.ndim != 1 or not ((p[~error] >= 0) & (p[~error] <= 1)).all():
-        raise InputError(f"p-values of shape {p.shape} arrived; one number in [0, 1] a part, or NaN, is expected")
+        raise InputError(f"p-values must be one number from 0 to 1, or NaN, per part, got an array of shape {p.shape}")
     judged = int((~error).sum())
     adjusted = np.full(len(p), np.nan)
     adjusted[~error] = _adjusted(p[~error])

@@ -47,8 +47,8 @@ class Triage(Rule):
         super().__init__()
         if not check_rate("reject", reject) < check_rate("accept", accept):
             raise InputError(
-                f"accept = {accept!r} and reject = {reject!r} arrived; reject must be smaller, such as accept = 0.05 "
-                "and reject = 0.005: what is rejected at once was not accepted at once"
+                f"reject must be smaller than accept, such as accept = 0.05 and reject = 0.005, got {accept!r} and "
+                f"{reject!r}: what is rejected at once was not accepted at once"
             )
         self.accept, self.reject = float(accept), float(reject)
         self.confidence = None if confidence is None else check_rate("confidence", confidence)

@@ -44,9 +44,9 @@ def sinkhorn_divergence(one: Tensor, other: Tensor, *, blur: float = 0.05, scali
         (tensor(12.5000), 12.5)
     """
     if one.ndim < 2 or one.shape != other.shape:
-        raise InputError(f"clouds {tuple(one.shape)} and {tuple(other.shape)} arrived; both must be (..., n, D)")
+        raise InputError(f"both clouds must be (..., n, D), got {tuple(one.shape)} and {tuple(other.shape)}")
     if check_real("blur", blur) <= 0:
-        raise InputError(f"blur = {blur} arrived; a length above 0 is expected")
+        raise InputError(f"blur must be a length above 0, got {blur}")
     lengths = _lengths(one, other, blur, check_rate("scaling", scaling))
     sent, received = _potentials(torch.stack([one, one, other]), torch.stack([other, one, other]), lengths)
     across = sent[0] + received[0]  # what both sides pay for the transport of one cloud to the other

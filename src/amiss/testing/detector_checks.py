@@ -192,7 +192,7 @@ def check_sizes(make: Make) -> None:
 
 
 def check_bad_batches(make: Make) -> None:
-    """*Sizes*: grey, NaN, wrong range, wrong type and wrong dimensions give an error that says what arrived."""
+    """*Sizes*: grey, NaN, wrong range, wrong type and wrong dimensions give an error that says what must hold."""
     detector, good = fitted(make), _batch(toy_texture(2, seed=1))
     bad = {
         "a grey batch": good[:, :1],
@@ -204,7 +204,7 @@ def check_bad_batches(make: Make) -> None:
         "an empty batch": good[:0],
     }
     for what, batch in bad.items():
-        require_input_error(partial(detector, batch), f"scoring {what}", says="arrived")
+        require_input_error(partial(detector, batch), f"scoring {what}", says="must")
 
 
 def check_persistence(make: Make) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from amiss.detectors.detector import Detector
 from amiss.registry import list_methods
 from amiss.testing.expect import random_state, require, require_input_error
+from amiss.testing.toy import toy_texture
 
 Make = Callable[[], Detector]
 """Makes a detector that has not learned yet; every call makes an equal one."""
@@ -21,15 +22,17 @@ HEADINGS = ("Background model", "Statistic", "Assumes", "Args", "Raises", "Cost"
 
 
 def check_constructor_stores(make: Make) -> None:
-    """*Construct*: keyword-only hyper-parameters with defaults are stored under their names, and nothing else is."""
+    """*Construct*: hyper-parameters are declared in the class body, stored under their names, and nothing else is."""
     before = random_state()
     detector = make()
     require(before == random_state(), "the constructor draws random numbers; draw in build or learn")
-    for name, parameter in parameters(type(detector)).items():
-        require(parameter.kind is parameter.KEYWORD_ONLY, f"{name}: write (self, *, ...), without *args and **kwargs")
-        require(parameter.default is not parameter.empty, f"{name} has no default; the default preset needs one")
+    wanted, taken = set(detector.declared), set(parameters(type(detector)))
+    require(
+        taken == wanted,
+        f"the constructor takes {sorted(taken)} and {sorted(wanted)} are declared; declare each in the class body, as "
+        "in `window: Annotated[int, AtLeast(1)] = 5`, and write no constructor",
+    )
     stored = set(vars(detector)) - set(vars(nn.Module()))
-    wanted = set(parameters(type(detector)))
     require(stored == wanted, f"the constructor stores {sorted(stored)}; exactly {sorted(wanted)} are expected")
     made = [*dict(detector.named_children()), *detector.state_dict()]
     require(not made, f"the constructor makes {made}; make modules and buffers in build")
@@ -39,15 +42,23 @@ def check_constructor_stores(make: Make) -> None:
 
 
 def check_bad_values(make: Make) -> None:
-    """*Construct*: the constructor takes any number; build says which one is wrong."""
-    for name, value in make().hyperparameters().items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        try:
-            detector = type(make())(**{**make().hyperparameters(), name: float("nan")})
-        except Exception as error:
-            raise AssertionError(f"the constructor judges {name}; only store there, judge in build") from error
-        require_input_error(partial(detector.build, pretrained=False), f"build with {name} = nan")
+    """*Construct*: numbers have a range; values outside it or of another type are refused, then and when set later."""
+    detector = make()
+    settings, images = detector.hyperparameters(), toy_texture(2, seed=0).images
+    for name, parameter in detector.declared.items():
+        for form in parameter.numbers():
+            kind = form.base.__name__
+            require(
+                bool(form.ranges), f"{name} has no range; declare one, as in `{name}: Annotated[{kind}, AtLeast(1)]`"
+            )
+        for value in parameter.wrong():
+            says = f"{name} = {value!r}"
+            require_input_error(partial(type(detector), **{**settings, name: value}), says, f"{name} must be")
+        for use in (partial(detector.load_state, {}), partial(detector.fit, images)):
+            value = next(parameter.wrong())
+            setattr(detector, name, value)
+            require_input_error(use, f"{name} = {value!r}, set later,", f"{name} must be")
+        setattr(detector, name, settings[name])
 
 
 def check_docstring(make: Make) -> None:
@@ -88,4 +99,4 @@ def check_card(make: Make) -> None:
 
 def parameters(method: type[Detector]) -> dict[str, inspect.Parameter]:
     """The constructor's parameters by name, without self."""
-    return {name: one for name, one in inspect.signature(method.__init__).parameters.items() if name != "self"}
+    return dict(inspect.signature(method).parameters)

@@ -25,15 +25,15 @@ def require_equal(one: Scores, other: Scores, what: str) -> None:
 
 
 def require_input_error(action: Callable[[], Any], what: str, says: str = "") -> None:
-    """The action raises an `InputError` whose message holds the word `says`."""
+    """The action raises an `InputError` whose message holds the words `says`."""
     try:
         action()
     except InputError as error:
-        require(says in str(error), f"{what}: the message {str(error)!r} does not say what {says}")
+        require(says in str(error), f"{what}: the message {str(error)!r} does not say {says!r}")
     except Exception as error:
-        raise AssertionError(f"{what} gives {error!r}; an InputError that says what arrived is expected") from error
+        raise AssertionError(f"{what} gives {error!r}; an InputError that says what must hold is expected") from error
     else:
-        raise AssertionError(f"{what} is accepted; an InputError that says what arrived is expected")
+        raise AssertionError(f"{what} is accepted; an InputError that says what must hold is expected")
 
 
 def random_state() -> tuple[Any, ...]:

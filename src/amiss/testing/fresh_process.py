@@ -100,11 +100,15 @@ def _score_reloaded(folder: Path) -> None:
 
 def _find(module: str, file: str, name: str) -> Any:
     try:
-        return getattr(importlib.import_module(module), name)
+        if module != "__main__":  # here that is another module
+            return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError:  # a test file: its module has no place on the path
-        origin = importlib.util.spec_from_file_location(module, file)
-        if origin is None or origin.loader is None:
-            raise
-        found = importlib.util.module_from_spec(origin)
-        origin.loader.exec_module(found)
-        return getattr(found, name)
+        pass
+    called = "__mp_main__" if module == "__main__" else module  # as `multiprocessing` calls it
+    origin = importlib.util.spec_from_file_location(called, file)
+    if origin is None or origin.loader is None:
+        raise ImportError(f"{file} must be a Python file")
+    found = importlib.util.module_from_spec(origin)
+    sys.modules[called] = found  # where types that are written as text are looked up
+    origin.loader.exec_module(found)
+    return getattr(found, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Above, NotEmpty, Share
 from amiss.detectors.detector import Detector
 from amiss.features.shared import SharedNetwork, StageView, share_backbones
 from amiss.registry import create
@@ -31,9 +32,10 @@ class Ensemble(Detector):
 
     Background model:
         That of each member, learned from all normal images but the share `held_out`. On those, which no member has
-        seen, the mean and the standard deviation of each member's maps are taken, over all pixels. A member to which they are
-        more than `stretch` times as strange as what it has learned from (medians of image scores) knows those images
-        by heart and nothing of others: it is left out. If that is all of them, the one with the smallest ratio stays.
+        seen, the mean and the standard deviation of each member's maps are taken, over all pixels. A member to which
+        they are more than `stretch` times as strange as what it has learned from (medians of image scores) knows those
+        images by heart and nothing of others: it is left out. If that is all of them, the one with the smallest ratio
+        stays.
 
     Statistic:
         The maps of the members that are kept, each less its mean and divided by its deviation, averaged. A backbone
@@ -94,26 +96,15 @@ class Ensemble(Detector):
             },
         },
     )
-    mean: Tensor
-    deviation: Tensor
 
-    def __init__(
-        self,
-        *,
-        members: Sequence[Mapping[str, Any]] = MEMBERS,
-        held_out: float = 0.2,
-        stretch: float = 3.0,
-    ) -> None:
-        super().__init__()
-        self.members = members
-        self.held_out = held_out
-        self.stretch = stretch
+    members: Annotated[Sequence[Mapping[str, Any]], NotEmpty] = MEMBERS
+    held_out: Share = 0.2
+    stretch: Annotated[float, Above(1)] = 3.0
+    mean: Tensor = buffer()
+    deviation: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_rate("held_out", self.held_out)
-        if check_real("stretch", self.stretch) <= 1:
-            raise InputError(f"stretch must be above 1, got {self.stretch}")
-        self.inner = nn.ModuleList(_member(settings) for settings in _checked(self.members))
+        self.inner = nn.ModuleList(_member(settings) for settings in self.members)
         for member in self.detectors:
             member.build(pretrained=pretrained)
         self.networks = nn.ModuleList(share_backbones(self.inner, pretrained=pretrained))
@@ -222,16 +213,9 @@ def trusted(known: Tensor, unseen: Tensor, stretch: float) -> tuple[int, ...]:
     return kept or (int(ratio.argmin()),)
 
 
-def _checked(members: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(members, Sequence) or isinstance(members, str) or len(members) == 0:
-        raise InputError(f'members must be a list such as [{{"method": "patchcore"}}], got {members!r}')
-    for member in members:
-        if not isinstance(member, Mapping) or "method" not in member:
-            raise InputError(f'a member must be a mapping with a "method", got {member!r}')
-    return list(members)
-
-
 def _member(settings: Mapping[str, Any]) -> Detector:
+    if "method" not in settings:
+        raise InputError(f'a member must be a mapping with a "method", got {settings!r}')
     own = {name: value for name, value in settings.items() if name not in ("method", "preset")}
     member = create(settings["method"], settings.get("preset", "default"), **own)
     if not member.card.localises:

@@ -10,15 +10,17 @@ import numpy as np
 from torch import Tensor
 
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.pieces import cut_out
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.registry import create
 from amiss.statistics.windows import cut_windows, spread_windows, window_starts
+
+DEFAULT_SETTINGS: Mapping[str, Any] = {}
 
 
 class Patchwise(Detector):
@@ -89,33 +91,21 @@ class Patchwise(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        method: str = "mvg",
-        settings: Mapping[str, Any] | None = None,
-        window: int = 64,
-        stride: int = 32,
-        windows: int = 2000,
-    ) -> None:
-        super().__init__()
-        self.method = method
-        self.settings = {} if settings is None else settings
-        self.window = window
-        self.stride = stride
-        self.windows = windows
+    method: str = "mvg"
+    settings: Mapping[str, Any] = DEFAULT_SETTINGS
+    window: Count = 64
+    stride: Count = 32
+    windows: Count = 2000
+
+    def check_together(self) -> None:
+        if self.stride > self.window:
+            raise InputError(f"stride must be at most window = {self.window}, to leave no pixel out, got {self.stride}")
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("window", self.window)
-        check_count("windows", self.windows)
-        if check_count("stride", self.stride) > self.window:
-            raise InputError(f"stride = {self.stride} arrived; at most window = {self.window} leaves no pixel out")
-        if not isinstance(self.settings, Mapping):
-            raise InputError(f"settings = {self.settings!r} arrived; names and values are expected, such as {{}}")
         self.inner = create(self.method, **self.settings)
         card = self.inner.card
         if card.localises:
-            raise InputError(f"method = {self.method!r} localises by itself; patchwise is for methods that do not")
+            raise InputError(f"method must be one that does not localise by itself, got {self.method!r}")
         self.inner.build(pretrained=pretrained)
         vars(self)["card"] = replace(  # of this detector: the class cannot know what is inside
             type(self).card,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch.nn.functional import logsigmoid
 from amiss.background.flow import Flow, perceptron, surprise
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, MultipleOf, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
@@ -124,50 +125,24 @@ class CFlow(Detector):
             },
         },
     )
-    level: Tensor
-    spread: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16),
-        couplings: int = 8,
-        hidden: float = 2.0,
-        position: int = 128,
-        clamp: float = 1.9,
-        affine: bool = False,
-        steps: int = 400,
-        batch: int = 16,
-        fibres: int = 2048,
-        rate: float = 1e-3,
-        log_determinant: bool = False,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.couplings = couplings
-        self.hidden = hidden
-        self.position = position
-        self.clamp = clamp
-        self.affine = affine
-        self.steps = steps
-        self.batch = batch
-        self.fibres = fibres
-        self.rate = rate
-        self.log_determinant = log_determinant
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16)
+    couplings: Count = 8
+    hidden: Annotated[float, Positive] = 2.0
+    position: Annotated[Count, MultipleOf(4)] = 128
+    clamp: Annotated[float, Positive] = 1.9
+    affine: bool = False
+    steps: Count = 400
+    batch: Count = 16
+    fibres: Count = 2048
+    rate: Annotated[float, Positive] = 1e-3
+    log_determinant: bool = False
+    smoothing: Smoothing = 4.0
+    level: Tensor = buffer()
+    spread: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        for name in ("couplings", "steps", "batch", "fibres"):
-            check_count(name, getattr(self, name))
-        if check_count("position", self.position) % 4:
-            raise InputError(f"position = {self.position} arrived; a multiple of 4 is expected, such as 128")
-        check_real("smoothing", self.smoothing, least=0)
-        for name in ("hidden", "clamp", "rate"):
-            if check_real(name, getattr(self, name)) <= 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         nets = [perceptron(self.hidden)] * self.couplings
         self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from amiss.background.flow import Flow, convolutions, surprise
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
@@ -110,40 +109,18 @@ class FastFlow(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16),
-        couplings: int = 8,
-        hidden: float = 1.0,
-        clamp: float = 2.0,
-        affine: bool = False,
-        steps: int = 400,
-        batch: int = 16,
-        rate: float = 1e-3,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.couplings = couplings
-        self.hidden = hidden
-        self.clamp = clamp
-        self.affine = affine
-        self.steps = steps
-        self.batch = batch
-        self.rate = rate
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16)
+    couplings: Count = 8
+    hidden: Annotated[float, Positive] = 1.0
+    clamp: Annotated[float, Positive] = 2.0
+    affine: bool = False
+    steps: Count = 400
+    batch: Count = 16
+    rate: Annotated[float, Positive] = 1e-3
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("couplings", self.couplings)
-        check_count("steps", self.steps)
-        check_count("batch", self.batch)
-        check_real("smoothing", self.smoothing, least=0)
-        for name in ("hidden", "clamp", "rate"):
-            if check_real(name, getattr(self, name)) <= 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         nets = [convolutions(1 if number % 2 else 3, self.hidden) for number in range(self.couplings)]
         self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from amiss.background.mixture import COVARIANCES, choose_mixture
 from amiss.background.reservoir import Reservoir
 from amiss.background.subspace import Subspace
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, NotEmpty, OddCount, OneOf, Positive, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.nll import mixture_nll
@@ -107,38 +108,23 @@ class GMM(Detector):
             },
         },
     )
-    mean: Tensor
-    projection: Tensor
-    log_weights: Tensor
-    means: Tensor
-    whitening: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (16, 32),
-        neighbourhood: int = 1,
-        variance: float = 0.999,
-        components: int | Sequence[int] = (4, 8, 16, 32),
-        covariance: str = "diagonal",
-        regularisation: float = 0.1,
-        samples: int = 10_000,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.variance = variance
-        self.components = (components,) if isinstance(components, int) else tuple(components)
-        self.covariance = covariance
-        self.regularisation = regularisation
-        self.samples = samples
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (16, 32)
+    neighbourhood: OddCount = 1
+    variance: Share = 0.999
+    components: Count | Annotated[Sequence[Count], NotEmpty] = (4, 8, 16, 32)
+    covariance: Annotated[str, OneOf(*COVARIANCES)] = "diagonal"
+    regularisation: Annotated[float, Positive] = 0.1
+    samples: Count = 10_000
+    smoothing: Smoothing = 4.0
+    mean: Tensor = buffer()
+    projection: Tensor = buffer()
+    log_weights: Tensor = buffer()
+    means: Tensor = buffer()
+    whitening: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        self._check()
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.register_buffer("mean", torch.zeros(dimension))
@@ -149,11 +135,12 @@ class GMM(Detector):
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        apart = round(HELD_OUT * len(images)) if len(self.components) > 1 else 0
-        if apart == 0 and len(self.components) > 1:
+        components = self._candidates
+        apart = round(HELD_OUT * len(images)) if len(components) > 1 else 0
+        if apart == 0 and len(components) > 1:
             raise InputError(
-                f"{len(images)} normal images arrived; choosing among components = {self.components} takes at least 3; "
-                f"give a single one: components = {self.components[0]}"
+                f"normal images must be at least 3 to choose among components = {components}, got {len(images)}; "
+                f"give a single one: components = {components[0]}"
             )
         gaussian = Gaussian(len(self.mean))
         fitted, held_out = (Reservoir(max(1, round(share * self.samples)), rng) for share in (1 - HELD_OUT, HELD_OUT))
@@ -169,12 +156,17 @@ class GMM(Detector):
         self.mean, self.projection = subspace.mean.float(), subspace.whitening().float()
         self._mix(fitted.sample(), held_out.sample(), rng, progress)
 
+    @property
+    def _candidates(self) -> tuple[int, ...]:
+        """Numbers of components to choose from."""
+        return (self.components,) if isinstance(self.components, int) else tuple(self.components)
+
     def _mix(self, fitted: Tensor, held_out: Tensor, rng: np.random.Generator, progress: Progress) -> None:
         """Take over the mixture of patches (n, D)."""
         mixture = choose_mixture(
             self.project(fitted),
             self.project(held_out),
-            self.components,
+            self._candidates,
             rng,
             covariance=self.covariance,
             regularisation=self.regularisation,
@@ -194,17 +186,3 @@ class GMM(Detector):
     def project(self, patches: Tensor) -> Tensor:
         """Descriptors (..., D) to whitened coordinates (..., k)."""
         return (patches - self.mean) @ self.projection
-
-    def _check(self) -> None:
-        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
-            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        check_rate("variance", self.variance)
-        if not self.components:
-            raise InputError("components = () arrived; at least one number of components is expected, such as (8,)")
-        for count in self.components:
-            check_count("components", count)
-        check_choice("covariance", self.covariance, COVARIANCES)
-        if check_real("regularisation", self.regularisation) <= 0:
-            raise InputError(f"regularisation = {self.regularisation} arrived; a number above 0 is expected")
-        check_count("samples", self.samples)
-        check_real("smoothing", self.smoothing, least=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from amiss.background.gaussian import StageGaussians
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_real
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.statistics.reduce import smooth_upsample
@@ -80,16 +79,11 @@ class Mahalanobis(Detector):
         },
     )
 
-    def __init__(
-        self, *, backbone: str = "efficientnet-lite0", stages: Sequence[int] = (8, 16, 32), smoothing: float = 4.0
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16, 32)
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.gaussians = StageGaussians(self.features.channels)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from amiss.background.gaussian import StageGaussians
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 
@@ -77,10 +77,8 @@ class MVG(Detector):
         },
     )
 
-    def __init__(self, *, backbone: str = "efficientnet-lite0", stages: Sequence[int] = (8, 16, 32)) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16, 32)
 
     def build(self, *, pretrained: bool) -> None:
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from amiss.background.gaussian_field import SUMS, FieldWhitening
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
+from amiss.core.ranges import Count, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import cached_features
@@ -87,27 +87,13 @@ class PaDiM(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16),
-        dimension: int = 100,
-        regularisation: float = 0.01,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.dimension = dimension
-        self.regularisation = regularisation
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16)
+    dimension: Count = 100
+    regularisation: Annotated[float, Positive] = 0.01
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("dimension", self.dimension)
-        check_real("smoothing", self.smoothing, least=0)
-        if check_real("regularisation", self.regularisation) <= 0:
-            raise InputError(f"regularisation = {self.regularisation} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         for number in range(len(self.stages)):
             self.register_buffer(f"drawn{number}", torch.zeros(0, dtype=torch.long))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor
 from amiss.background.gaussian import Gaussian
 from amiss.background.subspace import Subspace
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_rate, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import OddCount, OneOf, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
@@ -84,34 +83,18 @@ class PCA(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "variance": 0.9, "smoothing": 8.0},
         },
     )
-    mean: Tensor
-    projection: Tensor
-    offset: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16, 32),
-        neighbourhood: int = 1,
-        variance: float = 0.97,
-        measure: str = "reconstruction",
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.variance = variance
-        self.measure = measure
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16, 32)
+    neighbourhood: OddCount = 1
+    variance: Share = 0.97
+    measure: Annotated[str, OneOf(*MEASURES)] = "reconstruction"
+    smoothing: Smoothing = 4.0
+    mean: Tensor = buffer()
+    projection: Tensor = buffer()
+    offset: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
-            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        check_rate("variance", self.variance)
-        check_choice("measure", self.measure, MEASURES)
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.register_buffer("mean", torch.zeros(dimension))

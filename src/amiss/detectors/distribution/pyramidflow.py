@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from amiss.background.flow import Flow, convolutions
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OddCount, Positive, Smoothing
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
@@ -113,43 +113,20 @@ class PyramidFlow(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stage: int = 4,
-        channels: int = 16,
-        levels: int = 3,
-        stacks: int = 2,
-        kernel: int = 3,
-        hidden: float = 0.5,
-        clamp: float = 2.0,
-        steps: int = 300,
-        pairs: int = 4,
-        rate: float = 1e-3,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stage = stage
-        self.channels = channels
-        self.levels = levels
-        self.stacks = stacks
-        self.kernel = kernel
-        self.hidden = hidden
-        self.clamp = clamp
-        self.steps = steps
-        self.pairs = pairs
-        self.rate = rate
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stage: Count = 4
+    channels: Annotated[int, AtLeast(3)] = 16
+    levels: Annotated[int, AtLeast(2)] = 3
+    stacks: Count = 2
+    kernel: OddCount = 3
+    hidden: Annotated[float, Positive] = 0.5
+    clamp: Annotated[float, Positive] = 2.0
+    steps: Count = 300
+    pairs: Count = 4
+    rate: Annotated[float, Positive] = 1e-3
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        for name, least in {"stage": 1, "channels": 3, "levels": 2, "stacks": 1, "steps": 1, "pairs": 1}.items():
-            check_count(name, getattr(self, name), least=least)
-        check_real("smoothing", self.smoothing, least=0)
-        for name in ("hidden", "clamp", "rate"):
-            if check_real(name, getattr(self, name)) <= 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
         self.features: FeatureExtractor | None = None
         entering, channels = 3, self.channels
         if self.backbone != "none":
@@ -165,7 +142,7 @@ class PyramidFlow(Detector):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         if len(images) < 2:
-            raise InputError("pyramidflow needs at least 2 normal images to see how they differ; 1 arrived")
+            raise InputError("pyramidflow needs at least 2 normal images to see how they differ, got 1")
         key = "pixels" if self.features is None else self.features.key()
         with cached_features(self.describe, key, images, progress, device=self.device) as cache:
             learn_standardising(self.standardising, cache.batches())
@@ -204,8 +181,8 @@ class PyramidFlow(Detector):
         templates: list[Tensor] = [getattr(self, f"template_{level}") for level in range(self.levels)]
         if latent[0].shape[1:] != templates[0].shape:
             raise InputError(
-                f"a picture of {tuple(latent[0].shape[2:])} cells arrived; {tuple(templates[0].shape[1:])} were "
-                "learned: score at the same size"
+                f"an image must have {tuple(templates[0].shape[1:])} cells, as it has learned, got "
+                f"{tuple(latent[0].shape[2:])}: score at the same size"
             )
         maps = [(one - other).abs().mean(dim=1) for one, other in zip(latent, templates, strict=True)]
         return torch.stack([smooth_upsample(one, size, smoothing=self.smoothing) for one in maps]).sum(dim=0)

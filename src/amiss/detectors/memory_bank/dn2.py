@@ -11,9 +11,10 @@ from torch import Tensor
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 
@@ -72,22 +73,15 @@ class DN2(Detector):
             "tiny": {"backbone": "tiny-random", "stage": 8},
         },
     )
-    center: Tensor
-    bank: Tensor
 
-    def __init__(
-        self, *, backbone: str = "efficientnet-lite0", stage: int = 32, bank_size: int = 5000, neighbours: int = 2
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stage = stage
-        self.bank_size = bank_size
-        self.neighbours = neighbours
+    backbone: str = "efficientnet-lite0"
+    stage: Count = 32
+    bank_size: Count = 5000
+    neighbours: Count = 2
+    center: Tensor = buffer()
+    bank: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("stage", self.stage)
-        check_count("bank_size", self.bank_size)
-        check_count("neighbours", self.neighbours)
         self.features = FeatureExtractor(self.backbone, (self.stage,), pretrained=pretrained)
         add_bank(self, *self.features.channels)
 

@@ -13,9 +13,10 @@ from amiss.background.kmeans import KMeans, spread_seeds
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, Smoothing, Stages
 from amiss.detectors.detector import BATCH, Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import cached_features
@@ -86,32 +87,17 @@ class Dictionary(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "centroids": 50, "smoothing": 8.0},
         },
     )
-    center: Tensor
-    bank: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16),
-        centroids: int = 500,
-        passes: int = 3,
-        neighbours: int = 1,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.centroids = centroids
-        self.passes = passes
-        self.neighbours = neighbours
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16)
+    centroids: Count = 500
+    passes: Count = 3
+    neighbours: Count = 1
+    smoothing: Smoothing = 4.0
+    center: Tensor = buffer()
+    bank: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("centroids", self.centroids)
-        check_count("passes", self.passes)
-        check_count("neighbours", self.neighbours)
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         add_bank(self, sum(self.features.channels))
 

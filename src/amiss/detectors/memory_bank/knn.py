@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,9 +11,10 @@ from torch import Tensor
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
@@ -79,29 +79,16 @@ class NearestPatch(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "bank_size": 500, "smoothing": 8.0},
         },
     )
-    center: Tensor
-    bank: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite2",
-        stages: Sequence[int] = (8, 16),
-        bank_size: int = 20_000,
-        neighbours: int = 1,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.bank_size = bank_size
-        self.neighbours = neighbours
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite2"
+    stages: Stages = (8, 16)
+    bank_size: Count = 20_000
+    neighbours: Count = 1
+    smoothing: Smoothing = 4.0
+    center: Tensor = buffer()
+    bank: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("bank_size", self.bank_size)
-        check_count("neighbours", self.neighbours)
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         add_bank(self, sum(self.features.channels))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from amiss.background.border_level import BorderLevel
 from amiss.background.coreset import StreamingCoreset
 from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OddCount, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.knn import closeness, nearest_distance, principal_axes
@@ -117,47 +118,22 @@ class PatchCore(Detector):
             },
         },
     )
-    center: Tensor
-    bank: Tensor
-    axes: Tensor
-    neighbours: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite2",
-        stages: Sequence[int] = (8, 16),
-        neighbourhood: int = 1,
-        bank_size: float = 2000,
-        projection: int = 64,
-        search: int = 0,
-        reweight: int = 0,
-        level_images: int = 32,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.bank_size = bank_size
-        self.projection = projection
-        self.search = search
-        self.reweight = reweight
-        self.level_images = level_images
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite2"
+    stages: Stages = (8, 16)
+    neighbourhood: OddCount = 1
+    bank_size: Count | Share = 2000
+    projection: Annotated[int, AtLeast(0)] = 64
+    search: Annotated[int, AtLeast(0)] = 0
+    reweight: Annotated[int, AtLeast(0)] = 0
+    level_images: Annotated[int, AtLeast(0)] = 32
+    smoothing: Smoothing = 4.0
+    center: Tensor = buffer()
+    bank: Tensor = buffer()
+    axes: Tensor = buffer()
+    neighbours: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
-            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        if isinstance(self.bank_size, float):
-            check_rate("bank_size", self.bank_size)
-        else:
-            check_count("bank_size", self.bank_size)
-        check_count("projection", self.projection, least=0)
-        check_count("search", self.search, least=0)
-        check_count("reweight", self.reweight, least=0)
-        check_count("level_images", self.level_images, least=0)
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         add_bank(self, dimension)

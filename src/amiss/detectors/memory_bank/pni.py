@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from amiss.background.coreset import k_center_greedy
 from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_rate, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OddCount, Positive, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import CachedFeatures, cached_features
@@ -168,58 +169,28 @@ class PNI(Detector):
             },
         },
     )
-    center: Tensor
-    bank: Tensor
-    group: Tensor
-    here: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite2",
-        stages: Sequence[int] = (8, 16),
-        neighbourhood: int = 1,
-        bank_size: int = 2000,
-        projection: int = 64,
-        distribution_size: int = 256,
-        window: int = 9,
-        reduction: int = 32,
-        width: int = 256,
-        depth: int = 3,
-        temperature: float = 2.0,
-        gamma: float = 0.5,
-        steps: int = 1500,
-        pictures: int = 2,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.bank_size = bank_size
-        self.projection = projection
-        self.distribution_size = distribution_size
-        self.window = window
-        self.reduction = reduction
-        self.width = width
-        self.depth = depth
-        self.temperature = temperature
-        self.gamma = gamma
-        self.steps = steps
-        self.pictures = pictures
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite2"
+    stages: Stages = (8, 16)
+    neighbourhood: OddCount = 1
+    bank_size: Count = 2000
+    projection: Annotated[int, AtLeast(0)] = 64
+    distribution_size: Count = 256
+    window: OddCount = 9
+    reduction: Count = 32
+    width: Count = 256
+    depth: Count = 3
+    temperature: Annotated[float, Positive] = 2.0
+    gamma: Share = 0.5
+    steps: Count = 1500
+    pictures: Count = 2
+    smoothing: Smoothing = 4.0
+    center: Tensor = buffer()
+    bank: Tensor = buffer()
+    group: Tensor = buffer()
+    here: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        for name in ("bank_size", "distribution_size", "reduction", "width", "depth", "steps", "pictures"):
-            check_count(name, getattr(self, name))
-        for name in ("neighbourhood", "window"):
-            if check_count(name, getattr(self, name)) % 2 == 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; an odd number is expected, such as 9")
-        check_count("projection", self.projection, least=0)
-        check_rate("gamma", self.gamma)
-        check_real("smoothing", self.smoothing, least=0)
-        if check_real("temperature", self.temperature) <= 0:
-            raise InputError(f"temperature = {self.temperature} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.surroundings = Surroundings(
@@ -239,9 +210,7 @@ class PNI(Detector):
         patches = self._centred(self.features(batch))  # (N, D, h, w)
         grid, learned = tuple(patches.shape[2:]), tuple(self.here.shape[:2])
         if grid != learned:
-            raise InputError(
-                f"a picture of {grid} feature cells arrived; {learned} were learned: score at the same size"
-            )
+            raise InputError(f"an image must have {learned} feature cells, got {grid}: score at the same size")
         probability = (self.surroundings(self._scaled(patches)) / self.temperature).softmax(dim=1)  # (N, K, h, w)
         likely = (probability > self.gamma / len(self.bank)).movedim(1, 3)[..., self.group]  # (N, h, w, M)
         queries = patches.movedim(1, 3)  # (N, h, w, D)

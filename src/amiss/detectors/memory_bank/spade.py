@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from amiss.background.coreset import k_center_greedy
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, OneOf, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.knn import nearest, nearest_distance_of_each
@@ -100,39 +99,20 @@ class SPADE(Detector):
             },
         },
     )
-    center: Tensor
-    pictures: Tensor
-    patch_center: Tensor
-    patches: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16),
-        pooled: int = 32,
-        gallery: int = 50,
-        neighbours: int = 10,
-        image_score: str = "pixels",
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.pooled = pooled
-        self.gallery = gallery
-        self.neighbours = neighbours
-        self.image_score = image_score
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16)
+    pooled: Count = 32
+    gallery: Count = 50
+    neighbours: Count = 10
+    image_score: Annotated[str, OneOf(*_IMAGE_SCORES)] = "pixels"
+    smoothing: Smoothing = 4.0
+    center: Tensor = buffer()
+    pictures: Tensor = buffer()
+    patch_center: Tensor = buffer()
+    patches: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("pooled", self.pooled)
-        check_count("gallery", self.gallery)
-        check_count("neighbours", self.neighbours)
-        check_choice("image_score", self.image_score, _IMAGE_SCORES)
-        check_real("smoothing", self.smoothing, least=0)
-        if not self.stages or list(self.stages) != sorted(set(self.stages)):
-            raise InputError(f"stages {self.stages} arrived; ascending strides are expected, such as (8, 16)")
         strides = tuple(sorted({*self.stages, self.pooled}))
         self.features = FeatureExtractor(self.backbone, strides, pretrained=pretrained)
         channels = dict(zip(strides, self.features.channels, strict=True))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,13 +12,13 @@ from amiss.background.gaussian import Gaussian, MahalanobisLayer
 from amiss.background.kernel_machine import KernelMachine, solve_one_class
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_rate, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OddCount, OneOf, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
-from amiss.statistics.kernel import create_kernel, natural_gamma
+from amiss.statistics.kernel import KERNELS, create_kernel, natural_gamma
 from amiss.statistics.reduce import smooth_upsample
 
 
@@ -93,36 +92,18 @@ class OneClassSVM(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "samples": 500, "smoothing": 8.0},
         },
     )
-    level: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16, 32),
-        neighbourhood: int = 3,
-        kernel: str = "polynomial",
-        degree: int = 2,
-        nu: float = 0.01,
-        samples: int = 4000,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.kernel = kernel
-        self.degree = degree
-        self.nu = nu
-        self.samples = samples
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16, 32)
+    neighbourhood: OddCount = 3
+    kernel: Annotated[str, OneOf(*KERNELS)] = "polynomial"
+    degree: Count = 2
+    nu: Share = 0.01
+    samples: Annotated[int, AtLeast(2)] = 4000
+    smoothing: Smoothing = 4.0
+    level: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
-            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        check_rate("nu", self.nu)
-        check_count("samples", self.samples, least=2)
-        check_real("smoothing", self.smoothing, least=0)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.normal = MahalanobisLayer(dimension)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from torch import Tensor, nn
 from amiss.background.gaussian import Gaussian
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, OddCount, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
@@ -112,41 +112,23 @@ class SimpleNet(Detector):
             },
         },
     )
-    mean: Tensor
-    deviation: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (8, 16, 32),
-        neighbourhood: int = 3,
-        standardise: bool = True,
-        noise: float = 0.25,
-        hidden: int = 512,
-        steps: int = 1000,
-        patches: int = 2048,
-        samples: int = 100_000,
-        adaptor_rate: float = 1e-4,
-        rate: float = 2e-4,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.neighbourhood = neighbourhood
-        self.standardise = standardise
-        self.noise = noise
-        self.hidden = hidden
-        self.steps = steps
-        self.patches = patches
-        self.samples = samples
-        self.adaptor_rate = adaptor_rate
-        self.rate = rate
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (8, 16, 32)
+    neighbourhood: OddCount = 3
+    standardise: bool = True
+    noise: Annotated[float, Positive] = 0.25
+    hidden: Count = 512
+    steps: Count = 1000
+    patches: Count = 2048
+    samples: Count = 100_000
+    adaptor_rate: Annotated[float, Positive] = 1e-4
+    rate: Annotated[float, Positive] = 2e-4
+    smoothing: Smoothing = 4.0
+    mean: Tensor = buffer()
+    deviation: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        self._check()
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.register_buffer("mean", torch.zeros(dimension))
@@ -195,7 +177,7 @@ class SimpleNet(Detector):
             deviation = gaussian.covariance().diagonal().sqrt()
             largest = float(deviation.max())
             if largest == 0:
-                raise InputError(f"{gaussian.count} patches that do not vary arrived; more varied pictures are needed")
+                raise InputError(f"patches must vary, got {gaussian.count} equal ones; more varied images are needed")
             self.mean = gaussian.mean.to(self.mean)
             self.deviation = deviation.clamp_min(1e-3 * largest).to(self.deviation)
         sample = reservoir.sample()
@@ -219,13 +201,3 @@ class SimpleNet(Detector):
         """Standardised patch descriptors (N, h, w, D) of a batch (N, 3, H, W)."""
         patches = patch_descriptors(self.features(batch), neighbourhood=self.neighbourhood).permute(0, 2, 3, 1)
         return (patches - self.mean) / self.deviation
-
-    def _check(self) -> None:
-        if check_count("neighbourhood", self.neighbourhood) % 2 == 0:
-            raise InputError(f"neighbourhood = {self.neighbourhood} arrived; an odd number is expected, such as 3")
-        for name in ("hidden", "steps", "patches", "samples"):
-            check_count(name, getattr(self, name))
-        for name in ("noise", "adaptor_rate", "rate"):
-            if check_real(name, getattr(self, name)) <= 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
-        check_real("smoothing", self.smoothing, least=0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ from amiss.background.gaussian import Gaussian, MahalanobisLayer
 from amiss.background.kernel_machine import KernelMachine, solve_one_class, sphere_gram
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_rate
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OneOf, Share, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
-from amiss.statistics.kernel import create_kernel, natural_gamma
+from amiss.statistics.kernel import KERNELS, create_kernel, natural_gamma
 
 
 class SVDD(Detector):
@@ -86,29 +86,16 @@ class SVDD(Detector):
             "tiny": {"backbone": "tiny-random", "stages": (4, 8)},
         },
     )
-    rest: Tensor
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (16, 32),
-        kernel: str = "polynomial",
-        degree: int = 2,
-        nu: float = 0.05,
-        samples: int = 4000,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.kernel = kernel
-        self.degree = degree
-        self.nu = nu
-        self.samples = samples
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (16, 32)
+    kernel: Annotated[str, OneOf(*KERNELS)] = "polynomial"
+    degree: Count = 2
+    nu: Share = 0.05
+    samples: Annotated[int, AtLeast(2)] = 4000
+    rest: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_rate("nu", self.nu)
-        check_count("samples", self.samples, least=2)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         dimension = sum(self.features.channels)
         self.normal = MahalanobisLayer(dimension)

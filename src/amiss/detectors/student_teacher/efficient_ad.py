@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from amiss.background.autoencoder import Autoencoder
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_rate, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images, Size
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Between, Count, OneOf, Positive
 from amiss.detectors.detector import Detector
 from amiss.features.batch import to_batch
 from amiss.features.cache import cached_features
@@ -144,45 +144,21 @@ class EfficientAD(Detector):
             },
         },
     )
-    low: Tensor
-    high: Tensor
 
-    def __init__(
-        self,
-        *,
-        variant: str = "xs",
-        teacher: str = "embedded",
-        penalty: str = "procedural",
-        start: str = "teacher",
-        dropout: float = 0.0,
-        p_hard: float = 0.999,
-        steps: int = 6000,
-        batch: int = 1,
-        rate: float = 1e-3,
-        schedule: str = "cosine",
-    ) -> None:
-        super().__init__()
-        self.variant = variant
-        self.teacher = teacher
-        self.penalty = penalty
-        self.start = start
-        self.dropout = dropout
-        self.p_hard = p_hard
-        self.steps = steps
-        self.batch = batch
-        self.rate = rate
-        self.schedule = schedule
+    variant: Annotated[str, OneOf(*WIDTHS)] = "xs"
+    teacher: str = "embedded"
+    penalty: str = "procedural"
+    start: Annotated[str, OneOf("teacher", "random")] = "teacher"
+    dropout: Annotated[float, Between(0, 1, "left")] = 0.0
+    p_hard: Annotated[float, Between(0, 1, "left")] = 0.999
+    steps: Count = 6000
+    batch: Count = 1
+    rate: Annotated[float, Positive] = 1e-3
+    schedule: Annotated[str, OneOf(*SCHEDULES)] = "cosine"
+    low: Tensor = buffer()
+    high: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        check_choice("variant", self.variant, WIDTHS)
-        check_choice("start", self.start, ("teacher", "random"))
-        check_choice("schedule", self.schedule, SCHEDULES)
-        if self.p_hard != 0:
-            check_rate("p_hard", self.p_hard)
-        check_count("steps", self.steps)
-        check_count("batch", self.batch)
-        if check_real("rate", self.rate) <= 0:
-            raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         self.frozen = Teacher(f"pdn-{self.variant}", self.teacher, pretrained=pretrained)
         channels = self.frozen.channels
         self.standardising = Standardising(channels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, OneOf, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector, check_batch
 from amiss.features import FeatureExtractor, whole_cells
 from amiss.features.cache import cached_features
@@ -123,37 +122,17 @@ class MKD(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (4, 8, 16, 32),
-        width: int = 16,
-        value_weight: float = 0.5,
-        standardise: bool = True,
-        steps: int = 1500,
-        batch: int = 8,
-        rate: float = 1e-3,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.width = width
-        self.value_weight = value_weight
-        self.standardise = standardise
-        self.steps = steps
-        self.batch = batch
-        self.rate = rate
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (4, 8, 16, 32)
+    width: Count = 16
+    value_weight: Annotated[float, AtLeast(0)] = 0.5
+    standardise: bool = True
+    steps: Count = 1500
+    batch: Count = 8
+    rate: Annotated[float, Positive] = 1e-3
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        for name in ("width", "steps", "batch"):
-            check_count(name, getattr(self, name))
-        for name in ("value_weight", "smoothing"):
-            check_real(name, getattr(self, name), least=0)
-        if check_real("rate", self.rate) <= 0:
-            raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.standardising = nn.ModuleList(Standardising(channels) for channels in self.features.channels)
         self.cloner = Cloner(self.features.channels, self.features.cells, self.width)
@@ -245,7 +224,7 @@ class MKD(Detector):
         Raises:
             InputError: An unknown kind.
         """
-        check_choice("kind", kind, KINDS)
+        OneOf(*KINDS).check("kind", kind)
         if kind != "smooth":
             return self._gradient(batch, guided=kind == "guided")
         return torch.stack([self._gradient(batch + noise, guided=False) for noise in noises(batch)]).mean(dim=0)

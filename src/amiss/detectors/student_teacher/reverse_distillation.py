@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +13,9 @@ from amiss.background.pair import error_map, errors, make_pair, standardised
 from amiss.background.reverse_decoder import check_halving
 from amiss.background.standardising import learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, NotEmpty, OneOf, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
@@ -121,41 +120,19 @@ class ReverseDistillation(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite2",
-        stages: Sequence[int] = (8, 16),
-        width: float = 1.0,
-        blocks: Sequence[int] = (2,),
-        compare: str = "values",
-        steps: int = 2400,
-        batch: int = 16,
-        rate: float = 5e-3,
-        standardise: bool = True,
-        balance: bool = True,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.width = width
-        self.blocks = tuple(blocks)
-        self.compare = compare
-        self.steps = steps
-        self.batch = batch
-        self.rate = rate
-        self.standardise = standardise
-        self.balance = balance
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite2"
+    stages: Stages = (8, 16)
+    width: Annotated[float, Positive] = 1.0
+    blocks: Annotated[Sequence[Count], NotEmpty] = (2,)
+    compare: Annotated[str, OneOf(*COMPARISONS)] = "values"
+    steps: Count = 2400
+    batch: Annotated[int, AtLeast(2)] = 16
+    rate: Annotated[float, Positive] = 5e-3
+    standardise: bool = True
+    balance: bool = True
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("steps", self.steps)
-        check_count("batch", self.batch, least=2)
-        check_real("smoothing", self.smoothing, least=0)
-        if check_real("rate", self.rate) <= 0:
-            raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
-        check_choice("compare", self.compare, COMPARISONS)
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.standardising, self.student, self.balancing = make_pair(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,10 +15,9 @@ from amiss.background.pair import error_map, errors, make_pair, standardised
 from amiss.background.reverse_decoder import check_halving
 from amiss.background.standardising import learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import AtLeast, Count, NotEmpty, OneOf, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
@@ -150,55 +149,24 @@ class ReverseDistillationPP(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite2",
-        stages: Sequence[int] = (8, 16),
-        width: float = 1.0,
-        blocks: Sequence[int] = (2,),
-        compare: str = "values",
-        noise: float = 0.2,
-        versions: int = 2,
-        steps: int = 2400,
-        batch: int = 16,
-        accumulate: int = 1,
-        rate: float = 5e-3,
-        projection_rate: float = 5e-3,
-        transport: float = 1.0,
-        standardise: bool = True,
-        balance: bool = True,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.width = width
-        self.blocks = tuple(blocks)
-        self.compare = compare
-        self.noise = noise
-        self.versions = versions
-        self.steps = steps
-        self.batch = batch
-        self.accumulate = accumulate
-        self.rate = rate
-        self.projection_rate = projection_rate
-        self.transport = transport
-        self.standardise = standardise
-        self.balance = balance
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite2"
+    stages: Stages = (8, 16)
+    width: Annotated[float, Positive] = 1.0
+    blocks: Annotated[Sequence[Count], NotEmpty] = (2,)
+    compare: Annotated[str, OneOf(*COMPARISONS)] = "values"
+    noise: Annotated[float, Positive] = 0.2
+    versions: Count = 2
+    steps: Count = 2400
+    batch: Annotated[int, AtLeast(2)] = 16
+    accumulate: Count = 1
+    rate: Annotated[float, Positive] = 5e-3
+    projection_rate: Annotated[float, Positive] = 5e-3
+    transport: Annotated[float, AtLeast(0)] = 1.0
+    standardise: bool = True
+    balance: bool = True
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("versions", self.versions)
-        check_count("steps", self.steps)
-        check_count("accumulate", self.accumulate)
-        check_count("batch", self.batch, least=2)
-        for name in ("smoothing", "transport"):
-            check_real(name, getattr(self, name), least=0)
-        for name in ("noise", "rate", "projection_rate"):
-            if check_real(name, getattr(self, name)) <= 0:
-                raise InputError(f"{name} = {getattr(self, name)} arrived; a number above 0 is expected")
-        check_choice("compare", self.compare, COMPARISONS)
         check_halving(self.stages)
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.projections = nn.ModuleList(projection(channels) for channels in self.features.channels)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_count, check_real
-from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import cached_features
@@ -88,30 +87,14 @@ class STFPM(Detector):
         },
     )
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        stages: Sequence[int] = (4, 8, 16),
-        steps: int = 600,
-        batch: int = 8,
-        rate: float = 0.4,
-        smoothing: float = 4.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.stages = tuple(stages)
-        self.steps = steps
-        self.batch = batch
-        self.rate = rate
-        self.smoothing = smoothing
+    backbone: str = "efficientnet-lite0"
+    stages: Stages = (4, 8, 16)
+    steps: Count = 600
+    batch: Count = 8
+    rate: Annotated[float, Positive] = 0.4
+    smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
-        check_count("steps", self.steps)
-        check_count("batch", self.batch)
-        check_real("smoothing", self.smoothing, least=0)
-        if check_real("rate", self.rate) <= 0:
-            raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
         self.teacher = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.student = Student(self.teacher.name, self.stages)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 import torch
@@ -15,16 +15,19 @@ from torch.nn import functional
 from amiss.background.gaussian_field import GaussianField
 from amiss.background.standardising import Standardising, learn_standardising
 from amiss.core.card import Card, Learning
-from amiss.core.checks import check_choice, check_count, check_real
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
+from amiss.core.ranges import Count, Different, NotEmpty, OneOf, Positive
 from amiss.detectors.detector import Detector
 from amiss.features.cache import CachedFeatures, cached_features
 from amiss.features.patch_network import ARCHITECTURES, MEAN, PatchNetwork
 from amiss.features.teacher import EMBEDDED, LICENCES, RANDOM, Teacher, embedded_teachers
 from amiss.statistics.reduce import place_patches
 from amiss.training import cosine, set_aside, train
+
+Architectures = Annotated[Sequence[Annotated[str, OneOf(*ARCHITECTURES)]], NotEmpty, Different]
 
 
 class UninformedStudents(Detector):
@@ -116,36 +119,18 @@ class UninformedStudents(Detector):
             },
         },
     )
-    level: Tensor
-    spread: Tensor
 
-    def __init__(
-        self,
-        *,
-        architectures: Sequence[str] = ("students-33-xs", "students-65-xs"),
-        students: int = 3,
-        teacher: str = EMBEDDED,
-        dense: bool = False,
-        crop: int = 64,
-        steps: int = 3000,
-        rate: float = 1e-3,
-    ) -> None:
-        super().__init__()
-        self.architectures = tuple(architectures)
-        self.students = students
-        self.teacher = teacher
-        self.dense = dense
-        self.crop = crop
-        self.steps = steps
-        self.rate = rate
+    architectures: Architectures = ("students-33-xs", "students-65-xs")
+    students: Count = 3
+    teacher: str = EMBEDDED
+    dense: bool = False
+    crop: Count = 64
+    steps: Count = 3000
+    rate: Annotated[float, Positive] = 1e-3
+    level: Tensor = buffer()
+    spread: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        for name in ("students", "crop", "steps"):
-            check_count(name, getattr(self, name))
-        if check_real("rate", self.rate) <= 0:
-            raise InputError(f"rate = {self.rate} arrived; a number above 0 is expected")
-        if not self.architectures or len(set(self.architectures)) < len(self.architectures):
-            raise InputError(f"architectures = {self.architectures} arrived; one or more different ones are expected")
         self.features = Teachers(self.architectures, self.teacher, pretrained=pretrained)
         self.standardising = nn.ModuleList(Standardising(teacher.channels) for teacher in self.features.teachers())
         self.ensembles = nn.ModuleList(
@@ -316,7 +301,6 @@ class Teachers(nn.ModuleList):
 def _check_embedded(architectures: Sequence[str]) -> None:
     """Weights of all of them come with Amiss."""
     for name in architectures:
-        check_choice("architecture", name, ARCHITECTURES)
         if name not in embedded_teachers():
             raise InputError(
                 f"no weights of {name} come with Amiss, only of {embedded_teachers()}; make some with "
