@@ -19,6 +19,7 @@ from amiss.core.card import Card, Learning
 from amiss.core.errors import ImageError, InputError, TamperedArtefactError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
+from amiss.core.parameters import buffer
 from amiss.core.scores import Scores
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label
@@ -52,11 +53,8 @@ class Brightness(Detector):
         weights_licence="none",
         presets={"default": {}},
     )
-    mean: Tensor
-
-    def __init__(self, *, localise: bool = True) -> None:
-        super().__init__()
-        self.localise = localise
+    localise: bool = True
+    mean: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
         self.register_buffer("mean", torch.zeros(3))

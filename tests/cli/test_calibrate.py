@@ -79,7 +79,7 @@ def test_a_rule_in_words_while_learning(amiss, world, tmp_path):
         (("calibrate", "MODEL", "--rule", "triage:5%,0.5%"), ["to reject at most 0.5 %", "174 more"]),
         (("calibrate", "MODEL", "--rule", "fixed"), ["needs threshold", "--threshold"]),
         (("calibrate", "MODEL", "--threshold", "3"), ["conformal", "threshold"]),
-        (("calibrate", "MODEL", "--alpha", "lots"), ["alpha = 'lots'"]),
+        (("calibrate", "MODEL", "--alpha", "lots"), ["alpha must be a number", "got 'lots'"]),
         (("fit", "PARTS", "--rule", "sigma:3", "--alpha", "1%"), ["alpha does not belong", "takes k"]),
         (("fit", "PARTS", "--rule", "conformal:1%", "--alpha", "1%"), ["alpha", "twice"]),
     ],

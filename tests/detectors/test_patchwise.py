@@ -13,6 +13,7 @@ from torch import Tensor
 from amiss.core.card import Card
 from amiss.core.errors import InputError
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.detectors.composed.patchwise import Patchwise
 from amiss.detectors.detector import Detector, to_batch
@@ -41,10 +42,7 @@ class Brightest(Detector):
         weights_licence="none",
         presets={"default": {}},
     )
-    seen: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
+    seen: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
         self.register_buffer("seen", torch.zeros(0))

@@ -178,9 +178,9 @@ def test_constant_scores_and_one_part() -> None:
         (lambda: monitor(Stream([0.1]), [*NORMAL, np.inf]), InputError, "number 100 is inf"),
         (lambda: monitor(Stream([0.1]), NORMAL, charts=["cusm"]), InputError, "Did you mean 'cusum"),
         (lambda: monitor(Stream([0.1]), NORMAL, charts=[]), InputError, "no chart"),
-        (lambda: monitor(Stream([0.1]), NORMAL, arl=3), InputError, "arl = 3"),
+        (lambda: monitor(Stream([0.1]), NORMAL, arl=3), InputError, "arl must be .*, got 3"),
         (lambda: monitor(Stream([0.1]), NORMAL, delta=0.0), InputError, "delta"),
-        (lambda: monitor(Stream([0.1]), NORMAL, baseline=5), InputError, "baseline = 5"),
+        (lambda: monitor(Stream([0.1]), NORMAL, baseline=5), InputError, "baseline must be .*, got 5"),
         (
             lambda: monitor(Stream([0.1], health=pictures(1, 0)), NORMAL, reference=pictures(5, 0)),
             InputError,

@@ -54,14 +54,13 @@ def bench(
     from amiss.evaluation.benchmark.runs import kept_lines, other_commits, plan_runs, run_all
 
     _check_folder(output)
-    names = _methods(methods)
     plan = plan_runs(
         data,
-        names,
+        _methods(methods),
         presets=parse_words("presets", presets),
         seeds=parse_numbers("seeds", seeds),
         size=parse_size(size),
-        settings=parse_settings(settings or [], names),
+        settings=parse_settings(settings or []),
         skip_missing=skip_missing,
     )
     kept = {} if again else kept_lines(plan.runs, output)

@@ -106,11 +106,11 @@ def parse_numbers(name: str, text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def parse_settings(pairs: Sequence[str], methods: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` pairs; a value is read by the type that the methods declare for it.
+def parse_settings(pairs: Sequence[str], method: str | None = None) -> dict[str, Any]:
+    """``name=value`` pairs; a value is read by the type that the method declares for it.
 
-    A name that none of them knows is read as JSON where it is JSON, ``4,8`` as a list, else as text; so is one that
-    they read differently.
+    Without a method (the benchmark has several, and looks at none of them in its own process), or if it does not know
+    the name, a value is read as JSON where it is JSON, ``4,8`` as a list, else as text.
 
     Raises:
         InputError: No ``=``, or a name given twice; an unknown method.
@@ -123,7 +123,6 @@ def parse_settings(pairs: Sequence[str], methods: Sequence[str]) -> dict[str, An
         name, equals, text = pair.partition("=")
         if not equals or not name or name in settings:
             raise InputError(f"--set must be name=value, each name once, got {pair!r}")
-        declared = [find_method(method).declared for method in methods]
-        values = [known[name].read(text) for known in declared if name in known] or [read_text(text)]
-        settings[name] = values[0] if all(value == values[0] for value in values) else read_text(text)
+        declared = {} if method is None else find_method(method).declared
+        settings[name] = declared[name].read(text) if name in declared else read_text(text)
     return settings

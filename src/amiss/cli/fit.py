@@ -86,7 +86,7 @@ def fit(
             dataset.normal,
             method=method,
             preset=preset,
-            settings=parse_settings(settings or [], [method]),
+            settings=parse_settings(settings or [], method),
             size=pixels,
             tile=tile,
             overlap=overlap,

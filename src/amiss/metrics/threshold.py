@@ -157,7 +157,7 @@ def pixel_outcomes(masks: Stack, maps: Stack, threshold: float) -> NDArray[np.in
         InputError: As for `seg_f1`.
     """
     if math.isnan(threshold):
-        raise InputError("threshold = nan arrived; a number is expected")
+        raise InputError("threshold must be a number, got nan")
     rows = []
     for mask, scores in pairs(masks, maps):
         alarm = scores > scores.dtype.type(threshold)
