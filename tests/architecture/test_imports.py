@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amiss.inspector import Inspector
+import amiss
 from amiss.testing import toy_texture
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_torch_is_loaded_when_a_method_is_asked_for() -> None:
 
 
 def test_inspecting_works_where_torch_is_not_installed(tmp_path: Path) -> None:
-    here = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
+    here = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
     here.save(tmp_path / "cloth.amiss")
     wanted = [str(verdict.label) for verdict in here.inspect(toy_texture(8, seed=1, defective=True).images)]
     assert {"good", "anomalous"} == set(wanted)

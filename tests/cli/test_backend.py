@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from amiss.inspector import Inspector
+from amiss.front import fit
 from amiss.runtime import installed
 from amiss.testing import toy_part
 
@@ -20,7 +20,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "new").mkdir()
     for number, image in enumerate(toy_part(3, seed=2, defective=True).images):
         cv2.imwrite(str(root / "new" / f"{number}.png"), image[:, :, ::-1])
-    Inspector.fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
+    fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
     return root
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from amiss.inspector import Inspector
+from amiss.front import fit
 from amiss.rules import Triage
 from amiss.testing import toy_part
 
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = folder / "data" / "ground_truth" / kind / f"{number}_mask.png"
             cv2.imwrite(str(path), mask.astype(np.uint8) * 255)
     for method in ("patchcore", "padim"):
-        fitted = Inspector.fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
+        fitted = fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
         fitted.with_rule(Triage(accept=0.5, reject=0.05)).save(folder / f"{method}.amiss")
     return folder
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.runtime import installed
 
@@ -22,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(60):
         plate = cv2.GaussianBlur(rng.normal(128, 12, (64, 64, 3)), (0, 0), 2).round().astype(np.uint8)
         cv2.imwrite(str(root / "plates" / f"{number:03d}.png"), plate)
-    inspector = Inspector.fit(root / "plates", preset="tiny", size=64, calibration=0.4)
+    inspector = fit(root / "plates", preset="tiny", size=64, calibration=0.4)
     inspector.save(root / "model.amiss")
     return root
 

@@ -24,7 +24,7 @@ TRACED_WHOLE = {"efficient_ad", "patchwise", "uninformed_students"}
 def check_joined(make: Callable) -> None:
     """*Export*: the network's graph joined with that of the rest is the graph that torch traces as a whole."""
     inspector, detector = _deployed(make)
-    joined = onnx.load_model_from_string(inspector.parts["model.onnx"]).graph
+    joined = onnx.load_model_from_string(inspector.parts.graph).graph
     assert any(tensor.name.startswith(PREFIX) for tensor in joined.initializer) == (
         detector.card.name not in TRACED_WHOLE
     )

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import amiss
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.data import Dataset
@@ -29,7 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
-    return Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    return amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -43,11 +43,11 @@ def monitor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Watch a line. Exits with 4 when a chart alarms, else with 3 when a picture could not be used."""
-    from amiss.inspector import Inspector
+    from amiss.front import load
     from amiss.monitoring import monitor as assess
     from amiss.reporting.monitor_page import write_monitoring
 
-    inspector = Inspector.load(model, backend=backend)
+    inspector = load(model, backend=backend)
     with progress_display() as progress:
         parts = _read(inspector, stream, by_time, progress)
         usual = [] if reference is None else _reference(reference, progress)

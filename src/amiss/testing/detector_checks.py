@@ -38,7 +38,7 @@ from amiss.core.images import Images
 from amiss.detectors import detector as contract
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.features.batch import to_batch
-from amiss.fitting import fit_inspector
+from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.metrics import auroc
 from amiss.registry import METHODS
@@ -323,7 +323,7 @@ def _deployed(make: Make) -> tuple[Inspector, Detector]:
     if known.deployed is None:
         method = type(make())
         with patch.dict(METHODS, {method.card.name: f"{method.__module__}:{method.__qualname__}"}):
-            inspector = fit_inspector(
+            inspector = fit(
                 toy_texture(124, seed=0).images,
                 method=method.card.name,
                 settings=make().hyperparameters(),
