@@ -27,7 +27,7 @@ from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector
 from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.recipe import Recipe
-from amiss.record import Calibration, Learned
+from amiss.record import Calibration, Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_images, score_picture
@@ -229,7 +229,7 @@ def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, .
         amiss_version=version("amiss"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         method=detector.card.name,
-        hyperparameters=settings,
+        hyperparameters=plain("hyper-parameters", settings),
         seed=recipe.seed,
         size=size,
         tiling=tiling,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -143,7 +144,11 @@ class Inspector:
 
         The pixels that the mask filters leave decide: a picture without any is good, and one whose highest left pixel
         is only for review is for review. Its p-value stays.
+
+        Raises:
+            NotReadyError: The rule is not calibrated, or was calibrated with other score filters.
         """
+        self._check_filters()
         decision = self.rule.decide(scores)
         if decision.mask is None or scores.map is None:
             return decision
@@ -211,11 +216,15 @@ class Inspector:
 
     def _check_filters(self) -> None:
         """What changes scores is calibrated with the rule."""
-        if tuple(map(Component.of, self.score_filters)) != self.calibration.score_filters:
+        if not self._filters_hold:
             raise NotReadyError(
                 "score filters must be those that the rule was calibrated with, got others, so its threshold is for "
                 "other scores; call calibrate(images of good parts)"
             )
+
+    @cached_property
+    def _filters_hold(self) -> bool:
+        return tuple(map(Component.of, self.score_filters)) == self.calibration.score_filters
 
     def calibrate(self, images: Images, *, origins: Sequence[Origin] = (), progress: Progress = silent) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
