@@ -238,7 +238,7 @@ def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
     model, file = folder / f"{method}.amiss", folder / "picture.png"
     inspector.save(model)
     cv2.imwrite(str(file), textured(1)[0])
-    inspector = Inspector.load(model)
+    inspector = amiss.load(model)
     picture = resize(read_image(file), inspector.size)
     work = gigamacs(inspector.parts.graph)
     verdict = spread(lambda: list(inspector.inspect(str(file))))
