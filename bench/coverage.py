@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom, binom
 
-from amiss import Certified, Conformal, Inspector
+import amiss
+from amiss import Certified, Conformal
 from amiss.core.images import Images
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
@@ -36,7 +37,7 @@ def pool_of_scores() -> NDArray[np.float32]:
     order = np.random.default_rng(0).permutation(len(cells))
     images = Images([cells[index] for index in order])
     learn, rest = images.subset(range(LEARN)), images.subset(range(LEARN, len(images)))
-    inspector = Inspector.fit(learn, calibration="folds")
+    inspector = amiss.fit(learn, calibration="folds")
     return inspector.image_scores(rest).image
 
 

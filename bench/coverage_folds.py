@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from amiss import Conformal, create
 from amiss.calibration import Folds, How, plan_calibration
 from amiss.core.images import Images
-from amiss.core.progress import silent
 from amiss.core.scores import Scores
 from amiss.data.elpv import elpv_cells
-from amiss.fitting import fold_scores
+from amiss.fitting import Lab, fold_scores
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "coverage_folds.json"
 ALPHA, N, TESTED, SIDE, SPLITS = 0.05, 40, 300, 64, 200
@@ -40,10 +39,10 @@ def one_split(pool: NDArray[np.uint8], method: str, how: How, seed: int) -> floa
     images, others = drawn.subset(range(N)), drawn.subset(range(N, N + TESTED))
     detector, rule = create(method, "tiny"), Conformal(ALPHA)
     plan = plan_calibration(N, how, rule, seed)
-    normal = fold_scores(detector, images, plan, (), seed, silent) if plan.folds else None
+    folded = fold_scores(Lab(detector, seed), images, plan) if plan.folds else None
     detector.fit(images.subset(plan.learn), seed=seed)
-    normal = normal or Scores(detector.score(images.subset(plan.calibrate)).image)
-    return float(rule.calibrate(normal).decide(Scores(detector.score(others).image)).label.mean())
+    normal = detector.score(images.subset(plan.calibrate)).image if folded is None else folded
+    return float(rule.calibrate(Scores(normal)).decide(Scores(detector.score(others).image)).label.mean())
 
 
 def main() -> None:

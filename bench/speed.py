@@ -28,6 +28,7 @@ import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import amiss
 from amiss import Images, Inspector
 from amiss.core.decode import read_image, resize
 from amiss.core.threads import threads
@@ -149,7 +150,7 @@ def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[
 
 def runtimes(inspector: Inspector, pictures: list[np.ndarray], file: Path, floor: float) -> dict[str, Any]:
     """Fastest runs of one picture on every installed runtime and in int8, in turns, over the float32 floor (ms)."""
-    model = inspector.parts["model.onnx"]
+    model = inspector.parts.graph
     quantised, price = quantise(inspector, Images(pictures), most_lost=1.0)
     graphs = {name: open_graph(model, name, pictures[0][None]) for name in installed()}
     graphs["onnxruntime, int8"] = quantised.scorer
@@ -233,13 +234,13 @@ def whole_fits(method: str, data: Path, again: int = 3) -> dict[str, Any]:
 def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
     """One picture from file to verdict and its parts, then a folder, then learning."""
     pictures = textured(40)
-    inspector = Inspector.fit(Images(pictures), method=method, calibration=0.5)
+    inspector = amiss.fit(Images(pictures), method=method, calibration=0.5)
     model, file = folder / f"{method}.amiss", folder / "picture.png"
     inspector.save(model)
     cv2.imwrite(str(file), textured(1)[0])
-    inspector = Inspector.load(model)
+    inspector = amiss.load(model)
     picture = resize(read_image(file), inspector.size)
-    work = gigamacs(inspector.parts["model.onnx"])
+    work = gigamacs(inspector.parts.graph)
     verdict = spread(lambda: list(inspector.inspect(str(file))))
     (many := folder / method).mkdir()
     return {

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss import Conformal, Inspector
+import amiss
+from amiss import Conformal
 from amiss.calibration import plan_calibration
 from amiss.data import read_elpv
 from amiss.metrics import Rate
@@ -33,7 +34,7 @@ def measure(method: str) -> tuple[dict[str, Any], list[NDArray[np.float32]], flo
     """Figures of one method, scores of cells it learned from and of cells it never saw, and the two thresholds."""
     data = read_elpv("mono", train=200, seed=SEED)
     plan = plan_calibration(len(data.normal), "auto", Conformal(ALPHA), SEED)
-    inspector = Inspector.fit(data.normal, method=method, rule=Conformal(ALPHA), seed=SEED)
+    inspector = amiss.fit(data.normal, method=method, rule=Conformal(ALPHA), seed=SEED)
     learned = inspector.image_scores(data.normal.subset(plan.learn)).image
     unseen = inspector.image_scores(data.test.subset(np.flatnonzero(~data.anomalous))).image
     naive, honest = float(np.quantile(learned, 1 - ALPHA)), inspector.rule.threshold

@@ -3,17 +3,17 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from amiss import Inspector
+import amiss
 from amiss.testing import toy_part
 
 good = toy_part(40, seed=0).images  # yours: Images("good_parts")
 new = toy_part(3, seed=1, defective=True).images
 
-inspector = Inspector.fit(good, preset="tiny", size=64)  # leave preset and size out for real pictures
+inspector = amiss.fit(good, preset="tiny", size=64)  # leave preset and size out for real pictures
 print(inspector.statement())
 
 with TemporaryDirectory() as folder:
     path = Path(folder) / "part.amiss"
     inspector.save(path)
-    for verdict in Inspector.load(path).inspect(new):
+    for verdict in amiss.load(path).inspect(new):
         print(verdict.name, verdict.label, f"p = {verdict.p_value:.3f}", verdict.regions[:1])

@@ -1,6 +1,7 @@
 """Plan, prove, watch: parts to collect, a certificate on parts never seen, and a chart of the line."""
 
-from amiss import Images, Inspector
+import amiss
+from amiss import Images
 from amiss.data import Dataset
 from amiss.evaluation import certify
 from amiss.monitoring import Stream, monitor
@@ -9,7 +10,7 @@ from amiss.testing import toy_part
 
 print("good parts that show 5 %:", [(row.events, row.n) for row in plan(0.05).rows], "(false alarms, parts)")
 
-inspector = Inspector.fit(toy_part(120, seed=0).images, preset="tiny", size=64, calibration=0.5)
+inspector = amiss.fit(toy_part(120, seed=0).images, preset="tiny", size=64, calibration=0.5)
 good, defective = toy_part(60, seed=1).images, toy_part(20, seed=2, defective=True).images
 tested = Dataset("toy", Images([]), Images([*good, *defective]), ("good",) * 60 + ("dent",) * 20)
 shown = certify(inspector, tested)

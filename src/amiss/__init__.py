@@ -4,35 +4,72 @@ Every detector has three ingredients: a background model learned from normal dat
 and a decision rule with a stated false-alarm rate.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "AmissError": "amiss.core.errors",
-    "Card": "amiss.core.card",
-    "Certified": "amiss.rules",
-    "Conformal": "amiss.rules",
-    "Decision": "amiss.core.scores",
-    "Fixed": "amiss.rules",
-    "Images": "amiss.core.images",
-    "Inspector": "amiss.inspector",
-    "MinArea": "amiss.postprocess",
-    "Rule": "amiss.core.rule",
-    "Scores": "amiss.core.scores",
-    "Verdict": "amiss.core.verdict",
-    "create": "amiss.registry",
-    "list_methods": "amiss.registry",
-    "open_dataset": "amiss.data",
-}
-
-__all__ = sorted(_WHERE)
+__all__ = [
+    "AmissError",
+    "Card",
+    "Certified",
+    "Conformal",
+    "Decision",
+    "Fixed",
+    "Images",
+    "Inspector",
+    "MinArea",
+    "Recipe",
+    "Rule",
+    "Scores",
+    "Verdict",
+    "create",
+    "fit",
+    "list_methods",
+    "load",
+    "open_dataset",
+]
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:  # a type checker sees what each name is; a program imports it when it is asked for
+    from amiss.core.card import Card
+    from amiss.core.errors import AmissError
+    from amiss.core.images import Images
+    from amiss.core.rule import Rule
+    from amiss.core.scores import Decision, Scores
+    from amiss.core.verdict import Verdict
+    from amiss.data import open_dataset
+    from amiss.front import fit, load
+    from amiss.inspector import Inspector
+    from amiss.postprocess import MinArea
+    from amiss.recipe import Recipe
+    from amiss.registry import create, list_methods
+    from amiss.rules import Certified, Conformal, Fixed
+else:
+    from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'amiss' has no attribute {name!r}")
+    _WHERE = {
+        "AmissError": "amiss.core.errors",
+        "Card": "amiss.core.card",
+        "Certified": "amiss.rules",
+        "Conformal": "amiss.rules",
+        "Decision": "amiss.core.scores",
+        "Fixed": "amiss.rules",
+        "Images": "amiss.core.images",
+        "Inspector": "amiss.inspector",
+        "MinArea": "amiss.postprocess",
+        "Recipe": "amiss.recipe",
+        "Rule": "amiss.core.rule",
+        "Scores": "amiss.core.scores",
+        "Verdict": "amiss.core.verdict",
+        "create": "amiss.registry",
+        "fit": "amiss.front",
+        "list_methods": "amiss.registry",
+        "load": "amiss.front",
+        "open_dataset": "amiss.data",
+    }
+
+    def __getattr__(name):
+        if name in _WHERE:
+            return getattr(import_module(_WHERE[name]), name)
+        raise AttributeError(f"module 'amiss' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

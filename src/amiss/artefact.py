@@ -17,134 +17,136 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from amiss.core.errors import ArtefactError, IncompleteArtefactError, SchemaError, TamperedArtefactError
-from amiss.core.tiling import Tiling
+from amiss.core.scores import Scores
+from amiss.record import SCHEMA, Record
 from amiss.storage import write_file, write_folder
 
-SCHEMA = 1
 SUFFIX = ".amiss"
 RECORD, MODEL, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"
 CALIBRATION, GOLDEN, IMAGES = "calibration.safetensors", "golden.safetensors", "images.safetensors"
 OPTIONAL = frozenset({MODEL})
 PARTS = (RECORD, MODEL, WEIGHTS, CALIBRATION, GOLDEN, IMAGES)
 
-FOLDS_NOTE = (
-    "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
-    "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
-)
-
 _MARK = b"amiss-sha256:"
 _LIMIT = 4 * 2**30  # bytes; a larger artefact is not read
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True)
+class Golden:
+    """Images and the scores they must get on every machine, as they lie in the artefact."""
+
+    data: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], scores: Scores) -> Self:
+        """Images (N, H, W, 3) with their scores."""
+        maps = {} if scores.map is None else {"map": scores.map}
+        return cls(pack(pixels=pixels, image=scores.image, **maps))
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The images, (N, H, W, 3)."""
+        return self._arrays["pixels"]
+
+    @cached_property
+    def wanted(self) -> NDArray[np.float32]:
+        """Their maps (N, H, W), or image scores (N,) where the method does not localise."""
+        return self._arrays.get("map", self._arrays["image"])
+
+    @cached_property
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return unpack(GOLDEN, self.data, "pixels", "image")
 
 
-class Component(_Part):
-    """A rule or filter by name, with its constructor's arguments."""
+@dataclass(frozen=True)
+class SeenImages:
+    """SHA-256 of the images that were learned from and of those that calibrate, as they lie in the artefact."""
 
-    name: str
-    config: dict[str, Any]
+    data: bytes = field(repr=False)
 
-
-class Calibration(_Part):
-    """Where the calibration scores come from: n parts, on so many images, of so many lots where lots are known.
-
-    Where pictures are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
-    """
-
-    kind: Literal["held out", "folds"]
-    n: int
-    images: int
-    lots: int | None = None
-    tiles: tuple[int, int] | None = None
-
-    def words(self) -> list[str]:
-        """What weakens the promise, a sentence each."""
-        notes = [FOLDS_NOTE] if self.kind == "folds" else []
-        if self.images > self.n:
-            notes.append(
-                f"The {self.images} calibration images show {self.n} parts: n counts parts, and of each part the "
-                "image with the largest score."
-            )
-        if self.lots is not None:
-            notes.append(
-                f"They come from {self.lots} {'lot' if self.lots == 1 else 'lots'}; parts of one lot resemble each "
-                "other, so a lot unlike these may raise more alarms than n suggests."
-            )
-        if self.tiles is not None:
-            notes.append(_tile_words(*self.tiles))
-        return notes
-
-
-def _tile_words(fewest: int, most: int) -> str:
-    judged = "Every picture is judged by the highest score among its tiles. So were the calibration images, of"
-    if fewest == most:
-        tiles = "1 tile" if most == 1 else f"{most} tiles"
-        return f"{judged} {tiles} each: tiles raise no more alarms than promised, for pictures of this size."
-    return (
-        f"{judged} {fewest} to {most} tiles each: the promise is for pictures whose sizes vary as theirs do; larger "
-        "ones alone raise more alarms."
-    )
-
-
-class Quantised(_Part):
-    """What an int8 graph was made from.
-
-    Args:
-        fingerprint: Of the float32 inspector.
-        ranges_from: Number of pictures, of those learned from, that the ranges of the activations come from.
-        runtime: Where it was calibrated.
-    """
-
-    precision: Literal["int8"] = "int8"
-    fingerprint: str
-    ranges_from: int
-    runtime: str
-
-    def words(self) -> str:
-        """A sentence for the statement."""
-        return (
-            f"The convolutions run in int8, with ranges from {self.ranges_from} pictures learned from; made from the "
-            f"float32 model {self.fingerprint[:12]} and calibrated anew on {self.runtime}."
+    @classmethod
+    def of(cls, learned: Iterable[str], calibrated: Iterable[str]) -> Self:
+        """Hashes in hex, see `amiss.core.images.Images.sha256`."""
+        rows = {"learned": learned, "calibrated": calibrated}
+        return cls(
+            pack(**{k: np.frombuffer(bytes.fromhex("".join(v)), np.uint8).reshape(-1, 32) for k, v in rows.items()})
         )
 
+    @cached_property
+    def learned(self) -> tuple[str, ...]:
+        """In hex, in order."""
+        return self._hashes("learned")
 
-class Record(_Part):
-    """Everything about an inspector that is not an array; `model.json`.
+    @cached_property
+    def calibrated(self) -> tuple[str, ...]:
+        """In hex, in order."""
+        return self._hashes("calibrated")
 
-    `size` is the detector's input. Every picture is resized to it, or with `tiling` cut into tiles of it.
+    def _hashes(self, kind: str) -> tuple[str, ...]:
+        return tuple(row.tobytes().hex() for row in unpack(IMAGES, self.data, kind)[kind])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files of an artefact beside record and calibration scores.
+
+    Args:
+        weights: The detector's state, to take it back to the lab.
+        golden: What it must score.
+        images: What it has seen.
+        graph: ONNX, what is run; None for methods that cannot be exported.
     """
 
-    schema_version: int = SCHEMA
-    amiss_version: str
-    created: str
-    method: str
-    hyperparameters: dict[str, Any]
-    seed: int
-    size: tuple[int, int]
-    tiling: Tiling | None = None
-    learned_from: int
-    weights_name: str
-    weights_licence: str
-    versions: dict[str, str]
-    calibration: Calibration
-    rule: Component
-    alpha: float | None
-    threshold: float
-    score_filters: tuple[Component, ...] = ()
-    mask_filters: tuple[Component, ...] = ()
-    tolerance: float
-    notes: tuple[str, ...] = ()
-    quantised: Quantised | None = None
+    weights: bytes = field(repr=False)
+    golden: Golden
+    images: SeenImages
+    graph: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, files: Mapping[str, bytes]) -> Self:
+        """From the files of an artefact, by name."""
+        return cls(files[WEIGHTS], Golden(files[GOLDEN]), SeenImages(files[IMAGES]), files.get(MODEL))
+
+    def files(self) -> dict[str, bytes]:
+        """By name."""
+        graph = {} if self.graph is None else {MODEL: self.graph}
+        return {**graph, WEIGHTS: self.weights, GOLDEN: self.golden.data, IMAGES: self.images.data}
+
+
+def pack(**arrays: NDArray[Any]) -> bytes:
+    """Arrays by name as safetensors."""
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def unpack(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
+    """The arrays of one part, which must hold these names.
+
+    Raises:
+        TamperedArtefactError: It is damaged, or lacks a name.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(data)
+    except SafetensorError as error:
+        raise TamperedArtefactError(f"{part} is damaged ({error})") from error
+    if missing := sorted(set(names) - set(arrays)):
+        raise TamperedArtefactError(f"{part} holds no {', '.join(missing)}")
+    return dict(arrays)
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,9 @@ def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     plain = record.model_dump(mode="json")
     if record.tiling is None:  # what is not there is not written, so that older fingerprints hold
         del plain["tiling"], plain["calibration"]["tiles"]
-    if record.quantised is None:
-        del plain["quantised"]
+    for name in ("quantised", "recipe"):
+        if plain[name] is None:
+            del plain[name]
     return {**plain, "files": files}
 
 

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.artefact import GOLDEN, IMAGES, MODEL, WEIGHTS, Calibration, Component, Record
-from amiss.calibration import CalibrationPlan, How, largest_of_each, plan_calibration
+from amiss.artefact import Golden, Parts, SeenImages
+from amiss.calibration import CalibrationPlan, largest_of_each, plan_calibration
 from amiss.core.errors import ParityError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
-from amiss.core.rule import Rule
-from amiss.core.scores import Scores
-from amiss.core.tiling import read_input
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.device import AUTO
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
-from amiss.inspector import Inspector, list_images
-from amiss.postprocess import MaskFilter, ScoreFilter, apply_score_filters
+from amiss.inspector import Inspector
+from amiss.postprocess import ScoreFilter, apply_score_filters
+from amiss.recipe import Recipe
+from amiss.record import Calibration, Learned, plain
 from amiss.registry import create
-from amiss.rules import Conformal
 from amiss.runtime import Graph, Tiles
-from amiss.scoring import Scorer, score_picture
+from amiss.scoring import Scorer, score_images, score_picture
 
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""
@@ -50,79 +47,73 @@ TOLERANCE = 1e-3
 
 def fit_inspector(
     images: Images,
+    recipe: Recipe,
     *,
-    method: str = "patchcore",
-    preset: str = "default",
-    settings: Mapping[str, Any] | None = None,
-    size: int | Size | None = None,
-    tile: int | None = None,
-    overlap: int | None = None,
-    rule: Rule | None = None,
-    calibration: How = "auto",
+    method: type[Detector] | None = None,
     origins: Sequence[Origin] = (),
-    score_filters: tuple[ScoreFilter, ...] = (),
-    mask_filters: tuple[MaskFilter, ...] = (),
-    seed: int = 0,
     checkpoint: Path | None = None,
-    device: str = AUTO,
     progress: Progress = silent,
 ) -> Inspector:
-    """Learn and calibrate from normal images.
+    """Learn and calibrate from normal images, see `amiss.fit`.
 
     Args:
         images: Normal images only.
-        method: One of `amiss.registry.list_methods`.
-        preset: One of the method's presets.
-        settings: Hyper-parameters that differ from the preset.
-        size: Every picture is resized to this, the whole of it: one number for a square, or (height, width); 256 unless
-            pictures are cut into tiles.
-        tile: Instead of being resized, every picture is cut into square tiles of this side, in pixels. It must be at
-            least that large. The detector learns from tiles and the rule is calibrated on whole pictures.
-        overlap: Pixels that neighbouring tiles share, up to half a tile; an eighth of a tile when None.
-        rule: A rule without calibration; `Conformal("auto")` when None.
-        calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
-            0.2, and five folds when there are fewer than 50 images.
-        origins: Where each image comes from, or nothing. Lots and parts are then never divided between learning and
-            calibration, and n counts parts.
-        score_filters: Calibrated together with the detector.
-        mask_filters: Applied after the rule.
-        seed: Of the hold-out draw and of learning.
-        checkpoint: A folder in which training leaves its state as it goes; the same call goes on from there, bit for
-            bit on a CPU. Methods that take no gradient steps leave nothing.
-        device: Where methods that take gradient steps learn: "cpu", "cuda", "mps", or "auto" for the best there is.
-            Calibration runs on the CPU, as the exported graph will.
+        recipe: What is asked for.
+        method: The class that its method means, where it cannot be imported by that address.
+        origins: See `amiss.fit`.
+        checkpoint: See `amiss.fit`.
         progress: See `amiss.core.progress`.
-
-    Raises:
-        InputError: An option out of range.
-        CalibrationError: Too few images for the rule's promise; raised before anything is learned.
-        DivergedError: Training came to a loss that is not finite.
-        ImageError: A picture cannot be used; a bad file must not become a model of normality.
     """
-    rule = rule or Conformal()
-    side, tiling = read_input(size, tile, overlap)
+    rule, (side, tiling), filters = recipe.make_rule(), recipe.make_input(), recipe.make_score_filters()
     resized = images.resized(side)
-    detector = create(method, preset, **(settings or {}))
+    detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
     if detector.card.exportable:
         detector.worth = 1
-    plan = plan_calibration(len(images), calibration, rule, seed, origins)
+    plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
+    lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
     if plan.folds:
-        whole = resized if tiles is None else images
-        normal = fold_scores(detector, whole, plan, score_filters, seed, progress, checkpoint, tiles, device)
-    learned = _seen(resized, tiles, plan.learn)
-    detector.fit(learned, seed=seed, progress=progress, checkpoint=checkpoint, device=device)
-    scorer, parts = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
-    parts[IMAGES] = list_images(images, plan.learn, plan.calibrate)
-    draft = _record(detector, rule, images, plan, side, seed, score_filters, mask_filters, tiles)
-    inspector = Inspector(scorer, rule, draft, parts, score_filters, mask_filters)
+        normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles)
+    lab.fit(_seen(resized, tiles, plan.learn), checkpoint)
+    scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     if normal is None:
-        normal = inspector.image_scores(images.subset(plan.calibrate), progress=progress)
-    known = inspector.image_scores(images.subset(plan.learn[:KNOWN])).image
-    notes = (*draft.notes, *detector.remarks(), *_by_heart(known, normal.image))
-    inspector = replace(inspector, record=draft.model_copy(update={"notes": notes}))
-    return inspector._calibrated(rule.calibrate(largest_of_each(normal.image, plan.parts)), draft.calibration)
+        found = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
+        normal = np.concatenate([scores.image for scores in found])
+    some = score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
+    known = np.concatenate([scores.image for scores in some])
+    shape = _notes(images, side) if tiles is None else ()
+    return Inspector(
+        scorer=scorer,
+        rule=rule.calibrate(largest_of_each(normal, plan.parts)),
+        calibration=_calibration(plan, tiles, recipe),
+        learned=_learned(detector, recipe, len(plan.learn), (*shape, *detector.remarks(), *_by_heart(known, normal))),
+        parts=Parts(weights, golden, _hashes(images, plan), graph),
+        score_filters=filters,
+        mask_filters=recipe.make_mask_filters(),
+    )
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A detector, and how it learns: the same way in each fold and in the end.
+
+    Args:
+        detector: Fitted anew each time.
+        seed: Of learning.
+        device: Where gradient methods learn.
+        progress: See `amiss.core.progress`.
+    """
+
+    detector: Detector
+    seed: int = 0
+    device: str = AUTO
+    progress: Progress = silent
+
+    def fit(self, images: Images, checkpoint: Path | None = None, *, quiet: bool = False) -> None:
+        """Learn from these images."""
+        progress = silent if quiet else self.progress
+        self.detector.fit(images, seed=self.seed, progress=progress, checkpoint=checkpoint, device=self.device)
 
 
 def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
@@ -131,40 +122,35 @@ def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Ima
 
 
 def fold_scores(
-    detector: Detector,
+    lab: Lab,
     images: Images,
     plan: CalibrationPlan,
-    score_filters: tuple[ScoreFilter, ...],
-    seed: int,
-    progress: Progress,
+    score_filters: tuple[ScoreFilter, ...] = (),
     checkpoint: Path | None = None,
     tiles: Tiles | None = None,
-    device: str = AUTO,
-) -> Scores:
-    """Every normal image scored by a detector that did not see it. In torch: these detectors are never deployed.
+) -> NDArray[np.float32]:
+    """Image scores (N,) of every normal image by a detector that did not see it. In torch: none of these is deployed.
 
     Args:
-        detector: Fitted anew for each fold.
-        images: With a size, or whole pictures when `tiles` are given.
+        lab: Fitted anew for each fold.
+        images: With a size, or whole images when `tiles` are given.
         plan: Its folds.
         score_filters: Applied to the scores.
-        seed: Of learning.
-        progress: See `amiss.core.progress`.
-        checkpoint: See `fit_inspector`.
+        checkpoint: See `amiss.fit`.
         tiles: The tiles of the images.
-        device: See `fit_inspector`.
     """
+    detector = lab.detector
     normal = np.zeros(len(images), np.float32)
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        detector.fit(_seen(images, tiles, others), seed=seed, checkpoint=own, device=device)
+        lab.fit(_seen(images, tiles, others), own, quiet=True)
         if tiles is None:
             normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
         else:
             normal[fold] = _score_whole(detector, images, tiles, fold, score_filters)
-        progress("folds", number + 1, len(plan.folds))
-    return Scores(normal)
+        lab.progress("folds", number + 1, len(plan.folds))
+    return normal
 
 
 def _score_whole(
@@ -185,28 +171,26 @@ def _score_whole(
     return np.concatenate(found)
 
 
-def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[Scorer, dict[str, bytes]]:
-    """The detector as it will run on the line, and the artefact's parts that belong to it."""
-    from safetensors.numpy import save as save_arrays
-    from safetensors.torch import save as save_tensors
+def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[Scorer, bytes, bytes | None, Golden]:
+    """The detector as it will run on the line, its weights, its graph, and what it must score."""
+    from safetensors.torch import save
 
     size = calibrate.size or (0, 0)
-    parts = {WEIGHTS: save_tensors({name: t.contiguous() for name, t in detector.state_dict().items()})}
+    weights = save({name: tensor.contiguous() for name, tensor in detector.state_dict().items()})
     torch_scorer = TorchScorer(detector, size)
     scorer: Scorer = torch_scorer
+    graph = None
     if detector.card.exportable:
         progress("export", 0, 1)
-        parts[MODEL] = export_onnx(detector, size)
-        scorer = Graph(parts[MODEL])
+        graph = export_onnx(detector, size)
+        scorer = Graph(graph)
         progress("export", 1, 1)
-    golden = _golden_pictures(calibrate[0])
-    scores, wanted = scorer.run(golden), torch_scorer.run(golden)
+    pixels = _golden_pictures(calibrate[0])
+    scores, wanted = scorer.run(pixels), torch_scorer.run(pixels)
     moved = np.abs(scores.image - wanted.image).max()
     if moved > TOLERANCE * np.abs(wanted.image).max():
         raise ParityError(f"{detector.card.name}: the exported graph scores {moved:.3g} differently from torch")
-    maps = {} if scores.map is None else {"map": scores.map}
-    parts[GOLDEN] = save_arrays({"pixels": golden, "image": scores.image, **maps})
-    return scorer, parts
+    return scorer, weights, graph, Golden.of(pixels, scores)
 
 
 def _golden_pictures(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -218,49 +202,44 @@ def _golden_pictures(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([normal, mixed, noise])
 
 
-def _record(
-    detector: Detector,
-    rule: Rule,
-    images: Images,
-    plan: CalibrationPlan,
-    size: Size,
-    seed: int,
-    score_filters: tuple[ScoreFilter, ...],
-    mask_filters: tuple[MaskFilter, ...],
-    tiles: Tiles | None,
-) -> Record:
+def _hashes(images: Images, plan: CalibrationPlan) -> SeenImages:
+    hashes = [images.sha256(index) for index in range(len(images))]
+    return SeenImages.of([hashes[index] for index in plan.learn], [hashes[index] for index in plan.calibrate])
+
+
+def _calibration(plan: CalibrationPlan, tiles: Tiles | None, recipe: Recipe) -> Calibration:
+    return Calibration(
+        kind="folds" if plan.folds else "held out",
+        images=len(plan.calibrate),
+        lots=plan.lots,
+        tiles=None if tiles is None else tiles.range(plan.calibrate),
+        score_filters=recipe.score_filters,
+    )
+
+
+def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, ...]) -> Learned:
     settings = detector.hyperparameters()
     frozen = [part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher))]
     for part in frozen:
         if isinstance(part, FeatureExtractor) and "backbone" in settings:
             settings["backbone"] = part.name
     packages = ("numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
-    return Record(
+    size, tiling = recipe.make_input()
+    return Learned(
         amiss_version=version("amiss"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         method=detector.card.name,
-        hyperparameters=settings,
-        seed=seed,
+        hyperparameters=plain("hyper-parameters", settings),
+        seed=recipe.seed,
         size=size,
-        tiling=None if tiles is None else tiles.tiling,
-        learned_from=len(plan.learn),
+        tiling=tiling,
+        learned_from=count,
         weights_name=_joined(part.name.partition("#{")[0] for part in frozen),  # settings have all of it
         weights_licence=_joined(part.licence for part in frozen),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
-        calibration=Calibration(
-            kind="folds" if plan.folds else "held out",
-            n=plan.n,
-            images=len(plan.calibrate),
-            lots=plan.lots,
-            tiles=None if tiles is None else tiles.range(plan.calibrate),
-        ),
-        rule=Component(name=rule.name, config=rule.config()),
-        alpha=None,  # alpha and threshold are known once the rule is calibrated
-        threshold=0.0,
-        score_filters=tuple(Component(name=f.name, config=f.config()) for f in score_filters),
-        mask_filters=tuple(Component(name=f.name, config=f.config()) for f in mask_filters),
         tolerance=TOLERANCE,
-        notes=_notes(images, size) if tiles is None else (),
+        notes=notes,
+        recipe=recipe.to_dict(),
     )
 
 

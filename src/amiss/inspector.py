@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,26 +13,23 @@ from numpy.typing import NDArray
 
 from amiss.artefact import (
     CALIBRATION,
-    GOLDEN,
-    IMAGES,
-    MODEL,
-    WEIGHTS,
     Artefact,
-    Calibration,
-    Component,
-    Record,
+    Parts,
+    SeenImages,
     fingerprint,
+    pack,
     read_artefact,
+    unpack,
     write_artefact,
 )
 from amiss.calibration import largest_of_each
-from amiss.core.errors import DataError, ImageError, InputError, MissingExtraError, ParityError, TamperedArtefactError
+from amiss.core.errors import DataError, ImageError, InputError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
-from amiss.core.threads import in_order, threads
+from amiss.core.threads import in_order
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.postprocess import (
@@ -42,57 +40,55 @@ from amiss.postprocess import (
     find_regions,
     resize_regions,
 )
+from amiss.recipe import Recipe
+from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
 from amiss.rules import create_rule
-from amiss.runtime import Graph, Tiles, open_graph
-from amiss.scoring import Scorer, check_parity, score_picture
+from amiss.runtime import Tiles, open_graph
+from amiss.scoring import Scorer, check_parity, for_many, score_images, score_picture
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
-MANY = 8
-"""Pictures from which several are scored at once."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspector:
     """A calibrated detector that says good, anomalous or error, and how sure it is.
 
+    What an artefact says of it is derived from these fields when it is saved, so what `dataclasses.replace` changes is
+    saved. Other score filters give other scores: the rule then no longer holds, and everything but scoring and
+    `calibrate` raises a `NotReadyError`.
+
     Args:
-        scorer: The detector, ready to score pictures of one size.
+        scorer: The detector, ready to score images of one size: the graph of `parts`, opened on a runtime.
         rule: A calibrated rule.
-        record: What is known about how it was made.
-        parts: The artefact's files that do not change with the rule: graph, weights, golden pictures.
+        calibration: Where the scores come from that calibrated it.
+        learned: How the detector was made.
+        parts: Graph, weights, golden images, and hashes of the images it has seen.
         score_filters: Applied to scores before the rule.
         mask_filters: Applied to masks after the rule; they can only remove detections.
 
     Example:
+        >>> import amiss
         >>> from amiss.testing import toy_part
-        >>> inspector = Inspector.fit(toy_part(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+        >>> inspector = amiss.fit(toy_part(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+        >>> inspector
+        Inspector(patchcore, 64 x 64, conformal, n = 10)
         >>> [str(verdict.label) for verdict in inspector.inspect(toy_part(2, seed=1, defective=True).images)]
         ['anomalous', 'anomalous']
     """
 
     scorer: Scorer
     rule: Rule
-    record: Record
-    parts: dict[str, bytes]
+    calibration: Calibration
+    learned: Learned
+    parts: Parts
     score_filters: tuple[ScoreFilter, ...] = ()
     mask_filters: tuple[MaskFilter, ...] = ()
 
-    @classmethod
-    def fit(cls, images: Images | str | Path | Sequence[Any], **options: Any) -> Inspector:
-        """Learn and calibrate from normal images. The options are those of `amiss.fitting.fit_inspector`.
-
-        Raises:
-            MissingExtraError: torch is not installed.
-        """
-        try:
-            from amiss.fitting import fit_inspector
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("amiss"):
-                raise
-            raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
-        return fit_inspector(images if isinstance(images, Images) else Images(images), **options)
+    def __repr__(self) -> str:
+        tiles = "" if self.tiling is None else "tiles of "
+        height, width = self.learned.size
+        return f"Inspector({self.learned.method}, {tiles}{height} x {width}, {self.rule.name}, n = {self.rule.n})"
 
     @property
     def size(self) -> Size:
@@ -102,48 +98,57 @@ class Inspector:
     @property
     def tiling(self) -> Tiling | None:
         """How pictures are cut into tiles; None where every picture is resized as a whole."""
-        return self.record.tiling
+        return self.learned.tiling
 
-    def score(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """Raw scores of every picture, score filters applied; with their maps, so mind the memory.
+    @property
+    def recipe(self) -> Recipe | None:
+        """What its fit was asked for; None for artefacts of earlier builds."""
+        return None if self.learned.recipe is None else Recipe.of(self.learned.recipe)
+
+    @property
+    def record(self) -> Record:
+        """What its artefact says of it.
 
         Raises:
-            ImageError: A picture cannot be used.
-            InputError: Pictures of different sizes that are cut into tiles, so that their maps differ in size.
+            NotReadyError: The rule is not calibrated, or was calibrated with other score filters.
         """
-        return Scores.join([scores for scores in self._scores(images, progress)])
+        self._check_filters()
+        return Record(
+            **dict(self.learned),
+            calibration=CountedCalibration(**dict(self.calibration), n=self.rule.n),
+            rule=Component.of(self.rule),
+            alpha=self.rule.alpha,
+            threshold=self.rule.threshold,
+            score_filters=tuple(map(Component.of, self.score_filters)),
+            mask_filters=tuple(map(Component.of, self.mask_filters)),
+        )
+
+    def score(self, images: Images, *, progress: Progress = silent) -> Scores:
+        """Raw scores of every image, score filters applied; with their maps, so mind the memory.
+
+        Raises:
+            ImageError: An image cannot be used.
+            InputError: Images of different sizes that are cut into tiles, so that their maps differ in size.
+        """
+        return Scores.join(list(self._scores(images, progress)))
 
     def image_scores(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """As `score`, without the maps: memory does not grow with the size of the pictures."""
+        """As `score`, without the maps: memory does not grow with the size of the images."""
         return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
-        pictures = images.resized(self.size) if self.tiling is None else images
-        names, (inspector, workers) = images.names, self._for_many(len(images))
-        found = in_order(lambda index: inspector._filtered(pictures[index], names[index]), len(images), workers)
-        for done, scores in enumerate(found, start=1):
-            yield scores
-            progress("scoring", done, len(images))
-
-    def _for_many(self, count: int) -> tuple[Inspector, int]:
-        """The same inspector, to be called from several threads at once for so many pictures, and how many threads.
-
-        One picture a core beats one picture on all cores, and decodes while another is scored. Pictures that are cut
-        into tiles are too large to have several in memory; their tiles keep all cores busy.
-        """
-        if count < MANY or self.tiling is not None or not isinstance(self.scorer, Graph):
-            return self, 1
-        return replace(self, scorer=self.scorer.on_one_core), threads()
-
-    def _filtered(self, picture: NDArray[np.uint8], name: str) -> Scores:
-        return score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
+        return score_images(self.scorer, images, self.tiling, self.score_filters, progress=progress)
 
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
 
         The pixels that the mask filters leave decide: a picture without any is good, and one whose highest left pixel
         is only for review is for review. Its p-value stays.
+
+        Raises:
+            NotReadyError: The rule is not calibrated, or was calibrated with other score filters.
         """
+        self._check_filters()
         decision = self.rule.decide(scores)
         if decision.mask is None or scores.map is None:
             return decision
@@ -159,7 +164,8 @@ class Inspector:
     def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
         """One verdict a picture, in order. A picture that cannot be used becomes an error, never good."""
         images = images if isinstance(images, Images) else Images(images)
-        names, (inspector, workers) = images.names, self._for_many(len(images))
+        names, (scorer, workers) = images.names, for_many(self.scorer, self.tiling, len(images))
+        inspector = replace(self, scorer=scorer)
 
         def verdict(index: int) -> Verdict:
             try:
@@ -177,7 +183,7 @@ class Inspector:
         Raises:
             ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
         """
-        scores = self._filtered(picture, name)
+        scores = score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
         size = self.size if scores.map is None else scores.map.shape[1:]
         decision = self.decide(scores)
         p_value = float(decision.p_value[0])
@@ -193,16 +199,32 @@ class Inspector:
 
     def statement(self) -> str:
         """The promise for a person: rule, n, alpha, interval, and what weakens it."""
-        quantised = [] if self.record.quantised is None else [self.record.quantised.words()]
-        return " ".join([self.rule.statement(), *self.record.calibration.words(), *self.record.notes, *quantised])
+        self._check_filters()
+        quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
+        weaker = self.calibration.words(self.rule.n)
+        return " ".join([self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
     def with_rule(self, rule: Rule) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
 
         Raises:
             CalibrationError: The stored scores cannot support the rule's promise.
+            NotReadyError: They were made with other score filters.
         """
-        return self._calibrated(rule.calibrate(Scores(self.rule.normal)), self.record.calibration)
+        self._check_filters()
+        return replace(self, rule=rule.calibrate(Scores(self.rule.normal)))
+
+    def _check_filters(self) -> None:
+        """What changes scores is calibrated with the rule."""
+        if not self._filters_hold:
+            raise NotReadyError(
+                "score filters must be those that the rule was calibrated with, got others, so its threshold is for "
+                "other scores; call calibrate(images of good parts)"
+            )
+
+    @cached_property
+    def _filters_hold(self) -> bool:
+        return tuple(map(Component.of, self.score_filters)) == self.calibration.score_filters
 
     def calibrate(self, images: Images, *, origins: Sequence[Origin] = (), progress: Progress = silent) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
@@ -221,74 +243,68 @@ class Inspector:
         parts = part_numbers(everyone, origins)
         self.rule.check(int(parts.max(initial=-1)) + 1)
         hashes = [images.sha256(int(index)) for index in everyone]
-        if known := set(hashes) & set(self._hashes("learned")):
+        if known := set(hashes) & set(self.parts.images.learned):
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
         lots = {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
-        calibration = Calibration(kind="held out", n=rule.n, images=len(images), lots=len(lots) or None, tiles=tiles)
-        listed = _pack_hashes(self._hashes("learned"), hashes)
-        return replace(self, parts={**self.parts, IMAGES: listed})._calibrated(rule, calibration)
+        calibration = Calibration(
+            kind="held out",
+            images=len(images),
+            lots=len(lots) or None,
+            tiles=tiles,
+            score_filters=tuple(map(Component.of, self.score_filters)),
+        )
+        seen = SeenImages.of(self.parts.images.learned, hashes)
+        return replace(self, rule=rule, calibration=calibration, parts=replace(self.parts, images=seen))
 
     @property
     def seen(self) -> frozenset[str]:
-        """SHA-256 (hex) of every picture that this inspector has learned from or is calibrated on.
+        """SHA-256 (hex) of every image that this inspector has learned from or is calibrated on.
 
-        Nothing honest can be measured on these; `Images.sha256` gives the same hash for a new picture.
+        Nothing honest can be measured on these; `Images.sha256` gives the same hash for a new image.
         """
-        return frozenset([*self._hashes("learned"), *self._hashes("calibrated")])
-
-    def _hashes(self, kind: str) -> list[str]:
-        return [row.tobytes().hex() for row in _arrays(IMAGES, self.parts[IMAGES], kind)[kind]]
+        return frozenset([*self.parts.images.learned, *self.parts.images.calibrated])
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything this inspector is, from graph to calibration. Saving keeps it."""
         return fingerprint(self._artefact())
 
-    def _calibrated(self, rule: Rule, calibration: Calibration) -> Inspector:
-        changes = {
-            "rule": Component(name=rule.name, config=rule.config()),
-            "alpha": rule.alpha,
-            "threshold": rule.threshold,
-            "calibration": calibration,
-        }
-        return replace(self, rule=rule, record=self.record.model_copy(update=changes))
-
     def save(self, path: str | Path) -> None:
         """Write the artefact: one file when the name ends in ``.amiss``, else a folder. Never half-written.
 
         Raises:
             ArtefactError: The path is taken by something else.
+            NotReadyError: The rule is not calibrated, or was calibrated with other score filters.
         """
         write_artefact(path, self._artefact())
 
     def _artefact(self) -> Artefact:
-        from safetensors.numpy import save
-
-        return Artefact(self.record, {**self.parts, CALIBRATION: save({"scores": self.rule.normal})})
+        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal)})
 
     @classmethod
-    def load(cls, path: str | Path, *, backend: str = "onnxruntime") -> Self:
+    def load(cls, path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Self:
         """Read an artefact, verify it, and check that the golden pictures get their scores on this machine.
 
         Args:
             path: What `save` wrote.
             backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
+            method: The class of a method of your own that cannot be exported; others need none.
 
         Raises:
             ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
-            InputError: Unknown backend, or one for a method that runs in torch.
+            InputError: Unknown backend, one for a method that runs in torch, or such a method that is not known here.
             MissingExtraError: The backend, or torch where the method needs it, is not installed.
         """
         artefact = read_artefact(path)
-        record, parts = artefact.record, dict(artefact.parts)
-        normal = _arrays(CALIBRATION, parts.pop(CALIBRATION), "scores")
-        rule = create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal["scores"]))
+        record, parts = artefact.record, Parts.of(artefact.parts)
+        normal = unpack(CALIBRATION, artefact.parts[CALIBRATION], "scores")["scores"]
         inspector = cls(
-            scorer=_scorer(record, parts, backend),
-            rule=rule,
-            record=record,
+            scorer=_scorer(record, parts, backend, method),
+            rule=create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal)),
+            calibration=record.calibrated(),
+            learned=record.learned(),
             parts=parts,
             score_filters=tuple(create_score_filter(part.name, **part.config) for part in record.score_filters),
             mask_filters=tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters),
@@ -310,28 +326,19 @@ class Inspector:
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
         """
-        check_parity(self.scorer, _arrays(GOLDEN, self.parts[GOLDEN], "pixels", "image"), self.record.tolerance)
+        check_parity(self.scorer, self.parts.golden.pixels, self.parts.golden.wanted, self.learned.tolerance)
 
-    def detector(self) -> Detector:
+    def detector(self, method: type[Detector] | None = None) -> Detector:
         """The detector in torch, as it was learned: for the lab.
 
+        Args:
+            method: The class of a method of your own; others need none.
+
         Raises:
+            InputError: The method is not known here, or the class is that of another one.
             MissingExtraError: torch is not installed.
         """
-        return _detector(self.record, self.parts[WEIGHTS])
-
-
-def list_images(images: Images, learned: NDArray[np.intp], calibrated: NDArray[np.intp]) -> bytes:
-    """The part of an artefact that tells which pictures it has seen."""
-    hashes = [images.sha256(index) for index in range(len(images))]
-    return _pack_hashes([hashes[index] for index in learned], [hashes[index] for index in calibrated])
-
-
-def _pack_hashes(learned: Sequence[str], calibrated: Sequence[str]) -> bytes:
-    from safetensors.numpy import save
-
-    rows = {"learned": learned, "calibrated": calibrated}
-    return save({k: np.frombuffer(bytes.fromhex("".join(v)), np.uint8).reshape(-1, 32).copy() for k, v in rows.items()})
+        return _detector(self.learned, self.parts.weights, method)
 
 
 def _label(decision: Decision) -> Label:
@@ -340,39 +347,34 @@ def _label(decision: Decision) -> Label:
     return Label.REVIEW if decision.review[0] else Label.GOOD
 
 
-def _arrays(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
-    """The arrays of one part, which must hold these names."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+def _detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:
+    from amiss.registry import find_method, list_methods
 
-    try:
-        arrays = load(data)
-    except SafetensorError as error:
-        raise TamperedArtefactError(f"{part} is damaged ({error})") from error
-    if missing := sorted(set(names) - set(arrays)):
-        raise TamperedArtefactError(f"{part} holds no {', '.join(missing)}")
-    return arrays
-
-
-def _detector(record: Record, weights: bytes) -> Detector:
-    from amiss.registry import find_method
-
-    method = find_method(record.method)  # first, for it tells in words when torch is missing
+    if method is None and learned.method not in list_methods():
+        raise InputError(
+            f"the method must be known here, got a model of {learned.method!r}, which is somebody's own; give its class"
+        )
+    found = find_method(method or learned.method)  # first, for it tells in words when torch is missing
+    if method is not None and method.card.name != learned.method:
+        raise InputError(f"the class must be that of {learned.method!r}, got {method.__name__} ({method.card.name!r})")
     from safetensors.torch import load
 
-    return method(**record.hyperparameters).load_state(load(weights))
+    return found(**learned.hyperparameters).load_state(load(weights))
 
 
-def _scorer(record: Record, parts: dict[str, bytes], backend: str) -> Scorer:
+def _scorer(learned: Learned, parts: Parts, backend: str, method: type[Detector] | None) -> Scorer:
     """The graph on a runtime, or torch where there is none."""
-    if MODEL in parts:
-        golden = _arrays(GOLDEN, parts[GOLDEN], "pixels", "image")
+    if parts.graph is not None:
+        golden = parts.golden
         return open_graph(
-            parts[MODEL], backend, golden["pixels"][:1], lambda graph: check_parity(graph, golden, record.tolerance)
+            parts.graph,
+            backend,
+            golden.pixels[:1],
+            lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance),
         )
     if backend == "openvino":
-        raise InputError(f"backend 'openvino' arrived; {record.method} is not exported and runs in torch")
-    detector = _detector(record, parts[WEIGHTS])
+        raise InputError(f"backend 'openvino' arrived; {learned.method} is not exported and runs in torch")
+    detector = _detector(learned, parts.weights, method)
     from amiss.detectors.detector import TorchScorer
 
-    return TorchScorer(detector, record.size)
+    return TorchScorer(detector, learned.size)

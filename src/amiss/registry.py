@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -51,13 +52,21 @@ def list_methods() -> dict[str, str]:
     return dict(sorted({**plugged, **METHODS}.items()))
 
 
-def find_method(name: str) -> type[Detector]:
+def find_method(name: str | type[Detector]) -> type[Detector]:
     """The class of a method.
 
+    Args:
+        name: One of `list_methods`, "module:Class", or the class itself.
+
     Raises:
-        InputError: Unknown name; a near miss is pointed out.
+        InputError: Unknown name; a near miss is pointed out. Or a class that is no `Detector`, or that has the name of
+            another method.
         MissingExtraError: torch is not installed.
     """
+    if isinstance(name, type):
+        return _check_own(name)
+    if ":" in name:
+        return _check_own(_import(name))
     methods = list_methods()
     module, _, attribute = methods[check_choice("method", name, methods)].partition(":")
     with needs_torch("learning"):
@@ -65,11 +74,38 @@ def find_method(name: str) -> type[Detector]:
     return found
 
 
-def create(name: str, preset: str = "default", **overrides: Any) -> Detector:
+def address_of(method: type[Detector] | Detector) -> str:
+    """ "module:Class" of a detector's class."""
+    kind = method if isinstance(method, type) else type(method)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _import(address: str) -> Any:
+    module, _, attribute = address.partition(":")
+    try:
+        with needs_torch("learning"):
+            return reduce(getattr, attribute.split("."), import_module(module))
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise InputError(f"method must be a class that can be imported, got {address!r} ({error})") from error
+
+
+def _check_own(method: Any) -> type[Detector]:
+    """A class from outside, which must be a `Detector`. It is known by its names: to import it would bring torch."""
+    bases = [f"{base.__module__}:{base.__qualname__}" for base in getattr(method, "__mro__", ())]
+    if "amiss.detectors.detector:Detector" not in bases[1:] or not hasattr(method, "card"):
+        raise InputError(f"method must be a name or a subclass of Detector with a card, got {method!r}")
+    found: type[Detector] = method
+    name = found.card.name
+    if name in list_methods() and find_method(name) is not found:
+        raise InputError(f"the card of {found.__qualname__} must have a name of its own, got that of {name!r}")
+    return found
+
+
+def create(name: str | type[Detector], preset: str = "default", **overrides: Any) -> Detector:
     """A detector that has not learned yet.
 
     Args:
-        name: Method, one of `list_methods`.
+        name: Method, one of `list_methods`, "module:Class", or a class.
         preset: One of the card's presets.
         overrides: Hyper-parameters that differ from the preset.
 
@@ -77,7 +113,8 @@ def create(name: str, preset: str = "default", **overrides: Any) -> Detector:
         InputError: Unknown name, preset or hyper-parameter, or one that is out of range.
     """
     method = find_method(name)
-    presets = method.card.presets
+    name = name if isinstance(name, str) else method.card.name
+    presets = {"default": {}, **method.card.presets}
     settings = {**presets[check_choice("preset", preset, presets)], **overrides}
     for option in settings:
         check_choice(f"option of {name}", option, method.declared)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.decode import resize
 from amiss.core.errors import ImageError, InputError, ParityError
-from amiss.core.images import Size
+from amiss.core.images import Images, Size
+from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
+from amiss.core.threads import in_order, threads
 from amiss.core.tiling import Tiling
 from amiss.postprocess import ScoreFilter, apply_score_filters
-from amiss.runtime import score_tiles
+from amiss.runtime import Graph, score_tiles
+
+MANY = 8
+"""Images from which several are scored at once."""
 
 
 class Scorer(Protocol):
@@ -48,22 +53,52 @@ def score_picture(
         raise ImageError(name, str(error)) from error
 
 
-def check_parity(scorer: Scorer, golden: Mapping[str, NDArray[Any]], tolerance: float) -> None:
-    """Score the golden pictures and compare with the scores they must get.
+def score_images(
+    scorer: Scorer,
+    images: Images,
+    tiling: Tiling | None,
+    score_filters: Sequence[ScoreFilter] = (),
+    *,
+    progress: Progress = silent,
+) -> Iterator[Scores]:
+    """Raw scores of each image, in order; as `score_picture`, on all cores."""
+    pictures = images.resized(scorer.size) if tiling is None else images
+    names, (one, workers) = images.names, for_many(scorer, tiling, len(images))
+    found = in_order(
+        lambda index: score_picture(one, pictures[index], tiling, score_filters, names[index]), len(images), workers
+    )
+    for done, scores in enumerate(found, start=1):
+        yield scores
+        progress("scoring", done, len(images))
+
+
+def for_many(scorer: Scorer, tiling: Tiling | None, count: int) -> tuple[Scorer, int]:
+    """The same scorer, to be called from several threads at once for so many images, and how many threads.
+
+    One image a core beats one image on all cores, and decodes while another is scored. Images that are cut into tiles
+    are too large to have several in memory; their tiles keep all cores busy.
+    """
+    if count < MANY or tiling is not None or not isinstance(scorer, Graph):
+        return scorer, 1
+    return scorer.on_one_core, threads()
+
+
+def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.float32], tolerance: float) -> None:
+    """Score the golden images and compare with the scores they must get.
 
     Args:
         scorer: The detector as it runs here.
-        golden: "pixels", "image", and "map" where the method localises.
+        pixels: The golden images, (N, H, W, 3).
+        wanted: Their maps (N, H, W), or image scores (N,) where the method does not localise.
         tolerance: How far a score may move, as a share of the largest golden score.
 
     Raises:
         ParityError: A score moved further.
     """
-    scores = scorer.run(golden["pixels"])
-    wanted = golden.get("map", golden["image"])
-    found = scores.map if "map" in golden else scores.image
+    scores = scorer.run(pixels)
+    found = scores.map if wanted.ndim == 3 else scores.image
     if found is None or found.shape != wanted.shape:
-        raise ParityError(f"golden scores of shape {wanted.shape} are expected; the graph gives another shape")
+        raise ParityError(f"golden scores must have the shape {wanted.shape}; the graph gives another shape")
     moved = float(np.abs(found - wanted).max())
     allowed = tolerance * float(np.abs(wanted).max())
     if not moved <= allowed:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amiss.inspector import Inspector
+import amiss
 from amiss.testing import toy_texture, write_images
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_torch_is_loaded_when_a_method_is_asked_for() -> None:
 
 
 def test_inspecting_loads_the_line_only_and_works_where_torch_is_not_installed(tmp_path: Path) -> None:
-    here = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
+    here = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64)
     here.save(tmp_path / "cloth.amiss")
     write_images(tmp_path / "new", toy_texture(8, seed=1, defective=True).images)
     wanted = [str(verdict.label) for verdict in here.inspect(tmp_path / "new")]

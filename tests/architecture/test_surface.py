@@ -17,11 +17,14 @@ SURFACE = [
     "Images",
     "Inspector",
     "MinArea",
+    "Recipe",
     "Rule",
     "Scores",
     "Verdict",
     "create",
+    "fit",
     "list_methods",
+    "load",
     "open_dataset",
 ]
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from amiss.inspector import Inspector
+import amiss
 from amiss.testing import toy_texture
 
 
 @pytest.fixture(scope="package")
 def inspector():
-    return Inspector.fit(toy_texture(30, seed=0).images, preset="tiny", size=64)
+    return amiss.fit(toy_texture(30, seed=0).images, preset="tiny", size=64)
 
 
 @pytest.fixture(params=["line.amiss", "line"], ids=["file", "folder"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amiss.artefact import FOLDS_NOTE, WEIGHTS
+import amiss
 from amiss.core.decode import resize
 from amiss.core.errors import CalibrationError, DataError, ImageError
 from amiss.core.images import Images
@@ -16,6 +16,7 @@ from amiss.core.verdict import Label
 from amiss.data import Origin
 from amiss.inspector import Inspector
 from amiss.postprocess import MinArea, find_regions, resize_regions
+from amiss.record import FOLDS_NOTE
 from amiss.rules import Certified, Conformal, Fixed
 from amiss.testing import toy_part, toy_texture, write_image
 
@@ -51,7 +52,7 @@ def test_a_rule_that_promises_too_much_is_refused_and_nothing_changes(inspector)
 
 def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(inspector, defective):
     fresh = inspector.calibrate(toy_texture(20, seed=5).images)
-    assert fresh.scorer is inspector.scorer and fresh.parts[WEIGHTS] is inspector.parts[WEIGHTS]
+    assert fresh.scorer is inspector.scorer and fresh.parts.weights is inspector.parts.weights
     assert fresh.rule.n == fresh.record.calibration.n == 20
     assert fresh.record.calibration.kind == "held out" and fresh.record.notes == ()
     np.testing.assert_array_equal(fresh.score(defective).map, inspector.score(defective).map)
@@ -172,17 +173,17 @@ def test_a_detector_that_knows_its_images_by_heart_is_noted() -> None:
     """PaDiM with more dimensions than images fits them exactly; PatchCore does not."""
     images = toy_texture(60, seed=0).images
     settings = {"dimension": 20, "regularisation": 1e-7}
-    inspector = Inspector.fit(images.subset(range(60)), method="padim", preset="tiny", settings=settings, size=64)
-    few = Inspector.fit(images.subset(range(14)), method="padim", preset="tiny", settings=settings, size=64)
+    inspector = amiss.fit(images.subset(range(60)), method="padim", preset="tiny", settings=settings, size=64)
+    few = amiss.fit(images.subset(range(14)), method="padim", preset="tiny", settings=settings, size=64)
     assert not any("by heart" in note for note in inspector.record.notes)
     assert any("times as high as those it has (medians): it knows these by heart" in note for note in few.record.notes)
-    sound = Inspector.fit(images.subset(range(14)), method="patchcore", preset="tiny", size=64)
+    sound = amiss.fit(images.subset(range(14)), method="patchcore", preset="tiny", size=64)
     assert not any("by heart" in note for note in sound.record.notes)
 
 
 def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibration():
     wide = Images([np.repeat(image, 4, axis=1) for image in toy_part(12, seed=0).images])
-    inspector = Inspector.fit(wide, preset="tiny", size=64)
+    inspector = amiss.fit(wide, preset="tiny", size=64)
     assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
     again = inspector.calibrate(Images([255 - image for image in wide]))
     assert "squeezed" in again.statement() and "by folds" not in again.statement()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import betabinom
 from torch import Tensor
 
+import amiss
 from amiss.artefact import read_artefact
 from amiss.core.card import Card, Learning
 from amiss.core.errors import ImageError, InputError, TamperedArtefactError
@@ -79,7 +80,7 @@ def brightness():
 
 
 def fit(pictures: list[NDArray[np.uint8]], **options) -> Inspector:
-    return Inspector.fit(Images(pictures), **{"method": "brightness", "tile": 32, "overlap": 8, **options})
+    return amiss.fit(Images(pictures), **{"method": "brightness", "tile": 32, "overlap": 8, **options})
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_the_record_knows_the_tiles_and_counts_whole_pictures(tiled: Inspector) 
 def test_what_was_seen_are_whole_files(tmp_path: Path) -> None:
     write_images(tmp_path, cloth(12, 1))
     images = Images(tmp_path)
-    inspector = Inspector.fit(images, method="brightness", tile=32, calibration=0.75)
+    inspector = amiss.fit(images, method="brightness", tile=32, calibration=0.75)
     assert inspector.seen == {images.sha256(index) for index in range(12)}
     assert inspector.tiling == Tiling(32, 4)
 
@@ -120,7 +121,7 @@ def test_the_calibration_scores_are_the_largest_of_whole_pictures() -> None:
     inspector = fit(pictures, calibration=0.5)
     scores = inspector.image_scores(Images(pictures)).image
     hashes = [Images(pictures).sha256(index) for index in range(30)]
-    calibrated = [digest in set(inspector._hashes("calibrated")) for digest in hashes]
+    calibrated = [digest in set(inspector.parts.images.calibrated) for digest in hashes]
     np.testing.assert_allclose(np.sort(scores[calibrated]), inspector.rule.normal)
     by_hand = [
         max(
@@ -178,7 +179,7 @@ def test_saved_and_loaded(tiled: Inspector, tmp_path: Path) -> None:
 
 def test_an_artefact_without_tiles_is_what_it_was(tmp_path: Path) -> None:
     """No new field in its record, so that a record of before gives the same inspector with the same fingerprint."""
-    inspector = Inspector.fit(Images(cloth(20, 0)), method="brightness", size=32, calibration=0.5)
+    inspector = amiss.fit(Images(cloth(20, 0)), method="brightness", size=32, calibration=0.5)
     inspector.save(tmp_path / "old")
     plain = json.loads((tmp_path / "old" / "model.json").read_text())
     assert "tiling" not in plain and "tiles" not in plain["calibration"]
@@ -189,7 +190,7 @@ def test_an_artefact_without_tiles_is_what_it_was(tmp_path: Path) -> None:
 
 def test_a_tiling_that_cannot_be_is_refused(tiled: Inspector, tmp_path: Path) -> None:
     object.__setattr__(strange := Tiling(32, 8), "overlap", 99)
-    replace(tiled, record=tiled.record.model_copy(update={"tiling": strange})).save(tmp_path / "m.amiss")
+    replace(tiled, learned=tiled.learned.model_copy(update={"tiling": strange})).save(tmp_path / "m.amiss")
     with pytest.raises(TamperedArtefactError, match="unexpected"):
         read_artefact(tmp_path / "m.amiss")
 
@@ -208,7 +209,7 @@ def test_too_small_and_corrupt_pictures(tiled: Inspector, tmp_path: Path) -> Non
         with pytest.raises(ImageError, match=name):
             tiled.calibrate(Images([*[tmp_path / "a.png"] * 20, tmp_path / name]))
         with pytest.raises(ImageError, match=name):
-            Inspector.fit(Images([*[tmp_path / "a.png"] * 20, tmp_path / name]), method="brightness", tile=32)
+            amiss.fit(Images([*[tmp_path / "a.png"] * 20, tmp_path / name]), method="brightness", tile=32)
     with pytest.raises(ImageError, match="smaller than a tile"):
         tiled.inspect_one(cloth(1, 1, (40, 30))[0])
 
@@ -245,7 +246,7 @@ def test_filters_work_at_the_size_of_the_picture() -> None:
 
 def test_without_a_map_and_without_a_graph(tmp_path: Path) -> None:
     inspector = fit(cloth(20, 0), settings={"localise": False}, calibration=0.5)
-    assert "model.onnx" not in inspector.parts
+    assert inspector.parts.graph is None
     inspector.save(tmp_path / "m.amiss")
     loaded = Inspector.load(tmp_path / "m.amiss")
     (picture,) = cloth(1, 14)
@@ -257,7 +258,7 @@ def test_without_a_map_and_without_a_graph(tmp_path: Path) -> None:
 
 
 def test_a_real_method_learns_from_all_tiles_of_its_pictures_alone() -> None:
-    inspector = Inspector.fit(Images(cloth(20, 0)), preset="tiny", tile=32, calibration=0.5)
+    inspector = amiss.fit(Images(cloth(20, 0)), preset="tiny", tile=32, calibration=0.5)
     detector = inspector.detector()
     assert detector.card.name == "patchcore"
     (picture,) = cloth(1, 15)

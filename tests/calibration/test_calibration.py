@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import amiss
 from amiss.calibration import Folds, largest_of_each, plan_calibration, read_calibration
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.origin import part_numbers
 from amiss.data import Origin
-from amiss.inspector import Inspector
 from amiss.rules import Conformal, Fixed
 from amiss.testing import toy_part
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_divided_is_refused():
 def test_fit_keeps_lots_together_and_says_so():
     images = toy_part(40, seed=0).images
     origins = [Origin(lot=f"{i // 8}", part=f"{i // 2}") for i in range(40)]
-    inspector = Inspector.fit(images, preset="tiny", size=64, calibration="folds:5", origins=origins)
+    inspector = amiss.fit(images, preset="tiny", size=64, calibration="folds:5", origins=origins)
     assert inspector.rule.n == 20 and inspector.record.calibration.lots == 5
     assert "40 calibration images show 20 parts" in inspector.statement() and "5 lots" in inspector.statement()
     assert "by folds" in inspector.statement()

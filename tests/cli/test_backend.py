@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amiss.inspector import Inspector
+from amiss.front import fit
 from amiss.runtime import installed
 from amiss.testing import toy_part, write_images
 
@@ -17,7 +17,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and new parts."""
     root = tmp_path_factory.mktemp("world")
     write_images(root / "new", toy_part(3, seed=2, defective=True).images)
-    Inspector.fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
+    fit(toy_part(20, seed=1).images, preset="tiny", size=64).save(root / "model.amiss")
     return root
 
 

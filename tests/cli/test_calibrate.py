@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.testing import toy_part, write_images
 
@@ -17,7 +18,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
     write_images(root / "parts", toy_part(50, seed=1).images)
     write_images(root / "more", toy_part(70, seed=2).images)
-    inspector = Inspector.fit(root / "parts", preset="tiny", size=64, calibration=0.5)
+    inspector = fit(root / "parts", preset="tiny", size=64, calibration=0.5)
     inspector.save(root / "model.amiss")
     return root
 
@@ -39,7 +40,7 @@ def test_new_pictures_calibrate_without_learning(amiss, world, tmp_path):
     )
     assert code == 0 and "(rule certified, n = 70)" in out
     after, before = Inspector.load(tmp_path / "n.amiss"), Inspector.load(world / "model.amiss")
-    assert after.parts["weights.safetensors"] == before.parts["weights.safetensors"]
+    assert after.parts.weights == before.parts.weights
     assert after.rule.config() == {"alpha": 0.05, "confidence": 0.95} and after.record.calibration.n == 70
 
 

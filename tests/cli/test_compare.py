@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amiss.core.images import Images
-from amiss.inspector import Inspector
+from amiss.front import fit
 from amiss.rules import Triage
 from amiss.testing import toy_part, write_images, write_mvtec
 
@@ -20,7 +20,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     defects = {kind: toy_part(4, seed=seed, defective=True) for kind, seed in (("blot", 3), ("stain", 4))}
     write_mvtec(folder / "data", toy_part(3, seed=9).images, toy_part(10, seed=2).images, **defects)
     for method in ("patchcore", "padim"):
-        fitted = Inspector.fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
+        fitted = fit(toy_part(40, seed=1).images, method=method, preset="tiny", size=64, calibration=0.5)
         fitted.with_rule(Triage(accept=0.5, reject=0.05)).save(folder / f"{method}.amiss")
     return folder
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.runtime import installed
 from amiss.testing import write_images
@@ -20,7 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
     noise = np.random.default_rng(0).normal(128, 12, (60, 64, 64, 3))
     write_images(root / "plates", [cv2.GaussianBlur(each, (0, 0), 2).round().astype(np.uint8) for each in noise])
-    inspector = Inspector.fit(root / "plates", preset="tiny", size=64, calibration=0.4)
+    inspector = fit(root / "plates", preset="tiny", size=64, calibration=0.4)
     inspector.save(root / "model.amiss")
     return root
 

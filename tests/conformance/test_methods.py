@@ -25,7 +25,7 @@ TRACED_WHOLE = {"efficient_ad", "patchwise", "uninformed_students"}
 def check_joined(make: Callable) -> None:
     """*Export*: the network's graph joined with that of the rest gives torch's scores, but for the last digits."""
     inspector, detector = deployed(make)
-    graph = onnx.load_model_from_string(inspector.parts["model.onnx"]).graph
+    graph = onnx.load_model_from_string(inspector.parts.graph).graph
     joined = any(tensor.name.startswith(PREFIX) for tensor in graph.initializer)
     assert joined == (detector.card.name not in TRACED_WHOLE)
     pixels = np.stack(list(toy_texture(5, seed=1, defective=True).images))

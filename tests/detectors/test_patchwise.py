@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import amiss
 from amiss.core.card import Card
 from amiss.core.errors import InputError
 from amiss.core.images import Images
@@ -126,7 +127,7 @@ def test_each_picture_is_read_once_in_a_pass(tmp_path: Path) -> None:
 
 def test_an_inspector_saves_and_loads_it(tmp_path: Path) -> None:
     images = toy_texture(24, seed=0).images
-    inspector = Inspector.fit(images, method="patchwise", settings=dict(TINY), size=64, calibration=0.5)
+    inspector = amiss.fit(images, method="patchwise", settings=dict(TINY), size=64, calibration=0.5)
     inspector.save(tmp_path / "cloth.amiss")
     loaded = Inspector.load(tmp_path / "cloth.amiss")
     test = toy_texture(3, seed=1, defective=True).images
@@ -140,7 +141,7 @@ def test_an_inspector_saves_and_loads_it(tmp_path: Path) -> None:
 def test_a_method_that_cannot_be_exported_runs_in_torch(brightest: str, tmp_path: Path) -> None:
     images = toy_texture(24, seed=0).images
     settings = {"method": brightest, "window": 16, "stride": 16}
-    inspector = Inspector.fit(images, method="patchwise", settings=settings, size=64, calibration=0.5)
+    inspector = amiss.fit(images, method="patchwise", settings=settings, size=64, calibration=0.5)
     inspector.save(tmp_path / "cloth.amiss")
     loaded = Inspector.load(tmp_path / "cloth.amiss")
     test = toy_texture(2, seed=1).images

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
+import amiss
 from amiss.cli.main import app
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
@@ -14,7 +15,6 @@ from amiss.core.verdict import Label
 from amiss.data import Dataset, Origin
 from amiss.evaluation import certify
 from amiss.evaluation.certificate import _gathering
-from amiss.inspector import Inspector
 from amiss.reporting import write_certificate
 from amiss.rules import Conformal, Fixed
 from amiss.rules.planning import chance_of_success, parts_needed, plan, rate_shown
@@ -23,7 +23,7 @@ from amiss.testing import toy_part, write_mvtec
 
 @pytest.fixture(scope="module")
 def inspector():
-    return Inspector.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    return amiss.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 def dataset(good, defective, origins=()):

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
+import amiss
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.verdict import Label, Verdict
@@ -26,7 +27,7 @@ N_GOOD, N_BAD = 14, 12
 
 
 def fit(method: str, size: int) -> Inspector:
-    fitted = Inspector.fit(toy_texture(20, seed=0).images, method=method, preset="tiny", size=size, calibration=0.5)
+    fitted = amiss.fit(toy_texture(20, seed=0).images, method=method, preset="tiny", size=size, calibration=0.5)
     return fitted.with_rule(Fixed(float(np.median(fitted.rule.normal))))
 
 

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, roc_auc_score
 
+import amiss
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.verdict import Label
@@ -29,7 +30,7 @@ N_GOOD, N_BAD = 12, 10
 
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
-    fitted = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    fitted = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
     return fitted.with_rule(Fixed(float(np.median(fitted.rule.normal))))  # so that there are alarms of both kinds
 
 
@@ -325,7 +326,7 @@ def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Datase
 
 
 def test_enough_good_pixels_give_aupimo(dataset: Dataset) -> None:
-    larger = Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=96, calibration=0.5)
+    larger = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=96, calibration=0.5)
     found = evaluate(larger, dataset, resamples=50)
     assert N_GOOD * 96 * 96 > 100_000
     maps = larger.score(dataset.test).map

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+import amiss
 from amiss.core.images import Images
 from amiss.data import Dataset
 from amiss.data.truth import RegionFiles, Saturation
@@ -39,7 +40,7 @@ def cloth(count: int, seed: int, *, defective: bool = False) -> tuple[list[NDArr
 
 @pytest.fixture(scope="module")
 def tiled() -> Inspector:
-    return Inspector.fit(Images(cloth(24, 0)[0]), preset="tiny", tile=48, overlap=16, calibration=0.5)
+    return amiss.fit(Images(cloth(24, 0)[0]), preset="tiny", tile=48, overlap=16, calibration=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_saturations_are_read_when_they_are_needed(tiled, dataset, truth, tmp_pa
 
 
 def test_compared_with_an_inspector_that_resizes(tiled, dataset, truth) -> None:
-    resized = Inspector.fit(Images(cloth(24, 3)[0]), preset="tiny", size=64, calibration=0.5)
+    resized = amiss.fit(Images(cloth(24, 3)[0]), preset="tiny", size=64, calibration=0.5)
     comparison = compare(tiled, resized, dataset, resamples=50)
     (wanted,) = aupro(*truth, limits=(0.3,))
     assert comparison.pixel_aupro.first == pytest.approx(wanted, abs=ERROR)

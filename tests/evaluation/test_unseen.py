@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+import amiss
 from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data import Dataset
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inspector(folder: Path) -> Inspector:
-    return Inspector.fit(folder / "known", method="knn", preset="tiny", size=64, calibration=0.9)
+    return amiss.fit(folder / "known", method="knn", preset="tiny", size=64, calibration=0.9)
 
 
 def only_good(images: Images) -> Dataset:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import amiss
 from amiss.core.errors import InputError, MissingExtraError
 from amiss.features import FeatureExtractor, create_backbone
 from amiss.features.whole import WholeNetwork, positions, tokens_to_map
@@ -164,7 +165,7 @@ def test_onnx_equals_torch_and_the_artefact_needs_no_weights(kind: str, tmp_path
     name, stages = _provider(kind, tmp_path / "net")
     images = toy_texture(24, seed=0).images
     settings = {"backbone": name, "stages": stages, "dimension": 8}
-    Inspector.fit(images, method="padim", settings=settings, size=64).save(tmp_path / "part.amiss")
+    amiss.fit(images, method="padim", settings=settings, size=64).save(tmp_path / "part.amiss")
     shutil.rmtree(tmp_path / "net")
     inspector = Inspector.load(tmp_path / "part.amiss")
     inspector.check_parity()

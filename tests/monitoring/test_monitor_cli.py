@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from amiss.cli import main as entry
-from amiss.inspector import Inspector
+from amiss.front import fit
 from amiss.monitoring import Health, Stream, monitor
 from amiss.reporting.monitor_page import write_monitoring
 from amiss.testing import toy_part, write_images
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with n = 40, a quiet stream, and one whose light fails at part 81."""
     root = tmp_path_factory.mktemp("line")
     learned = write(root / "seen", toy_part(80, seed=1).images)
-    Inspector.fit(learned, preset="tiny", size=64, calibration=0.5).save(root / "part.amiss")
+    fit(learned, preset="tiny", size=64, calibration=0.5).save(root / "part.amiss")
     quiet = list(toy_part(80, seed=5).images)
     dark = [(image * 0.8).astype(np.uint8) for image in toy_part(30, seed=3).images]
     write(root / "quiet", quiet)
@@ -193,7 +193,7 @@ def test_pages_of_extremes(tmp_path: Path) -> None:
 def test_calibration_by_folds_is_warned_of(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Inspector.fit(toy_part(24, seed=1).images, preset="tiny", size=64).save(tmp_path / "folds.amiss")
+    fit(toy_part(24, seed=1).images, preset="tiny", size=64).save(tmp_path / "folds.amiss")
     arguments = ["monitor", tmp_path / "folds.amiss", root / "quiet" / "part0.png", "--chart", "martingale"]
     monkeypatch.setattr(sys, "argv", ["amiss", *map(str, arguments)])
     with pytest.raises(SystemExit):

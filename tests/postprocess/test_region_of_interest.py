@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+import amiss
 from amiss.core.errors import ImageError, InputError
 from amiss.core.scores import Scores
-from amiss.fitting import fit_inspector
 from amiss.inspector import Inspector
 from amiss.postprocess import RegionOfInterest, create_score_filter, read_region
 from amiss.testing import toy_texture
@@ -78,7 +78,7 @@ def test_masks_from_files(tmp_path: Path) -> None:
 def test_an_inspector_keeps_its_region(tmp_path: Path) -> None:
     inside = np.zeros((64, 64), bool)
     inside[:32] = True
-    inspector = fit_inspector(
+    inspector = amiss.fit(
         toy_texture(40, seed=0).images,
         preset="tiny",
         size=64,

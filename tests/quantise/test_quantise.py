@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from amiss.artefact import MODEL
+import amiss
+from amiss.artefact import Golden
 from amiss.calibration import largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError, ParityError
 from amiss.core.images import Images
@@ -33,7 +34,7 @@ def parts():
 
 @pytest.fixture(scope="module")
 def float32(parts):
-    return Inspector.fit(parts, **SETTINGS)
+    return amiss.fit(parts, **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def both(float32, parts):
 
 
 def calibrated_on(inspector, parts):
-    wanted = inspector._hashes("calibrated")
+    wanted = inspector.parts.images.calibrated
     return parts.subset([index for index in range(len(parts)) if parts.sha256(index) in wanted])
 
 
@@ -86,9 +87,8 @@ def test_the_record_says_what_it_was_made_from(both, float32, tmp_path):
     assert note.fingerprint == float32.fingerprint != int8.fingerprint
     assert float32.fingerprint[:12] in int8.statement() and "int8" not in float32.statement()
     assert "int8" in int8.with_rule(Fixed(1.0)).statement()
-    wrong = replace(int8, parts={**int8.parts, MODEL: float32.parts[MODEL], "golden.safetensors": b""})
-    golden = both[0].parts["golden.safetensors"]
-    wrong = replace(wrong, parts={**wrong.parts, "golden.safetensors": louder(golden)})
+    golden = Golden(louder(int8.parts.golden.data))
+    wrong = replace(int8, parts=replace(int8.parts, graph=float32.parts.graph, golden=golden))
     wrong.save(tmp_path / "wrong.amiss")
     with pytest.raises(ParityError, match="was calibrated on onnxruntime: choose that backend"):
         Inspector.load(tmp_path / "wrong.amiss")
@@ -103,7 +103,7 @@ def louder(golden):
 
 def test_the_same_seed_makes_the_same_model(both, float32, parts):
     again, price = quantise(float32, parts, most_lost=LOST)
-    assert again.parts[MODEL] == both[0].parts[MODEL] and again.rule.threshold == both[0].rule.threshold
+    assert again.parts.graph == both[0].parts.graph and again.rule.threshold == both[0].rule.threshold
     assert price.auroc == both[1].auroc and price.defective == both[1].defective
 
 
@@ -111,7 +111,7 @@ def test_the_price_is_what_counting_gives(both, float32, parts):
     int8, price = both
     normal = calibrated_on(float32, parts)
     listed = [parts.sha256(index) for index in range(60)]
-    order = [listed.index(name) for name in float32._hashes("calibrated")]
+    order = [listed.index(name) for name in float32.parts.images.calibrated]
     normal = parts.subset(order)
     defects = [
         draw_defect(picture, np.random.default_rng([5, 0, turn, index]))[0]
@@ -154,7 +154,7 @@ def test_a_detector_and_itself_do_not_differ():
 
 def test_a_graph_that_detects_less_is_refused_with_both_figures(float32, parts):
     """Ranges of a grey picture: every activation is cut off."""
-    graph = quantise_convolutions(float32.parts[MODEL], [np.full((64, 64, 3), 128, np.uint8)])
+    graph = quantise_convolutions(float32.parts.graph, [np.full((64, 64, 3), 128, np.uint8)])
     normal = calibrated_on(float32, parts)
     blind = with_graph(float32, graph, learned_from=1)
     blind = replace(blind, rule=blind.rule.calibrate(blind.image_scores(normal)))
@@ -172,7 +172,7 @@ def test_what_the_caller_will_not_lose_is_refused(float32, parts):
 
 
 def test_other_data_is_refused(float32, parts):
-    learned = float32._hashes("learned")
+    learned = float32.parts.images.learned
     without = [index for index in range(60) if parts.sha256(index) not in learned]
     with pytest.raises(DataError, match="0 of the 24 pictures that calibrated this model are among the 60 given"):
         quantise(float32, toy_part(60, seed=7).images)
@@ -190,7 +190,7 @@ def test_other_parts_are_refused(float32, parts):
 
 def test_parts_count_as_when_it_was_calibrated(parts):
     origins = [Origin(part=str(index // 2)) for index in range(60)]
-    inspector = Inspector.fit(parts, origins=origins, **SETTINGS)
+    inspector = amiss.fit(parts, origins=origins, **SETTINGS)
     int8, _ = quantise(inspector, parts, origins=origins, most_lost=LOST)
     normal = calibrated_on(inspector, parts)
     numbers = np.repeat(np.arange(len(normal) // 2), 2)
@@ -200,20 +200,20 @@ def test_parts_count_as_when_it_was_calibrated(parts):
 
 
 def test_folds_are_refused(parts):
-    folds = Inspector.fit(parts, preset="tiny", size=64, calibration="folds:2")
+    folds = amiss.fit(parts, preset="tiny", size=64, calibration="folds:2")
     with pytest.raises(CalibrationError, match=r"calibrated by folds.*--calibration 20%"):
         quantise(folds, parts)
 
 
 def test_what_runs_in_torch_is_refused(float32, parts):
-    in_torch = replace(float32, parts={name: part for name, part in float32.parts.items() if name != MODEL})
+    in_torch = replace(float32, parts=replace(float32.parts, graph=None))
     with pytest.raises(InputError, match="patchcore is not exported and runs in torch"):
         quantise(in_torch, parts)
 
 
 def test_large_pictures_stay_in_tiles():
     large = toy_part(40, seed=0).images.resized((96, 80))
-    inspector = Inspector.fit(large, preset="tiny", tile=64, overlap=16, calibration=0.5)
+    inspector = amiss.fit(large, preset="tiny", tile=64, overlap=16, calibration=0.5)
     int8, price = quantise(inspector, large, most_lost=1)
     assert int8.tiling == inspector.tiling and int8.rule.n == price.good.n == 20
     picture = toy_part(1, seed=5).images.resized((96, 80))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import amiss
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.core.words import counted_percent
@@ -28,7 +29,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
-    return Inspector.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    return amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 @pytest.fixture(scope="module")

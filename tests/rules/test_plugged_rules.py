@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+import amiss
 from amiss.core.errors import InputError
 from amiss.inspector import Inspector
 from amiss.rules import RULES, Conformal, create_rule, find_rule, list_rules, parse_rule, table
@@ -53,6 +54,6 @@ def test_what_is_no_rule_of_that_name_is_refused(name: str) -> None:
 
 
 def test_an_inspector_with_it_is_saved_and_loaded(tmp_path) -> None:
-    fitted = Inspector.fit(toy_texture(20, seed=0).images, method="knn", preset="tiny", size=64, calibration=0.5)
+    fitted = amiss.fit(toy_texture(20, seed=0).images, method="knn", preset="tiny", size=64, calibration=0.5)
     fitted.with_rule(Mild(0.2)).save(tmp_path / "cloth.amiss")
     assert isinstance(Inspector.load(tmp_path / "cloth.amiss").rule, Mild)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import amiss
 from amiss.core.errors import InputError
 from amiss.core.progress import Progress
-from amiss.fitting import fit_inspector
 from amiss.inspector import Inspector
 from amiss.testing import toy_texture
 
@@ -16,7 +16,7 @@ STEPS = {"steps": 210}
 
 def fit(checkpoint: Path | None, progress: Progress | None = None, *, seed: int = 1) -> Inspector:
     options = {} if progress is None else {"progress": progress}
-    return fit_inspector(
+    return amiss.fit(
         toy_texture(24, seed=0).images,
         method="simplenet",
         preset="tiny",

@@ -30,7 +30,9 @@ def bench(
         list[str],
         typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
     ],
-    methods: Annotated[str, typer.Option(help="Names with commas between them, see `amiss methods`; or all.")] = "all",
+    methods: Annotated[
+        str, typer.Option(help="Names, see `amiss methods`, or module:Class, with commas between them; or all.")
+    ] = "all",
     presets: Annotated[str, typer.Option(help="Presets of each method, with commas between them.")] = "default",
     seeds: Annotated[str, typer.Option(help="Whole numbers with commas between them; all of them count.")] = "0,1,2",
     size: Annotated[

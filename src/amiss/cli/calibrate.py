@@ -33,12 +33,12 @@ def calibrate(
     from amiss.artefact import check_place
     from amiss.core.errors import InputError
     from amiss.data import open_dataset
-    from amiss.inspector import Inspector
+    from amiss.front import load
 
     if data is None and rule is None and alpha is None and confidence is None and threshold is None:
         raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
-    before = Inspector.load(model, backend=backend)
+    before = load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:
         after = before.with_rule(chosen)

@@ -30,12 +30,12 @@ def certify(
     """State false-alarm and escape rates with their bounds. Exits with 4 when a demanded rate was not shown."""
     from amiss.data import open_dataset
     from amiss.evaluation import certify as show
-    from amiss.inspector import Inspector
+    from amiss.front import load
     from amiss.reporting import write_certificate
 
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
-    inspector = Inspector.load(model, backend=backend)
+    inspector = load(model, backend=backend)
     with progress_display() as progress:
         certificate = show(
             inspector,

@@ -28,9 +28,9 @@ def compare(
     """Compare two models on the same images: differences with intervals and p-values."""
     from amiss.data import open_dataset
     from amiss.evaluation import compare as run
-    from amiss.inspector import Inspector
+    from amiss.front import load
 
-    models = Inspector.load(first, backend=backend), Inspector.load(second, backend=backend)
+    models = load(first, backend=backend), load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)

@@ -18,14 +18,14 @@ def demo(
     """Learn 200 functional solar cells, inspect 701 others, and write a report."""
     from amiss.data import read_elpv
     from amiss.evaluation import evaluate
-    from amiss.inspector import Inspector
+    from amiss.front import fit
     from amiss.reporting import write_report
 
     dataset = read_elpv("mono", train=200, seed=0)
     if not json:
         say(f"{dataset.name}: {len(dataset.normal)} functional solar cells to learn from ({dataset.licence}).")
     with progress_display() as progress:
-        inspector = Inspector.fit(dataset.normal, progress=progress)
+        inspector = fit(dataset.normal, progress=progress)
         inspector.save(output / "model.amiss")
         evaluation = evaluate(inspector, dataset, progress=progress)
     write_report(output / "report.html", evaluation, inspector, dataset)

@@ -86,15 +86,15 @@ def _whole_path() -> None:
     from tempfile import TemporaryDirectory
 
     from amiss.core.verdict import Label
-    from amiss.inspector import Inspector
+    from amiss.front import fit, load
     from amiss.runtime import installed
     from amiss.testing import toy_part
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.amiss"
-        Inspector.fit(toy_part(10, seed=0).images, preset="tiny", size=64).save(path)
+        fit(toy_part(10, seed=0).images, preset="tiny", size=64).save(path)
         for backend in installed():
-            inspector = Inspector.load(path, backend=backend)
+            inspector = load(path, backend=backend)
             (verdict,) = inspector.inspect(toy_part(1, seed=1, defective=True).images)
             if verdict.label is not Label.ANOMALOUS:
                 raise RuntimeError(f"{backend}: a defect must be called anomalous, got {verdict.label}")

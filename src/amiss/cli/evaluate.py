@@ -24,9 +24,9 @@ def evaluate(
     """Measure false alarms, detections and areas under curves on a data set with known truth."""
     from amiss.data import open_dataset
     from amiss.evaluation import evaluate as run
-    from amiss.inspector import Inspector
+    from amiss.front import load
 
-    inspector = Inspector.load(model, backend=backend)
+    inspector = load(model, backend=backend)
     dataset = open_dataset(data, seed=inspector.record.seed)
     with progress_display() as progress:
         evaluation = run(inspector, dataset, progress=progress)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amiss.cli.console import parse_settings, parse_size, progress_display, say, say_json
-from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
+from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.recipe_options import read_recipe, with_region
+from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold
 
 if TYPE_CHECKING:
-    from amiss.core.images import Images, Size
     from amiss.inspector import Inspector
-    from amiss.postprocess import RegionOfInterest
 
 
 def fit(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="A folder of good images, a data-set root, or elpv:mono.")],
-    method: Annotated[str, typer.Option(help="One of `amiss methods`.")] = "patchcore",
+    method: Annotated[str, typer.Option(help="One of `amiss methods`, or module:Class.")] = "patchcore",
     preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value. See `amiss methods METHOD`.")
@@ -61,6 +61,13 @@ def fit(
     device: Annotated[
         str, typer.Option(help="Where methods with gradient steps learn: auto, cpu, cuda or mps.")
     ] = "auto",
+    recipe: Annotated[
+        Path | None, typer.Option(help="A TOML file that --print-recipe wrote; options given beside it override it.")
+    ] = None,
+    print_recipe: Annotated[
+        bool,
+        typer.Option("--print-recipe", help="Print the recipe of these options as TOML, and stop."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where an interrupted fit with this output stopped.")
     ] = False,
@@ -69,50 +76,26 @@ def fit(
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
     from amiss.artefact import check_place
-    from amiss.core.tiling import read_input
     from amiss.data import open_dataset
-    from amiss.inspector import Inspector
-    from amiss.postprocess import MinArea
+    from amiss.front import fit_recipe
 
+    asked = read_recipe(context, recipe)  # of the options that make a recipe, those that are given count
+    if roi is not None or ignore is not None:
+        height, width, _ = open_dataset(data, seed=asked.seed).normal[0].shape
+        asked = with_region(asked, roi, ignore, (height, width))
+    if print_recipe:
+        say(asked.to_toml().rstrip())
+        return
     check_place(output)
     training = _training_folder(output, resume)
-    chosen = read_rule(rule, alpha, confidence, threshold)
-    pixels = None if size is None else parse_size(size)
-    side, tiling = read_input(pixels, tile, overlap)
-    dataset = open_dataset(data, seed=seed)
-    region = _region(roi, ignore, dataset.normal, side if tiling is None else None)
+    dataset = open_dataset(data, seed=asked.seed)
     with progress_display() as progress, _hint_at_resuming(training):
-        inspector = Inspector.fit(
-            dataset.normal,
-            method=method,
-            preset=preset,
-            settings=parse_settings(settings or [], method),
-            size=pixels,
-            tile=tile,
-            overlap=overlap,
-            rule=chosen,
-            calibration=calibration,
-            origins=dataset.normal_origins,
-            score_filters=() if region is None else (region,),
-            mask_filters=(MinArea(min_area),) if min_area > 1 else (),
-            seed=seed,
-            checkpoint=training,
-            device=device,
-            progress=progress,
+        inspector = fit_recipe(
+            dataset.normal, asked, origins=dataset.normal_origins, checkpoint=training, progress=progress
         )
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
     _report(inspector, output, dataset.normal.ignored, json=json)
-
-
-def _region(roi: Path | None, ignore: Path | None, pictures: Images, size: Size | None) -> RegionOfInterest | None:
-    """The region that the masks describe, at the size of the maps; that of the pictures when None."""
-    from amiss.postprocess import read_region
-
-    if roi is None and ignore is None:
-        return None
-    height, width, _ = pictures[0].shape
-    return read_region(roi, ignore, (height, width), size or (height, width))
 
 
 def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json: bool) -> None:

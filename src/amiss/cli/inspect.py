@@ -33,11 +33,11 @@ def inspect(
 ) -> None:
     """Tell good from anomalous. Exits with 3 when a picture could not be inspected."""
     from amiss.core.verdict import Label
-    from amiss.inspector import Inspector
+    from amiss.front import load
     from amiss.reporting import ResultsWriter
 
     together = None if batch is None else read_rate("batch", batch)
-    inspector = Inspector.load(model, backend=backend)
+    inspector = load(model, backend=backend)
     pictures = _pictures(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)

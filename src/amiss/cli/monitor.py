@@ -38,10 +38,10 @@ def monitor(
 ) -> None:
     """Watch a line. Exits with 4 when a chart alarms, else with 3 when a picture could not be used."""
     from amiss.evaluation import watch
-    from amiss.inspector import Inspector
+    from amiss.front import load
     from amiss.reporting.monitor_page import write_monitoring
 
-    inspector = Inspector.load(model, backend=backend)
+    inspector = load(model, backend=backend)
     with progress_display() as progress:
         found = watch(
             inspector,

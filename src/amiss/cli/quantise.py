@@ -23,11 +23,11 @@ def quantise(
     """Turn the convolutions to int8 and calibrate anew. Refused when detections on synthetic defects suffer."""
     from amiss.artefact import check_place
     from amiss.data import open_dataset
-    from amiss.inspector import Inspector
+    from amiss.front import load
     from amiss.quantise import quantise as make
 
     check_place(output)
-    before = Inspector.load(model, backend=backend)
+    before = load(model, backend=backend)
     dataset = open_dataset(data, seed=before.record.seed)
     with progress_display() as progress:
         after, price = make(before, dataset.normal, origins=dataset.normal_origins, seed=seed, progress=progress)

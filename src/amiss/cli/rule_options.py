@@ -33,7 +33,7 @@ def read_rule(
     Raises:
         InputError: Unknown rule or value, one missing, or one given twice.
     """
-    from amiss.rules import create_rule, parse_rule
+    from amiss.rules import parse_rule
     from amiss.rules.parse import parse_value
 
     options = {
@@ -43,5 +43,5 @@ def read_rule(
     }
     if words is None and present is not None:
         given = {key: value for key, value in options.items() if value is not None}
-        return create_rule(present.name, **{**present.config(), **given})
+        return parse_rule(present.name, **{**present.config(), **given})
     return parse_rule(words or "conformal", **options)

@@ -21,7 +21,7 @@ class Label(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
     """What is said about one picture.
 
@@ -45,6 +45,12 @@ class Verdict:
     reason: str = ""
     map: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
+
+    def __repr__(self) -> str:
+        if self.score is None:
+            return f"Verdict({self.name!r}, {self.label}{f': {self.reason}' if self.reason else ''})"
+        sure = "" if self.p_value is None else f", p = {self.p_value:.3g}"
+        return f"Verdict({self.name!r}, {self.label}, score = {self.score:.4g}{sure}, regions = {len(self.regions)})"
 
     def without_arrays(self) -> Verdict:
         """The same verdict without map and mask, to be kept in numbers."""

@@ -17,6 +17,7 @@ GOOD = "good"
 
 
 @dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """One inspection task.
 
@@ -49,6 +50,9 @@ class Dataset:
                 raise DataError(f"{self.name}: {len(entries)} {what} for {len(self.test)} test images")
         if self.normal_origins and len(self.normal_origins) != len(self.normal):
             raise DataError(f"{self.name}: {len(self.normal_origins)} origins for {len(self.normal)} normal images")
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, normal = {len(self.normal)}, test = {len(self.test)})"
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:

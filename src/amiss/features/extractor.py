@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from amiss.features.efficientnet_lite import NAMES, efficientnet_lite
 from amiss.features.tiny import tiny_random
 from amiss.features.weight_file import backbone_from_file
 
-if TYPE_CHECKING:
-    from amiss.features.on_runtime import Runner
-
 GEOMETRY = 4
 """Number of the way in which features are computed: another one where padding, enlarging or placing change."""
 
@@ -34,6 +31,18 @@ LIBRARIES = {
     "transformers": "hf:",
 }
 """What computes features, by the names of the backbones that need it."""
+
+
+class Runner(Protocol):
+    """What stands in for torch in a `FeatureExtractor`."""
+
+    def takes(self, batch: Tensor) -> bool:
+        """Whether this is a batch for it."""
+        ...
+
+    def __call__(self, batch: Tensor) -> list[Tensor]:
+        """Feature maps, one (N, C, h, w) a stage."""
+        ...
 
 
 def create_backbone(name: str, *, pretrained: bool = True) -> Backbone:

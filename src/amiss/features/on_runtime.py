@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +28,6 @@ TOLERANCE = 1e-3
 
 ENTRY = "batch"
 """Name of the graph's input."""
-
-
-class Runner(Protocol):
-    """What stands in for torch in a `FeatureExtractor`."""
-
-    def takes(self, batch: Tensor) -> bool:
-        """Whether this is a batch for it."""
-        ...
-
-    def __call__(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps, one (N, C, h, w) a stage."""
-        ...
 
 
 @contextmanager

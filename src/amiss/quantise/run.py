@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.artefact import GOLDEN, MODEL, Quantised
+from amiss.artefact import Golden
 from amiss.calibration import largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
@@ -17,6 +17,7 @@ from amiss.core.progress import Progress, silent
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.price import Price, measure_price
+from amiss.record import Quantised
 from amiss.runtime import Graph, Tiles, open_graph
 from amiss.synthesis.defects import draw_defect
 
@@ -79,7 +80,7 @@ def quantise(
     draft = with_graph(inspector, graph, learned_from=len(chosen))
     scores = draft.image_scores(normal, progress=progress)
     rule = inspector.rule.calibrate(largest_of_each(scores.image, parts))
-    made = draft._calibrated(rule, inspector.record.calibration)
+    made = replace(draft, rule=rule)
     price = measure_price(inspector, made, normal, seed=seed, progress=progress)
     check_price(price, most_lost)
     return made, price
@@ -93,20 +94,15 @@ def with_graph(inspector: Inspector, graph: bytes, *, learned_from: int) -> Insp
         graph: ONNX.
         learned_from: Number of pictures that the ranges come from, for the record.
     """
-    from safetensors.numpy import load, save
-
     runtime = inspector.scorer.program.runtime if isinstance(inspector.scorer, Graph) else "onnxruntime"
-    pixels = load(inspector.parts[GOLDEN])["pixels"]
+    pixels = inspector.parts.golden.pixels
     scorer = open_graph(graph, runtime, pixels[:1])
-    scores = scorer.run(pixels)
-    maps = {} if scores.map is None else {"map": scores.map}
-    golden = save({"pixels": pixels, "image": scores.image, **maps})
     note = Quantised(fingerprint=inspector.fingerprint, ranges_from=learned_from, runtime=runtime)
     return replace(
         inspector,
         scorer=scorer,
-        parts={**inspector.parts, MODEL: graph, GOLDEN: golden},
-        record=inspector.record.model_copy(update={"quantised": note, "tolerance": TOLERANCE}),
+        parts=replace(inspector.parts, graph=graph, golden=Golden.of(pixels, scorer.run(pixels))),
+        learned=inspector.learned.model_copy(update={"quantised": note, "tolerance": TOLERANCE}),
     )
 
 
@@ -140,16 +136,16 @@ def _with_defects(images: Images, seed: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def _check(inspector: Inspector) -> bytes:
-    if inspector.record.quantised is not None:
+    if inspector.learned.quantised is not None:
         raise InputError("this model is in int8 already; quantise the float32 model that it was made from")
-    if MODEL not in inspector.parts:
-        raise InputError(f"{inspector.record.method} is not exported and runs in torch; there is no graph to quantise")
-    if inspector.record.calibration.kind == "folds":
+    if inspector.parts.graph is None:
+        raise InputError(f"{inspector.learned.method} is not exported and runs in torch; there is no graph to quantise")
+    if inspector.calibration.kind == "folds":
         raise CalibrationError(
             "this model was calibrated by folds, and the detectors of the folds are gone, so it cannot be calibrated "
             "anew in int8; fit with --calibration 20%, or calibrate it on good pictures that it never saw"
         )
-    return inspector.parts[MODEL]
+    return inspector.parts.graph
 
 
 def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -157,7 +153,8 @@ def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArr
     places: dict[str, list[int]] = {}
     for index in range(len(images)):
         places.setdefault(images.sha256(index), []).append(index)
-    wanted = {kind: inspector._hashes(kind) for kind in ("calibrated", "learned")}
+    seen = inspector.parts.images
+    wanted = {"calibrated": seen.calibrated, "learned": seen.learned}
     found = {
         kind: np.array([places[name].pop(0) for name in names if places.get(name)], np.intp)
         for kind, names in wanted.items()

@@ -6,16 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.card import Learning
 from amiss.detectors.detector import Detector
-from amiss.fitting import fit_inspector
+from amiss.front import fit
 from amiss.inspector import Inspector
-from amiss.registry import METHODS
 from amiss.rules import Conformal
 from amiss.testing.detector_words import Make
 from amiss.testing.toy import SIDE, ToyWorld, toy_texture
@@ -79,17 +77,9 @@ def deployed(make: Make) -> tuple[Inspector, Detector]:
     """
     known = _known(make)
     if known.deployed is None:
-        method = type(make())
-        with patch.dict(METHODS, {method.card.name: f"{method.__module__}:{method.__qualname__}"}):
-            inspector = fit_inspector(
-                toy_texture(124, seed=0).images,
-                method=method.card.name,
-                settings=brief(make).hyperparameters(),
-                size=SIDE,
-                rule=Conformal(0.1),
-                calibration=0.8,
-            )
-            known.deployed = inspector, inspector.detector()
+        images, method = toy_texture(124, seed=0).images, brief(make)
+        inspector = fit(images, method=method, size=SIDE, rule=Conformal(0.1), calibration=0.8)
+        known.deployed = inspector, inspector.detector(type(method))
     return known.deployed
 
 

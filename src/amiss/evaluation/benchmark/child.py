@@ -23,30 +23,18 @@ import amiss
 from amiss.core.errors import AmissError
 from amiss.core.progress import Progress, silent
 from amiss.evaluation.benchmark.lines import COUNTS, EXTRAS, FIGURES, Line
+from amiss.recipe import Recipe
 
 
-def measure_run(
-    method: str,
-    preset: str,
-    address: str,
-    seed: int,
-    settings: Mapping[str, Any],
-    size: int | tuple[int, int],
-    *,
-    progress: Progress = silent,
-) -> Line:
+def measure_run(recipe: Recipe, address: str, *, progress: Progress = silent) -> Line:
     """Learn from the normal images of a data set, then look at its test images, once.
 
-    The order is the safeguard: `Inspector.fit` is given the normal images and nothing else, and what comes back is
+    The order is the safeguard: `fit_recipe` is given the normal images and nothing else, and what comes back is
     measured as it is. No step before the measurement has seen a test image.
 
     Args:
-        method: Registry name.
-        preset: One of its presets.
+        recipe: What the fit is asked for; its seed is that of the split, too.
         address: See `amiss.data.open_dataset`.
-        seed: Of the split, the hold-out draw and learning.
-        settings: Hyper-parameters that differ from the preset.
-        size: Pixels of the detector's input.
         progress: See `amiss.core.progress`.
 
     Returns:
@@ -55,19 +43,11 @@ def measure_run(
     from amiss.data import open_dataset
     from amiss.device import choose_device
     from amiss.evaluation.evaluate import evaluate
-    from amiss.inspector import Inspector
+    from amiss.front import fit_recipe
 
-    dataset = open_dataset(address, seed=seed)
+    dataset = open_dataset(address, seed=recipe.seed)
     start = time.perf_counter()
-    inspector = Inspector.fit(
-        dataset.normal,
-        method=method,
-        preset=preset,
-        settings=dict(settings),
-        size=size,
-        seed=seed,
-        progress=progress,
-    )
+    inspector = fit_recipe(dataset.normal, recipe, progress=progress)
     fit_seconds = time.perf_counter() - start
     summary = evaluate(inspector, dataset, progress=progress).summary()
     seconds = summary["seconds_per_image"]
@@ -84,7 +64,7 @@ def measure_run(
 
 
 def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each method and preset all hyper-parameters: those of the preset, and those with the settings.
+    """For each method and preset its name and all hyper-parameters: those of the preset, and those with the settings.
 
     The latter with the number of the way in which features are computed: figures of another way are other figures.
 
@@ -93,10 +73,11 @@ def configs(asked: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[d
         MissingExtraError: torch is not installed.
     """
     from amiss.features.extractor import GEOMETRY
-    from amiss.registry import create
+    from amiss.registry import create, find_method
 
     return [
         {
+            "name": find_method(method).card.name if ":" in method else method,
             "preset": create(method, preset).hyperparameters(),
             "config": {**create(method, preset, **settings).hyperparameters(), "geometry": GEOMETRY},
         }
@@ -167,8 +148,8 @@ def _answer(request: Mapping[str, Any], answers: TextIO) -> Any:
             told = time.monotonic()
             _write(answers, {"progress": [stage, done, total, note]})
 
-    run = {**request["run"], "size": tuple(request["run"]["size"])}
-    return measure_run(**run, progress=progress)
+    run = request["run"]
+    return measure_run(Recipe.of(run["recipe"]), run["address"], progress=progress)
 
 
 def _write(answers: TextIO, message: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from amiss.core.errors import DataError
+from amiss.recipe import Recipe
 from amiss.storage import write_file
 
 Line = dict[str, Any]
@@ -29,7 +30,7 @@ class Run:
     """One run that is asked for.
 
     Args:
-        method: Registry name.
+        method: Name of the method.
         preset: One of the method's presets.
         data: Name of the data set.
         seed: Of the split, the hold-out draw and learning.
@@ -37,6 +38,7 @@ class Run:
         address: Where the data set is on this machine; never kept.
         settings: Hyper-parameters that differ from the preset, as asked for.
         config: All hyper-parameters, and the size.
+        source: "module:Class" of a method that is not in the registry.
     """
 
     method: str
@@ -47,6 +49,12 @@ class Run:
     address: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def recipe(self) -> Recipe:
+        """What the fit is asked for."""
+        method = self.source or self.method
+        return Recipe(method=method, preset=self.preset, settings=self.settings, size=self.size, seed=self.seed)
 
     def line(self) -> Line:
         """What every line of this run says, with or without figures."""

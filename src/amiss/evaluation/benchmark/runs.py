@@ -2,7 +2,7 @@
 
 Nothing can be chosen by test scores here, by construction:
 
-* A run is `Inspector.fit` on the normal images, then one look at the test images (`child.measure_run`). There is
+* A run is `amiss.fit` on the normal images, then one look at the test images (`child.measure_run`). There is
   no other place where test images are read, and no argument through which a score could come back into learning.
 * Every seed that was asked for enters the mean; there is no best seed, and a failed one is listed as failed.
 * Runs with settings of their own are kept under their own hyper-parameters. They make rows of their own, marked as
@@ -93,7 +93,7 @@ def plan_runs(
 
     Args:
         data: Data sets, see `locate`.
-        methods: Registry names.
+        methods: Registry names, or "module:Class" for methods that every Python process here can import.
         presets: Of every method.
         seeds: Whole numbers from 0.
         size: Height and width of the detector's input.
@@ -108,7 +108,8 @@ def plan_runs(
     from amiss.registry import list_methods
 
     for method in methods:
-        check_choice("method", method, list_methods())
+        if ":" not in method:
+            check_choice("method", method, list_methods())
     found, skipped = _open_all(data, skip_missing)
     if not found:
         return BenchmarkPlan((), tuple(skipped))
@@ -117,12 +118,21 @@ def plan_runs(
     known = _ask({"configs": asked, "settings": own})
     if "refused" in known:
         raise InputError(known["refused"])
+    _check_names([method for method, _ in asked], [entry["name"] for entry in known["answer"]])
     runs = [
         _run(method, preset, name, address, seed, size, own, entry)
         for seed, (name, address) in itertools.product(dict.fromkeys(seeds), found.items())
         for (method, preset), entry in zip(asked, known["answer"], strict=True)
     ]
     return BenchmarkPlan(tuple(runs), tuple(skipped))
+
+
+def _check_names(methods: Sequence[str], names: Sequence[str]) -> None:
+    """Lines are kept by the method's name, so that two of one name would mix."""
+    for name in names:
+        several = sorted({method for method, own in zip(methods, names, strict=True) if own == name})
+        if len(several) > 1:
+            raise InputError(f"methods must have different names, got {' and '.join(several)}, both {name!r}")
 
 
 def kept_lines(runs: Iterable[Run], folder: Path) -> dict[str, Line]:
@@ -197,13 +207,21 @@ def _run(
     seed: int,
     size: tuple[int, int],
     asked: Mapping[str, Any],
-    known: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, Any],
 ) -> Run:
     """Settings that only repeat the preset are no settings: such a run is the preset's."""
     own = {name: value for name, value in asked.items() if known["config"][name] != known["preset"][name]}
     config = {**known["config"], "size": size[0] if size[0] == size[1] else list(size)}
     return Run(
-        method=method, preset=preset, data=data, address=address, seed=seed, size=size, settings=own, config=config
+        method=known["name"],
+        preset=preset,
+        data=data,
+        address=address,
+        seed=seed,
+        size=size,
+        settings=own,
+        config=config,
+        source="" if method == known["name"] else method,
     )
 
 
@@ -235,8 +253,7 @@ def _open_all(data: Sequence[str], skip_missing: bool) -> tuple[dict[str, str], 
 
 
 def _figures(run: Run, progress: Progress) -> Line:
-    request = {name: getattr(run, name) for name in ("method", "preset", "address", "seed", "settings", "size")}
-    reply = _ask({"run": request}, progress)
+    reply = _ask({"run": {"recipe": run.recipe().to_dict(), "address": run.address}}, progress)
     if "refused" not in reply:
         return dict(reply["answer"])
     reason = reply["refused"].replace(str(Path(run.address).resolve()), run.data).replace(run.address, run.data)

@@ -1,0 +1,171 @@
+"""The front door: `amiss.fit` and `amiss.load`. Torch is imported when something is fitted, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amiss.calibration import How
+from amiss.core.errors import InputError, MissingExtraError
+from amiss.core.images import Images, Size
+from amiss.core.origin import Origin
+from amiss.core.progress import Progress, silent
+from amiss.core.rule import Rule
+from amiss.inspector import Inspector
+from amiss.postprocess import MaskFilter, ScoreFilter
+from amiss.recipe import Recipe, calibration_words
+from amiss.record import Component
+from amiss.registry import address_of
+from amiss.rules import Conformal, parse_rule
+
+if TYPE_CHECKING:
+    from amiss.detectors.detector import Detector
+
+
+def fit(
+    images: Images | str | Path | Sequence[Any],
+    *,
+    method: str | type[Detector] | Detector = "patchcore",
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    size: int | Size | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    rule: Rule | str | None = None,
+    calibration: How = "auto",
+    score_filters: Sequence[ScoreFilter] = (),
+    mask_filters: Sequence[MaskFilter] = (),
+    seed: int = 0,
+    device: str = "auto",
+    origins: Sequence[Origin] = (),
+    checkpoint: str | Path | None = None,
+    progress: Progress = silent,
+) -> Inspector:
+    """Learn and calibrate from normal images.
+
+    Args:
+        images: Normal images only: `Images`, a folder, or a list of paths or arrays.
+        method: One of `amiss.list_methods`, "module:Class", or a `Detector` of your own: its class, or an instance
+            whose hyper-parameters are the settings.
+        preset: One of the method's presets; "default" when None.
+        settings: Hyper-parameters that differ from the preset.
+        size: Every image is resized to this, the whole of it: one number for a square, or (height, width); 256 unless
+            images are cut into tiles.
+        tile: Instead of being resized, every image is cut into square tiles of this side, in pixels. It must be at
+            least that large. The detector learns from tiles and the rule is calibrated on whole images.
+        overlap: Pixels that neighbouring tiles share, up to half a tile; an eighth of a tile when None.
+        rule: A rule without calibration, or words such as "certified:1%,0.95"; `Conformal("auto")` when None.
+        calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
+            0.2, and five folds when there are fewer than 50 images.
+        score_filters: Calibrated together with the detector.
+        mask_filters: Applied after the rule.
+        seed: Of the hold-out draw and of learning.
+        device: Where methods that take gradient steps learn: "cpu", "cuda", "mps", or "auto" for the best there is.
+            Calibration runs on the CPU, as the exported graph will.
+        origins: Where each image comes from, or nothing. Lots and parts are then never divided between learning and
+            calibration, and n counts parts.
+        checkpoint: A folder in which training leaves its state as it goes; the same call goes on from there, bit for
+            bit on a CPU. Methods that take no gradient steps leave nothing.
+        progress: See `amiss.core.progress`.
+
+    Returns:
+        The inspector. Its `recipe` is what was asked for here, but for the images and the last three arguments.
+
+    Raises:
+        InputError: An option out of range, or settings or a preset beside an instance.
+        CalibrationError: Too few images for the rule's promise; raised before anything is learned.
+        DivergedError: Training came to a loss that is not finite.
+        ImageError: An image cannot be used; a bad file must not become a model of normality.
+        MissingExtraError: torch is not installed.
+
+    Example:
+        >>> from amiss.testing import toy_part
+        >>> fit(toy_part(20, seed=0).images, method="padim", preset="tiny", size=64, rule="conformal:10%")
+        Inspector(padim, 64 x 64, conformal, n = 20)
+    """
+    address, own, settings = _asked(method, preset, settings)
+    recipe = Recipe(
+        method=address,
+        preset="default" if preset is None else preset,
+        settings=settings,
+        size=(size, size) if isinstance(size, int) else size,
+        tile=tile,
+        overlap=overlap,
+        rule=Component.of(parse_rule(rule) if isinstance(rule, str) else rule or Conformal()),
+        calibration=calibration_words(calibration),
+        score_filters=tuple(map(Component.of, score_filters)),
+        mask_filters=tuple(map(Component.of, mask_filters)),
+        seed=seed,
+        device=device,
+    )
+    return fit_recipe(images, recipe, method=own, origins=origins, checkpoint=checkpoint, progress=progress)
+
+
+def _asked(
+    method: str | type[Detector] | Detector, preset: str | None, settings: Mapping[str, Any] | None
+) -> tuple[str, type[Detector] | None, Mapping[str, Any]]:
+    """A method by its address, its class where it is somebody's own, and its settings."""
+    if isinstance(method, str):
+        return method, None, settings or {}
+    if isinstance(method, type):
+        return address_of(method), method, settings or {}
+    if preset is not None or settings is not None:
+        raise InputError(
+            "preset and settings must be left out where method is an instance, which has hyper-parameters of its own, "
+            f"got preset = {preset!r}, settings = {settings!r}"
+        )
+    if not hasattr(method, "hyperparameters"):
+        raise InputError(f"method must be a name, or a Detector or its class, got {method!r}")
+    return address_of(method), type(method), method.hyperparameters()
+
+
+def fit_recipe(
+    images: Images | str | Path | Sequence[Any],
+    recipe: Recipe,
+    *,
+    method: type[Detector] | None = None,
+    origins: Sequence[Origin] = (),
+    checkpoint: str | Path | None = None,
+    progress: Progress = silent,
+) -> Inspector:
+    """As `fit`, asked by a recipe.
+
+    Args:
+        images: Normal images only.
+        recipe: What is asked for.
+        method: The class that its method means, where it cannot be imported by that address.
+        origins: See `fit`.
+        checkpoint: See `fit`.
+        progress: See `fit`.
+    """
+    try:
+        from amiss.fitting import fit_inspector
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("amiss"):
+            raise
+        raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
+    return fit_inspector(
+        images if isinstance(images, Images) else Images(images),
+        recipe,
+        method=method,
+        origins=origins,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
+
+
+def load(path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Inspector:
+    """Read an artefact, verify it, and check that the golden images get their scores on this machine.
+
+    Args:
+        path: What `Inspector.save` wrote.
+        backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
+        method: The class of a method of your own that cannot be exported; others need none.
+
+    Raises:
+        ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+        InputError: Unknown backend, one for a method that runs in torch, or such a method that is not known here.
+        MissingExtraError: The backend, or torch where the method needs it, is not installed.
+    """
+    return Inspector.load(path, backend=backend, method=method)
