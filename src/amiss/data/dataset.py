@@ -16,7 +16,6 @@ GOOD = "good"
 """The defect type of a normal test image."""
 
 
-@dataclass(frozen=True)
 @dataclass(frozen=True, repr=False)
 class Dataset:
     """One inspection task.
