@@ -167,9 +167,9 @@ def test_the_neighbourhood_is_averaged() -> None:
 def test_not_ready_and_no_images() -> None:
     with pytest.raises(NotReadyError, match="call fit"):
         PatchCore(**TINY).score(toy_texture(1, seed=0).images)
-    with pytest.raises(InputError, match="at least one picture and a size"):
+    with pytest.raises(InputError, match="images must be at least one and have a size"):
         PatchCore(**TINY).fit(Images([]))
-    with pytest.raises(InputError, match="at least one picture and a size"):
+    with pytest.raises(InputError, match="images must be at least one and have a size"):
         PatchCore(**TINY).fit(Images(list(toy_texture(2, seed=0).images)))
 
 

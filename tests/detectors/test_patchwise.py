@@ -85,7 +85,7 @@ def test_every_method_for_whole_pictures_localises(method: str) -> None:
     inner = create(method, "tiny")
     detector = Patchwise(method=method, settings=inner.hyperparameters(), window=24, stride=8, windows=200)
     if inner.card.localises:
-        with pytest.raises(InputError, match="localises by itself"):
+        with pytest.raises(InputError, match="method must be one that does not localise by itself"):
             detector.build(pretrained=False)
         return
     assert detector.fit(toy_texture(8, seed=0).images).score(toy_texture(2, seed=1).images).map.shape == (2, 64, 64)

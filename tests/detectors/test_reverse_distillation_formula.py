@@ -139,5 +139,5 @@ def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_unknown_comparison_is_refused(method: str) -> None:
-    with pytest.raises(InputError, match=r"compare must be one of angles, values, whole maps, got 'vectors'"):
+    with pytest.raises(InputError, match=r"compare must be one of values, angles, whole maps, got 'vectors'"):
         create(method, "tiny", compare="vectors").fit(toy_part(2, seed=0).images)
