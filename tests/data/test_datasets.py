@@ -191,3 +191,16 @@ def test_elpv_refuses_what_it_does_not_have():
         open_dataset("elpv:momo")
     with pytest.raises(InputError, match="train must be a whole number of at least 1, got 0"):
         read_elpv("mono", train=0)
+
+
+def test_test_images_that_are_normal_images_too_are_left_out_and_counted():
+    rng = np.random.default_rng(0)
+    normal = rng.integers(0, 256, (4, 8, 8, 3), np.uint8)
+    fresh = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    test = [fresh[0], normal[2], fresh[1], fresh[2]]
+    masks = (None, None, np.ones((8, 8), bool), None)
+    whole = Dataset("bolt", Images(list(normal)), Images(test), (GOOD, GOOD, "scratch", GOOD), masks)
+    kept = whole.without_copies()
+    assert kept.defects == (GOOD, "scratch", GOOD) and len(kept.test) == 3 and kept.mask(1, (8, 8)).all()
+    assert kept.notes == ("left out 1 of 4 test images: they are normal images too",)
+    assert kept.without_copies() is kept

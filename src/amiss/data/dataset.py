@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import DataError
+from amiss.core.errors import DataError, ImageError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
@@ -99,6 +99,36 @@ class Dataset:
         found = [(region, resize_mask(region.mask, size)) for region in source.regions(own)]
         return [GroundTruthRegion(mask, min(region.saturation * scale, float(mask.sum()))) for region, mask in found]
 
+    def without_copies(self) -> Dataset:
+        """Without the test images that are normal images too, pixel by pixel; a note says how many were left out.
+
+        To read every image once. Whatever learns from the normal images knows these, and measures nothing on them.
+        """
+        known = {digest for digest in _hashes(self.normal) if digest}
+        kept = [index for index, digest in enumerate(_hashes(self.test)) if digest not in known]
+        copies = len(self.test) - len(kept)
+        if copies == 0:
+            return self
+        return replace(
+            self,
+            test=self.test.subset(np.array(kept, np.intp)),
+            defects=tuple(self.defects[index] for index in kept),
+            masks=None if self.masks is None else tuple(self.masks[index] for index in kept),
+            test_origins=tuple(self.test_origins[index] for index in kept) if self.test_origins else (),
+            notes=(*self.notes, f"left out {copies} of {len(self.test)} test images: they are normal images too"),
+        )
+
     def _own_size(self, index: int) -> Size:
         height, width, _ = self.test[index].shape
         return height, width
+
+
+def _hashes(images: Images) -> list[str]:
+    """SHA-256 (hex) of each image; "" where it cannot be read."""
+    found = []
+    for index in range(len(images)):
+        try:
+            found.append(images.sha256(index))
+        except ImageError:
+            found.append("")
+    return found
