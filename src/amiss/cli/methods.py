@@ -50,12 +50,20 @@ def _one(method: Any, *, json: bool) -> None:
 
 
 def _say_card(name: str, card: dict[str, Any]) -> None:
+    from amiss.evaluation.benchmark.measured import measured
+
     abilities = [word for word in ("localises", "exportable") if card[word]]
     say(f"{name:<24} {card['family']:<16} {card['year']}  {card['learning']:<9} {', '.join(abilities)}")
     say(f"{'':<24} {card['paper']}, {card['url']}; presets: {', '.join(card['presets'])}")
+    for preset in card["presets"]:
+        if found := measured().get((name, preset)):
+            say(f"{'':<24} {preset}: {found.words()}")
 
 
 def _card(method: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {**asdict(method.card), "hyperparameters": method().hyperparameters()}
+    from amiss.evaluation.benchmark.measured import measured
+
+    figures = {one.preset: asdict(one) for one in measured().values() if one.method == method.card.name}
+    return {**asdict(method.card), "hyperparameters": method().hyperparameters(), "measured": figures}

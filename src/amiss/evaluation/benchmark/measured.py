@@ -1,0 +1,98 @@
+"""What each preset was measured to find and to need: one line per method and preset, from the figures of record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from statistics import mean, median
+
+from amiss.evaluation.benchmark.lines import Line
+
+FILE = "measured.jsonl"
+
+DEVELOPMENT = {
+    "magnetic_tile": "tiles",
+    "crackforest_tiles": "asphalt",
+    "solder_joints": "solder",
+    "casting_impeller": "castings",
+    "potato_conveyor": "belt",
+    "elpv_poly": "solar cells",
+}
+"""The data sets by which defaults are chosen, and what they show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One preset of one method.
+
+    Args:
+        method: Registry name.
+        preset: Name of the preset.
+        image_auroc: Mean over seeds on each data set of `DEVELOPMENT` that was run.
+        seeds: Fewest seeds of a data set.
+        ms_per_image: Median over the runs: decode, resize, score and decide; None where nothing was timed.
+        peak_mb: Largest memory of a process that learned and measured.
+        hardware: On what; several kinds joined by "; ".
+    """
+
+    method: str
+    preset: str
+    image_auroc: Mapping[str, float]
+    seeds: int
+    ms_per_image: float | None
+    peak_mb: int
+    hardware: str
+
+    @property
+    def mean(self) -> float | None:
+        """Of image AUROC over the development sets; None unless all of them were run."""
+        return mean(self.image_auroc.values()) if set(self.image_auroc) == set(DEVELOPMENT) else None
+
+    def words(self) -> str:
+        """For people, with the number of data sets and seeds."""
+        found = len(self.image_auroc)
+        sets = f"image AUROC {mean(self.image_auroc.values()):.3f} over {found} sets" if found else "accuracy not measured"
+        if found and found < len(DEVELOPMENT):
+            sets += f" of {len(DEVELOPMENT)}"
+        speed = "" if self.ms_per_image is None else f", {self.ms_per_image:.0f} ms per image"
+        return f"{sets} ({self.seeds} seed{'s' if self.seeds > 1 else ''}){speed}, {self.peak_mb} MB to learn"
+
+
+def measure_presets(lines: Iterable[Line]) -> list[Measured]:
+    """From finished lines without settings of their own, by method and preset; other data sets give speed only."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        if "failed" not in line and not line.get("settings"):
+            groups.setdefault((line["method"], line["preset"]), []).append(line)
+    return [_measured(*key, group) for key, group in sorted(groups.items())]
+
+
+def _measured(method: str, preset: str, lines: list[Line]) -> Measured:
+    runs = {data: [line["image_auroc"] for line in lines if line["data"] == data] for data in DEVELOPMENT}
+    runs = {data: values for data, values in runs.items() if values}
+    times = [line["seconds_per_image"] for line in lines if line["seconds_per_image"] is not None]
+    return Measured(
+        method=method,
+        preset=preset,
+        image_auroc={data: round(mean(values), 4) for data, values in runs.items()},
+        seeds=min((len(values) for values in runs.values()), default=0),
+        ms_per_image=round(1000 * median(times), 1) if times else None,
+        peak_mb=max(line["peak_mb"] for line in lines),
+        hardware="; ".join(sorted({line["hardware"] for line in lines})),
+    )
+
+
+def to_text(found: Iterable[Measured]) -> str:
+    """As `measured` reads it."""
+    return "".join(json.dumps(asdict(one)) + "\n" for one in found)
+
+
+@cache
+def measured() -> dict[tuple[str, str], Measured]:
+    """What is known, by method and preset; `docs/generate.py` writes it from `docs/results`."""
+    text = resources.files("amiss.evaluation.benchmark").joinpath(FILE).read_text(encoding="utf-8")
+    found = [Measured(**json.loads(line)) for line in text.splitlines()]
+    return {(one.method, one.preset): one for one in found}
