@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from amiss.core.checks import check_choice
@@ -95,6 +96,10 @@ def _check_own(method: Any) -> type[Detector]:
     if "amiss.detectors.detector:Detector" not in bases[1:] or not hasattr(method, "card"):
         raise InputError(f"method must be a name or a subclass of Detector with a card, got {method!r}")
     found: type[Detector] = method
+    if written := ", ".join(signature(found).parameters.keys() - found.declared.keys()):
+        raise InputError(
+            f"hyper-parameters of {found.__name__} must be declared in its body, got {written} in its constructor"
+        )
     name = found.card.name
     if name in list_methods() and find_method(name) is not found:
         raise InputError(f"the card of {found.__qualname__} must have a name of its own, got that of {name!r}")

@@ -40,10 +40,7 @@ class MeanImage(Detector):
     """Distance to the mean normal image."""
 
     card = CARD
-
-    def __init__(self, *, power: float = 1.0) -> None:
-        super().__init__()
-        self.power = power
+    power: float = 1.0
 
     def build(self, *, pretrained: bool) -> None:
         self.register_buffer("mean", torch.zeros(0, 0, 0))
@@ -160,8 +157,20 @@ def test_a_name_must_be_its_own(good):
     with pytest.raises(InputError, match="the card of Impostor must have a name of its own, got that of 'padim'"):
         amiss.fit(good, method=Impostor, size=64)
     assert find_method(PaDiM) is PaDiM and type(create(PaDiM, "tiny")) is PaDiM
-    with pytest.raises(InputError, match=r"option of mean_image = 'powr' is not known.*'power'"):
+    with pytest.raises(InputError, match=r"option of mean_image must be one of power, got 'powr'"):
         create(MeanImage, powr=3)
+
+
+def test_hyper_parameters_that_are_not_declared_are_refused_and_not_lost(good):
+    class Written(MeanImage):
+        card = replace(CARD, name="written")
+
+        def __init__(self, *, window: int = 5) -> None:
+            super().__init__()
+            self.window = window
+
+    with pytest.raises(InputError, match=r"of Written must be declared in its body, got window in its constructor"):
+        amiss.fit(good, method=Written(window=9), size=64)
 
 
 def test_it_is_benchmarked_by_its_address(tmp_path):
