@@ -42,10 +42,10 @@ position. If parts lie anywhere, PaDiM is left out, and `fit` says so. For defec
 normal things (a missing label, two screws for one), look at `efficient_ad`; for one number per image from very few
 images, at `mahalanobis`.
 
-Nothing here was chosen by defects that were drawn: in published studies these picked the best model twice in fifteen
-times. The table is over six data sets of real parts (`docs/methods.md` has each of them), which also chose the defaults;
-your parts are another set. Measure on your own defects as soon as you have some: `amiss evaluate`, and `amiss compare`
-for two models.
+Nothing here was chosen by drawn defects alone: in published studies these picked the best model twice in fifteen times.
+The table is over six data sets of real parts (`docs/methods.md` has each of them), which also chose the defaults; your
+parts are another set. Measure on your own defects as soon as you have some: `amiss evaluate`, and `amiss compare` for
+two models.
 """
 
 CHOICE_HEAD = """| method | preset | image AUROC, mean over six sets | sets x seeds | ms per image | MB to learn |
@@ -99,9 +99,8 @@ def summary_table(lines: list[Line]) -> str:
 
 
 def _cell(lines: list[Line], data: str) -> str:
-    found = Spread.of(
-        line.get("image_auroc") for line in lines if line["data"] == data and "failed" not in line and not line["settings"]
-    )
+    runs = [line for line in lines if line["data"] == data and "failed" not in line and not line["settings"]]
+    found = Spread.of(line.get("image_auroc") for line in runs)
     known = published(method=lines[0]["method"], data=data, metric="image_auroc")
     beside = f" ({known[0].value:.3f})" if known and lines[0]["preset"] in ("default", "paper") else ""
     return "" if found is None else f"{found.text(3)}{beside}"
@@ -113,7 +112,9 @@ def which_method_page(lines: list[Line]) -> str:
     found.sort(key=lambda one: (one.mean is None, -(one.mean or 0), one.method))
     rows = [_choice_row(one) for one in found]
     assumed = [f"* `{name}`: {_assumes(find_method(name))}" for name in list_methods()]
-    return HEADER + "\n".join([WHICH, CHOICE_HEAD, *rows, "", "## What each method takes for granted\n", BLIND, *assumed, ""])
+    return HEADER + "\n".join(
+        [WHICH, CHOICE_HEAD, *rows, "", "## What each method takes for granted\n", BLIND, *assumed, ""]
+    )
 
 
 def _choice_row(one: Measured) -> str:
@@ -140,9 +141,9 @@ def methods_page(lines: list[Line]) -> str:
         "*Data.* `mvtec_bottle` and `mvtec_screw`: the published split. `elpv_mono` and `loco_juice_bottle`: own "
         "split, not comparable with papers; the latter has logical anomalies only, and the validation pictures of "
         "MVTec LOCO as good test pictures.\n",
-        f"Image AUROC, mean ± deviation over the seeds where there are several; in brackets what others published; "
-        f"`elpv_poly` and the five before it chose defaults, the last four choose nothing. Methods that are missing "
-        f"here have not been measured since features look straight (decision 14).\n",
+        "Image AUROC, mean ± deviation over the seeds where there are several; in brackets what others published; "
+        "`elpv_poly` and the five before it chose defaults, the last four choose nothing. Methods that are missing "
+        "here have not been measured since features look straight (decision 14).\n",
         summary_table(lines),
         *(f"*{sheet.title}.* {sheet.note}\n" for sheet in (accuracy((), ()), costs(()), published_figures(()))),
     ]

@@ -24,7 +24,9 @@ TINY = ("--presets", "tiny", "--size", "64")
 
 METHODS = """
 import os, signal, torch
+from typing import Annotated
 from amiss.core.card import Card, Learning
+from amiss.core.ranges import AtLeast
 from amiss.detectors.detector import Detector
 
 def card(name):
@@ -35,9 +37,7 @@ def card(name):
 class Average(Detector):
     card = card("average")
 
-    def __init__(self, *, power: int = 1) -> None:
-        super().__init__()
-        self.power = power
+    power: Annotated[int, AtLeast(1)] = 1
 
     def build(self, *, pretrained):
         self.register_buffer("mean", torch.zeros(0))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
+from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.testing import detector_checks
@@ -22,10 +23,7 @@ class Mean(Detector):
     """Far from the mean image is anomalous."""
 
     card: ClassVar[Card] = Card(name="mean", family="test", title="Mean", learning=Learning.ONE_PASS, **COMMON)
-    mean: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
+    mean: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
         self.register_buffer("mean", torch.zeros(0))

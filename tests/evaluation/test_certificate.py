@@ -50,7 +50,7 @@ def test_demands(inspector):
     found = certify(inspector, dataset(30, 11), false_alarm=0.5, escape=0.0001)
     assert found.false_alarms.shown and found.escapes.shown is False and not found.shown
     assert certify(inspector, dataset(30, 11)).shown
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="above 0 and below 1"):
         certify(inspector, dataset(3, 1), confidence=1.0)
 
 

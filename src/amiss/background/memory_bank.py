@@ -38,9 +38,9 @@ def add_bank(owner: HasBank, dimension: int) -> None:
 
 
 def fill_bank(owner: HasBank, vectors: Tensor) -> None:
-    """Keep these vectors (M, D), centred: for ``learn``."""
+    """Keep these vectors (M, D), centred, and change them for it, so that no copy is made: for ``learn``."""
     owner.center = vectors.mean(dim=0)
-    owner.bank = vectors - owner.center
+    owner.bank = vectors.sub_(owner.center)
 
 
 def bank_distances(owner: HasBank, queries: Tensor, count: int) -> Tensor:

@@ -53,6 +53,7 @@ def repeat_inner(maps: Sequence[Tensor]) -> list[Tensor]:
     """Maps (N, C, h, w) whose outermost cells are replaced by their inner neighbours, where there are any.
 
     Example:
+        >>> import torch
         >>> repeat_inner([torch.arange(4.0).expand(1, 1, 3, 4)])[0][0, 0, 0]
         tensor([1., 1., 2., 2.])
     """

@@ -53,12 +53,13 @@ class Measured:
 
     def words(self) -> str:
         """For people, with the number of data sets and seeds."""
-        found = len(self.image_auroc)
-        sets = f"image AUROC {mean(self.image_auroc.values()):.3f} over {found} sets" if found else "accuracy not measured"
-        if found and found < len(DEVELOPMENT):
-            sets += f" of {len(DEVELOPMENT)}"
+        found = "accuracy not measured"
+        if self.image_auroc:
+            seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+            sets = f"{len(self.image_auroc)} of {len(DEVELOPMENT)} sets ({seeds})"
+            found = f"image AUROC {mean(self.image_auroc.values()):.3f} over {sets}"
         speed = "" if self.ms_per_image is None else f", {self.ms_per_image:.0f} ms per image"
-        return f"{sets} ({self.seeds} seed{'s' if self.seeds > 1 else ''}){speed}, {self.peak_mb} MB to learn"
+        return f"{found}{speed}, {self.peak_mb} MB to learn"
 
 
 def measure_presets(lines: Iterable[Line]) -> list[Measured]:
