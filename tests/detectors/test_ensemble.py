@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from amiss.core.errors import InputError
+from amiss.core.images import Images
+from amiss.core.progress import silent
 from amiss.detectors.composed.ensemble import Ensemble
+from amiss.detectors.detector import Detector
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
 from amiss.registry import create
@@ -21,23 +23,25 @@ def fitted() -> Ensemble:
 
 
 def test_map_equals_the_formula(fitted: Ensemble) -> None:
-    """Members learn what is left of a drawn hold-out, whose maps give each its mean and deviation."""
+    """Maps of a drawn hold-out give each member its mean and deviation; then it learns from all images."""
     images, test = toy_texture(12, seed=0).images, toy_texture(3, seed=1, defective=True).images
-    held, learned = fitted._split(12, np.random.default_rng(4))[::-1]
+    rng = np.random.default_rng(4)
+    held, learned = fitted._split(12, rng)[::-1]
     assert len(held) == 5 and not set(held) & set(learned) and len(learned) == 7
     wanted = np.zeros((3, 64, 64))
-    for member in fitted.detectors:
-        alone = create(member.card.name, "tiny").load_state(own_state(fitted, member))
-        normal = alone.score(images.subset(held)).map.astype(np.float64)
-        wanted += (alone.score(test).map - normal.mean()) / normal.std() / 2
+    for member, seed in zip(fitted.detectors, rng.integers(2**63, size=2), strict=True):
+        first, last = (learned_alone(member.card.name, part, seed) for part in (images.subset(learned), images))
+        normal = first.score(images.subset(held)).map.astype(np.float64)
+        wanted += (last.score(test).map - normal.mean()) / normal.std() / 2
     np.testing.assert_allclose(fitted.score(test).map, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
-def own_state(ensemble: Ensemble, member: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state of a member that stands alone: its own, and its share of the network."""
-    alone = create(member.card.name, "tiny")
+def learned_alone(method: str, images: Images, seed: int) -> Detector:
+    """A member that stands alone."""
+    alone = create(method, "tiny")
     alone.build(pretrained=True)
-    return {name: value for name, value in alone.state_dict().items() if "features" in name} | member.state_dict()
+    alone.learn(images, np.random.default_rng(seed), silent)
+    return alone.eval()
 
 
 def test_members_share_one_network_that_runs_once(fitted: Ensemble) -> None:

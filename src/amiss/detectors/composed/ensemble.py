@@ -35,7 +35,7 @@ class Ensemble(Detector):
         seen, the mean and the standard deviation of each member's maps are taken, over all pixels. A member to which
         they are more than `stretch` times as strange as what it has learned from (medians of image scores) knows those
         images by heart and nothing of others: it is left out. If that is all of them, the one with the smallest ratio
-        stays.
+        stays. Those that learn in one pass then learn from all images; mean and deviation stay.
 
     Statistic:
         The maps of the members that are kept, each less its mean and divided by its deviation, averaged. A backbone
@@ -56,7 +56,7 @@ class Ensemble(Detector):
             normal images.
 
     Cost:
-        The sum of the members', less the networks that they share.
+        The sum of the members', less the networks that they share; those that learn in one pass learn twice.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -82,6 +82,20 @@ class Ensemble(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
+            "fast": {
+                "members": [
+                    {"method": "patchcore", "backbone": "efficientnet-lite0", "bank_size": 1000},
+                    {"method": "padim"},
+                ]
+            },
+            "accurate": {
+                "members": [
+                    {"method": "patchcore", "bank_size": 8000},
+                    {"method": "patchcore", "backbone": "efficientnet-lite0", "bank_size": 8000},
+                    {"method": "padim"},
+                    {"method": "padim", "backbone": "efficientnet-lite2", "dimension": 150},
+                ]
+            },
             "paper": {
                 "members": [
                     {"method": "patchcore", "preset": "paper"},
@@ -125,15 +139,22 @@ class Ensemble(Detector):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         learned, held = self._split(len(images), rng)
-        for number, member in enumerate(self.detectors):
-            own = self.checkpoint
-            member.checkpoint = None if own is None else replace(own, folder=own.folder / f"member-{number + 1}")
-            member.learn(images.subset(learned), rng, progress)
+        seeds = rng.integers(2**63, size=len(self.detectors))
+        for number in range(len(self.detectors)):
+            self._learn_member(number, images.subset(learned), seeds[number], progress)
         unseen, self.mean, self.deviation = self._scale(images.subset(held), progress)
         if not bool((self.deviation > 0).all()):
             raise InputError("images that are held out must differ from each other, got equal scores")
         known, _, _ = self._scale(images.subset(learned[: len(held)]), progress)
         self.vote.kept = trusted(known.median(dim=0).values, unseen.median(dim=0).values, self.stretch)
+        for number in self.kept:
+            if self.detectors[number].card.learning is Learning.ONE_PASS:
+                self._learn_member(number, images, seeds[number], progress)
+
+    def _learn_member(self, number: int, images: Images, seed: int, progress: Progress) -> None:
+        own, member = self.checkpoint, self.detectors[number]
+        member.checkpoint = None if own is None else replace(own, folder=own.folder / f"member-{number + 1}")
+        member.learn(images, np.random.default_rng(seed), progress)
 
     def statistic(self, batch: Tensor) -> Tensor:
         kept = list(self.kept)
