@@ -25,7 +25,7 @@ from amiss.artefact import (
 from amiss.calibration import largest_of_each
 from amiss.core.errors import DataError, ImageError, InputError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
-from amiss.core.origin import Origin, part_numbers
+from amiss.core.origin import Origin, count_lots, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
@@ -247,11 +247,10 @@ class Inspector:
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
-        lots = {(origin.product, origin.lot) for origin in origins if origin.lot is not None}
         calibration = Calibration(
             kind="held out",
             images=len(images),
-            lots=len(lots) or None,
+            lots=count_lots(np.arange(len(images)), origins),
             tiles=tiles,
             score_filters=tuple(map(Component.of, self.score_filters)),
         )
