@@ -45,8 +45,8 @@ def methods_page() -> str:
         "share. Each figure was measured by `make bench` (`amiss bench`), with every seed and without any choice on "
         "test data; beside it stands what others have published. A figure carries no claim about another data set.\n",
         "*Data.* `mvtec_bottle` and `mvtec_screw`: the published split. `elpv_mono` and `loco_juice_bottle`: own "
-        "split, not comparable with papers; the latter has logical anomalies only, and the validation pictures of "
-        "MVTec LOCO as good test pictures.\n",
+        "split, not comparable with papers; the latter has logical anomalies only, and the validation images of "
+        "MVTec LOCO as good test images.\n",
         *(f"*{sheet.title}.* {sheet.note}\n" for sheet in (accuracy((), ()), costs(()), published_figures(()))),
     ]
     for name in list_methods():

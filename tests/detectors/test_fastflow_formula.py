@@ -98,14 +98,14 @@ def test_a_damaged_start_ends_in_words() -> None:
         assert np.isfinite(detector.score(toy_texture(2, seed=1).images).image).all()
 
 
-def test_equal_pictures_still_fit() -> None:
+def test_equal_images_still_fit() -> None:
     equal = Images([toy_texture(1, seed=3).images[0]] * 3, size=(64, 64))
     detector = FastFlow(**TINY).fit(equal)
     assert np.isfinite(detector.score(equal).image).all()
     assert detector.score(toy_part(2, seed=0).images).image.min() > detector.score(equal).image.max()
 
 
-def test_blank_pictures_have_no_variation_to_learn() -> None:
+def test_blank_images_have_no_variation_to_learn() -> None:
     """Not even at their borders."""
     with pytest.raises(InputError, match="without any variation"):
         FastFlow(**TINY).fit(Images([np.zeros((64, 64, 3), np.uint8)] * 3, size=(64, 64)))
