@@ -26,9 +26,9 @@ def compare(
 
     Args:
         results: Where lines are kept, by data set, candidate and steps.
-        data: By name, what draws the pictures.
+        data: By name, what draws the images.
         candidates: By name, hyper-parameters that differ from the default preset.
-        measure: Figures of a training, from its hyper-parameters and the pictures.
+        measure: Figures of a training, from its hyper-parameters and the images.
         steps: Of a training, unless told otherwise.
     """
     parser = argparse.ArgumentParser()
@@ -41,10 +41,10 @@ def compare(
     for place, draw in data.items():
         if asked.data not in place:
             continue
-        pictures = draw()
+        images = draw()
         for name in asked.names or candidates:
             settings = {"steps": asked.steps, **candidates[name]}
-            line = {"data": place, "candidate": name, **settings, **measure(settings, *pictures)}
+            line = {"data": place, "candidate": name, **settings, **measure(settings, *images)}
             lines[place, name, asked.steps] = line
             print(json.dumps(line), flush=True)
             keep(results, lines.values())

@@ -1,10 +1,10 @@
 """The coreset: how quick, and how well it covers, beside the plain greedy loop; kept in docs/results/coreset.json.
 
-    python bench/coreset.py [--pictures 1000]
+    python bench/coreset.py [--images 1000]
 
 On patch descriptors of patchcore's default network from real solar cells that are repeated with jitter (see
-`bench/growth.py`). First 200 pictures: the choice in rounds against the loop of the textbook, which compares each new
-centre with all points; same points, same first one. Then all pictures: the choice from a stream with its bounded room
+`bench/growth.py`). First 200 images: the choice in rounds against the loop of the textbook, which compares each new
+centre with all points; same points, same first one. Then all images: the choice from a stream with its bounded room
 against the greedy choice from everything at once. The radius is the largest distance of any descriptor to its nearest
 chosen one, in the space where they are chosen (64 numbers) and in full.
 """
@@ -39,7 +39,7 @@ COUNT, PROJECTION = 2000, 64
 
 @torch.no_grad()
 def descriptors(pictures: int) -> Tensor:
-    """All patches of so many pictures, (n, D)."""
+    """All patches of so many images, (n, D)."""
     cells = [path for path in read_elpv("mono").normal.paths if path is not None]
     images = Images([Jittered(cells[number % len(cells)], number) for number in range(pictures)], size=SIZE)
     detector = PatchCore()
@@ -104,7 +104,7 @@ def of_a_stream(vectors: Tensor, points: Tensor, projected: Tensor) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and covering radius of the coreset")
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     asked = parser.parse_args()
     torch.set_num_threads(threads())
     vectors = descriptors(asked.pictures)

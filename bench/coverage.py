@@ -5,7 +5,7 @@
 One detector learns from some functional cells. The scores of all others are split at random, again and again, into a
 calibration part and a part that counts false alarms. Two promises are checked at alpha = 5 %: `Conformal` holds on
 average over calibrations; `Certified` holds in at least 95 % of them. Random splits of one finite pool of cells share
-pictures, so next to the counts over splits stands the exact distribution that the promise implies for such splits.
+images, so next to the counts over splits stands the exact distribution that the promise implies for such splits.
 """
 
 from __future__ import annotations

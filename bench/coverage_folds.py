@@ -1,9 +1,9 @@
-"""How far the false-alarm rate of calibration by folds is from its promise, over many splits of real pictures.
+"""How far the false-alarm rate of calibration by folds is from its promise, over many splits of real images.
 
     python bench/coverage_folds.py
 
 Functional monocrystalline cells (ELPV, package elpv-dataset) at 64 x 64 pixels, the `tiny` presets: small, so that
-hundreds of detectors can be learned, but real learning on real pictures. In each split 40 cells are drawn, `Folds(k)`
+hundreds of detectors can be learned, but real learning on real images. In each split 40 cells are drawn, `Folds(k)`
 scores each by a detector that did not see it, the final detector learns from all 40, and 300 other cells count false
 alarms at alpha = 5 %. Held-out calibration with the same 40 cells (half learn, half calibrate) stands beside it.
 """

@@ -4,7 +4,7 @@
 
 Variants are s and m (default: both), xs and tiny. The published times (A6000: 2.2 ms and 614 images/s for s, 4.5 ms
 and 269 for m) are those of a GPU in half precision. What can be compared is the share of a machine's best matrix
-product that is reached: multiply-adds of one picture, counted from the layers, over time and over that peak, both
+product that is reached: multiply-adds of one image, counted from the layers, over time and over that peak, both
 measured here one after the other. Prints each variant as soon as it is measured, and keeps it in
 docs/results/efficient_ad_speed.json, where other variants stay as they are.
 """
@@ -37,14 +37,14 @@ PICTURES = 16
 
 
 def gigamacs(detector: EfficientAD) -> float:
-    """Billions of multiply-adds for one picture, counted layer by layer."""
+    """Billions of multiply-adds for one image, counted layer by layer."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         detector.statistic(torch.zeros(1, 3, *SIZE))
     return counter.get_total_flops() / 2e9
 
 
 def fit(variant: str, steps: int) -> tuple[EfficientAD, dict[str, Any]]:
-    """A few real steps of the paper's recipe, but with procedural pictures, and a teacher of random weights."""
+    """A few real steps of the paper's recipe, but with procedural images, and a teacher of random weights."""
     losses, times = list[float](), list[float]()
 
     def note(stage: str, done: int, total: int, text: str = "") -> None:
@@ -67,11 +67,11 @@ def fit(variant: str, steps: int) -> tuple[EfficientAD, dict[str, Any]]:
 def measure(variant: str, steps: int, runs: int) -> dict[str, Any]:
     """Everything about one variant."""
     detector, fitted = fit(variant, steps)
-    graph, pictures = Graph(export_onnx(detector, SIZE)), np.stack(textured(BATCH))
-    one, in_torch = graph.run(pictures[:2]).map, TorchScorer(detector, SIZE).run(pictures[:2]).map
+    graph, images = Graph(export_onnx(detector, SIZE)), np.stack(textured(BATCH))
+    one, in_torch = graph.run(images[:2]).map, TorchScorer(detector, SIZE).run(images[:2]).map
     work, peak = gigamacs(detector), matrix_peak()
-    single = spread(lambda: graph.run(pictures[:1]), runs=runs)
-    many = spread(lambda: graph.run(pictures), runs=max(2, runs // 4))
+    single = spread(lambda: graph.run(images[:1]), runs=runs)
+    many = spread(lambda: graph.run(images), runs=max(2, runs // 4))
     return {
         "parameters": sum(parameter.numel() for parameter in detector.parameters()),
         "gmac_per_image": round(work, 2),

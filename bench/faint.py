@@ -2,10 +2,10 @@
 
     AMISS_DATA=... python bench/faint.py [--steps 1200] [--data moved] [NAME ...]
 
-Trainings (seed 0) on good *training* pictures of the screw, of which a fifth are held out, as `bench/stages.py` has
-them; no test picture is opened. Of these come two sets. *Faint*: the defects drawn into them are mixed with the picture
+Trainings (seed 0) on good *training* images of the screw, of which a fifth are held out, as `bench/stages.py` has
+them; no test image is opened. Of these come two sets. *Faint*: the defects drawn into them are mixed with the image
 as it was, so that a share of them is left: at full strength nearly every one is found, and methods cannot be told
-apart. *Moved*: nothing is drawn; around a place with an edge the picture is pushed some pixels aside, less with the
+apart. *Moved*: nothing is drawn; around a place with an edge the image is pushed some pixels aside, less with the
 distance, so that a shape is wrong and every texture right. Names are those of `CANDIDATES`, `--data` is a part of a
 set's name (default: both). Prints and keeps docs/results/faint.json, where other lines stay.
 """
@@ -39,19 +39,19 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 
 def faint() -> tuple[Images, Images, dict[float, Images]]:
-    """Normal pictures to learn from, good ones held out, and these with a share of drawn defects."""
+    """Normal images to learn from, good ones held out, and these with a share of drawn defects."""
     learned, good, drawn, _ = drawn_defects()
     plain = [good[index // VERSIONS] for index in range(len(drawn))]
     return learned, good, {share: mixed(plain, drawn, share) for share in SHARES}
 
 
 def mixed(plain: list[NDArray[np.uint8]], drawn: Images, share: float) -> Images:
-    """Drawn pictures of which a share is left."""
-    pictures = [
+    """Drawn images of which a share is left."""
+    images = [
         np.clip(np.rint(before + share * (np.asarray(after, np.float32) - before)), 0, 255).astype(np.uint8)
         for before, after in zip(plain, drawn, strict=True)
     ]
-    return Images(pictures, size=(SIDE, SIDE))
+    return Images(images, size=(SIDE, SIDE))
 
 
 def moved() -> tuple[Images, Images, dict[float, Images]]:
@@ -71,17 +71,17 @@ def moved() -> tuple[Images, Images, dict[float, Images]]:
     return learned, good, pushed
 
 
-def push(picture: NDArray[np.uint8], pixels: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) pushed aside around a place that is drawn by how strong the edges are."""
-    grey = cv2.GaussianBlur(picture.mean(axis=2), (0, 0), 2.0)
+def push(image: NDArray[np.uint8], pixels: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """An image (H, W, 3) pushed aside around a place that is drawn by how strong the edges are."""
+    grey = cv2.GaussianBlur(image.mean(axis=2), (0, 0), 2.0)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_64F, 1, 0), cv2.Sobel(grey, cv2.CV_64F, 0, 1)) ** 2
     row, column = np.unravel_index(rng.choice(edges.size, p=edges.ravel() / edges.sum()), edges.shape)
     width, angle = rng.uniform(NARROWEST, WIDEST), rng.uniform(0, 2 * np.pi)
-    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     share = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
     aside = (columns - pixels * np.cos(angle) * share).astype(np.float32)
     down = (rows - pixels * np.sin(angle) * share).astype(np.float32)
-    return np.asarray(cv2.remap(picture, aside, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8)
+    return np.asarray(cv2.remap(image, aside, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
 def measure(settings: dict[str, Any], learned: Images, good: Images, strange: dict[float, Images]) -> dict[str, Any]:
@@ -89,12 +89,12 @@ def measure(settings: dict[str, Any], learned: Images, good: Images, strange: di
     detector = create(settings["method"], **{name: value for name, value in settings.items() if name != "method"})
     normal = detector.fit(learned).score(good).image
     areas = dict[str, float]()
-    for strength, pictures in strange.items():
-        scores = np.concatenate([normal, detector.score(pictures).image])
-        labels = np.repeat([False, True], [len(good), len(pictures)])
+    for strength, images in strange.items():
+        scores = np.concatenate([normal, detector.score(images).image])
+        labels = np.repeat([False, True], [len(good), len(images)])
         areas[str(strength)] = round(auroc(labels, scores), 4)
     mean = round(float(np.mean(list(areas.values()))), 4)
-    return {"n_good": len(good), "n_defective": len(pictures), "image_auroc": areas, "mean": mean}
+    return {"n_good": len(good), "n_defective": len(images), "image_auroc": areas, "mean": mean}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Learning from 200, 2,000 and 20,000 pictures: seconds, memory, and what the line pays.
+"""Learning from 200, 2,000 and 20,000 images: seconds, memory, and what the line pays.
 
     python bench/growth.py [--counts 200 2000 20000] [METHOD ...]
 
-The pictures are real ones, the functional solar cells of `elpv:mono`, repeated with other brightness, contrast, noise,
+The images are real ones, the functional solar cells of `elpv:mono`, repeated with other brightness, contrast, noise,
 place and orientation, each time anew: read, moved and scaled when they are asked for, as from a disk. Every fit is a
 process of its own, so that its peak memory is its own. Peak memory holds Python, torch and the network too, which do
 not grow. Needs the extra `demo`. Prints, and keeps docs/results/growth.json.
@@ -41,7 +41,7 @@ METHODS = ("patchcore", "padim")
 
 @dataclass(frozen=True)
 class Jittered:
-    """A real picture that looks a little different every time; a `Picture` for `Images`."""
+    """A real image that looks a little different every time; a `Image` for `Images`."""
 
     path: Path
     number: int
@@ -54,13 +54,13 @@ class Jittered:
     def read(self) -> NDArray[np.uint8]:
         """RGB (H, W, 3): flipped or not, moved, brighter or darker, with noise."""
         rng = np.random.default_rng(self.number)
-        picture = read_image(self.path).astype(np.float32)
-        picture = picture[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        image = read_image(self.path).astype(np.float32)
+        image = image[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
         move = np.array([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]])
-        picture = cv2.warpAffine(picture, move, picture.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+        image = cv2.warpAffine(image, move, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
         cv2.setRNGSeed(self.number)
-        noise = cv2.randn(np.empty_like(picture), 0, 2)
-        return np.asarray((rng.uniform(0.85, 1.15) * picture + rng.uniform(-10, 10) + noise).clip(0, 255), np.uint8)
+        noise = cv2.randn(np.empty_like(image), 0, 2)
+        return np.asarray((rng.uniform(0.85, 1.15) * image + rng.uniform(-10, 10) + noise).clip(0, 255), np.uint8)
 
 
 def fit(method: str, count: int) -> dict[str, Any]:
@@ -74,11 +74,11 @@ def fit(method: str, count: int) -> dict[str, Any]:
     graph, one = Graph(export_onnx(detector, SIZE)), np.stack([images[0]])
     return {
         "method": method,
-        "pictures": count,
+        "images": count,
         "cores": threads(),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
-        "cpu_seconds_a_picture": round(cpu / count, 4),
+        "cpu_seconds_a_image": round(cpu / count, 4),
         "peak_mb": round(peak),
         "state_mb": round(sum(t.numel() * t.element_size() for t in detector.state_dict().values()) / 1e6, 1),
         "graph_ms": spread(lambda: graph.run(one), runs=30),

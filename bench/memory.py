@@ -34,9 +34,9 @@ def measure(method: str, preset: str, size: int, count: int, changes: dict[str, 
         if str(settings.get("backbone", "")).startswith("file:"):
             settings["backbone"] = random_weights(Path(folder), str(settings["backbone"]))
         detector = create(method, preset, **settings)
-        pictures = toy_texture(count, seed=0).images.resized((size, size))
+        images = toy_texture(count, seed=0).images.resized((size, size))
         before, start = peak(), time.perf_counter()
-        detector.fit(pictures)
+        detector.fit(images)
         learning, seconds = peak(), time.perf_counter() - start
         detector.score(toy_texture(8, seed=1).images.resized((size, size)))
     state = sum(tensor.nbytes for tensor in detector.state_dict().values()) / 1e9

@@ -2,9 +2,9 @@
 
     AMISS_DATA=... python bench/nearest.py [DATA ...]
 
-On the test pictures of development sets (default: magnetic_tile and elpv:poly), with patchcore's default bank. For each
+On the test images of development sets (default: magnetic_tile and elpv:poly), with patchcore's default bank. For each
 number of axes: the share of patches for which the very nearest vector is found, by how much distances grow, and the
-largest growth of a picture's highest distance. And for an exact search in two levels: how many vectors lie, by the
+largest growth of an image's highest distance. And for an exact search in two levels: how many vectors lie, by the
 lower bound that the axes give, nearer than the distance of the first candidate; with more than one, the second level
 has work. Prints, and keeps docs/results/nearest.json.
 """
@@ -59,12 +59,12 @@ def measure(data: str) -> list[dict[str, Any]]:
         lines.append(
             {
                 "data": dataset.name,
-                "pictures": len(test),
+                "images": len(test),
                 "axes": count,
                 "of": bank.shape[1],
                 "share_with_the_nearest": round(float((found <= exact * 1.00001).float().mean()), 3),
                 "mean_growth": round(float((found / exact).mean()) - 1, 4),
-                "largest_growth_of_a_picture": round(float((highest[0] / highest[1]).max()) - 1, 4),
+                "largest_growth_of_a_image": round(float((highest[0] / highest[1]).max()) - 1, 4),
                 **bounds(queries[:: max(1, len(queries) // 8000)], bank, axes),
             }
         )

@@ -26,9 +26,9 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 
 
-def trained(settings: dict[str, Any], *pictures: Any) -> dict[str, Any]:
+def trained(settings: dict[str, Any], *images: Any) -> dict[str, Any]:
     """One training."""
-    return measure(ReverseDistillationPP(**settings), *pictures)
+    return measure(ReverseDistillationPP(**settings), *images)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Milliseconds say little about another machine, so each time stands beside its floor: the multiply-adds of the exported
 graph, counted from its layers, over the best float32 matrix product that this machine reaches, both measured in this
-run with all its cores. A folder is compared with what the graph alone reaches on decoded pictures. Run it on a machine
+run with all its cores. A folder is compared with what the graph alone reaches on decoded images. Run it on a machine
 that does nothing else.
 """
 
@@ -64,7 +64,7 @@ def cpu_seconds(command: list[str]) -> float:
 
 
 def textured(count: int) -> list[np.ndarray]:
-    """Pictures of 256 x 256 pixels with structure at several scales."""
+    """Images of 256 x 256 pixels with structure at several scales."""
     rng = np.random.default_rng(0)
     pictures = []
     for _ in range(count):
@@ -93,7 +93,7 @@ def installed_mb(name: str, seen: set[str]) -> float:
 
 
 def gigamacs(model: bytes) -> float:
-    """Billions of multiply-adds of a graph for one picture: its convolutions and matrix products."""
+    """Billions of multiply-adds of a graph for one image: its convolutions and matrix products."""
     import onnx
     from onnx import numpy_helper
 
@@ -106,8 +106,8 @@ def gigamacs(model: bytes) -> float:
     total = 0
     for node in graph.node:
         if node.op_type in ("Conv", "ConvTranspose"):
-            (picture, kernel), result = (shapes[name] for name in node.input[:2]), shapes[node.output[0]]
-            places = result if node.op_type == "Conv" else (picture[0], kernel[0], *picture[2:])
+            (image, kernel), result = (shapes[name] for name in node.input[:2]), shapes[node.output[0]]
+            places = result if node.op_type == "Conv" else (image[0], kernel[0], *image[2:])
             total += int(np.prod(places)) * int(np.prod(kernel[1:]))
         elif node.op_type in ("MatMul", "Gemm"):
             rows = [part.i for part in node.attribute if part.name == "transA"] == [1]
@@ -116,13 +116,13 @@ def gigamacs(model: bytes) -> float:
 
 
 def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[str, float]:
-    """Pictures a second: of a folder, and of the graph alone in its best way, alternating; medians of five."""
+    """Images a second: of a folder, and of the graph alone in its best way, alternating; medians of five."""
     scorer = inspector.scorer
     assert isinstance(scorer, Graph)
     decoded = np.stack(textured(pictures))
-    for number, picture in enumerate(decoded):
-        cv2.imwrite(str(folder / f"{number:03}.png"), picture)
-    images, ones = Images(folder), [picture[None] for picture in decoded]
+    for number, image in enumerate(decoded):
+        cv2.imwrite(str(folder / f"{number:03}.png"), image)
+    images, ones = Images(folder), [image[None] for image in decoded]
 
     def one_by_one() -> None:
         for one in ones:
@@ -149,7 +149,7 @@ def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[
 
 
 def runtimes(inspector: Inspector, pictures: list[np.ndarray], file: Path, floor: float) -> dict[str, Any]:
-    """Fastest runs of one picture on every installed runtime and in int8, in turns, over the float32 floor (ms)."""
+    """Fastest runs of one image on every installed runtime and in int8, in turns, over the float32 floor (ms)."""
     model = inspector.parts.graph
     quantised, price = quantise(inspector, Images(pictures), most_lost=1.0)
     graphs = {name: open_graph(model, name, pictures[0][None]) for name in installed()}
@@ -168,8 +168,8 @@ def runtimes(inspector: Inspector, pictures: list[np.ndarray], file: Path, floor
     }
 
 
-def learning(method: str, pictures: int = 200) -> dict[str, Any]:
-    """Seconds from 200 pictures to a detector that has learned, imports included, in processes of their own.
+def learning(method: str, count: int = 200) -> dict[str, Any]:
+    """Seconds from 200 images to a detector that has learned, imports included, in processes of their own.
 
     The first one exports the network, which is then kept in the cache folder; of three that find it there, the median.
     """
@@ -179,7 +179,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from amiss import Images
 from amiss.registry import create
 from speed import textured
-images = Images(textured({pictures}), size=(256, 256))
+images = Images(textured({count}), size=(256, 256))
 stages, start = {{}}, time.perf_counter()
 create({method!r}).fit(images, progress=lambda stage, *_: stages.update({{stage: time.perf_counter() - start}}))
 seconds = time.perf_counter() - start
@@ -204,8 +204,8 @@ def good_images(folder: Path) -> tuple[str, Path]:
         return "mvtec_bottle", bottle
     drawn = folder / "drawn"
     drawn.mkdir()
-    for number, picture in enumerate(textured(200)):
-        cv2.imwrite(str(drawn / f"{number:03}.png"), picture)
+    for number, image in enumerate(textured(200)):
+        cv2.imwrite(str(drawn / f"{number:03}.png"), image)
     return "200 drawn images", drawn
 
 
@@ -232,14 +232,14 @@ def whole_fits(method: str, data: Path, again: int = 3) -> dict[str, Any]:
 
 
 def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
-    """One picture from file to verdict and its parts, then a folder, then learning."""
+    """One image from file to verdict and its parts, then a folder, then learning."""
     pictures = textured(40)
     inspector = amiss.fit(Images(pictures), method=method, calibration=0.5)
-    model, file = folder / f"{method}.amiss", folder / "picture.png"
+    model, file = folder / f"{method}.amiss", folder / "image.png"
     inspector.save(model)
     cv2.imwrite(str(file), textured(1)[0])
     inspector = amiss.load(model)
-    picture = resize(read_image(file), inspector.size)
+    image = resize(read_image(file), inspector.size)
     work = gigamacs(inspector.parts.graph)
     verdict = spread(lambda: list(inspector.inspect(str(file))))
     (many := folder / method).mkdir()
@@ -247,12 +247,12 @@ def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
         "graph_gmac": round(work, 3),
         "floor_ms": round(1000 * work / peak, 2),
         "decode_and_resize_ms": spread(lambda: resize(read_image(file), inspector.size)),
-        "graph_ms": spread(lambda: inspector.scorer.run(picture[None])),
+        "graph_ms": spread(lambda: inspector.scorer.run(image[None])),
         "file_to_verdict_ms": verdict,
         "file_to_verdict_over_floor": round(verdict["median"] * peak / (1000 * work), 2),
         "runtimes": runtimes(inspector, pictures, file, 1000 * work / peak),
-        "pictures_a_second": throughput(inspector, many),
-        "learning_200_pictures": learning(method),
+        "images_a_second": throughput(inspector, many),
+        "learning_200_images": learning(method),
         "artefact_mb": round(model.stat().st_size / 1e6, 1),
         "first_verdict_cpu_seconds": cpu_seconds(
             [str(Path(sys.executable).parent / "amiss"), "inspect", str(model), str(file)]

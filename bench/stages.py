@@ -3,8 +3,8 @@
     AMISS_DATA=... python bench/stages.py [--steps 150] [--chosen]
 
 Trainings (seed 0), short ones unless told otherwise, on data that no target is set on: magnetic tiles with their test
-pictures, and screws of which only good *training* pictures are used, a fifth of them held out, as they are and with
-two drawn defects each (`amiss.synthesis.draw_defect`). No test picture of the screws is opened. Every training is
+images, and screws of which only good *training* images are used, a fifth of them held out, as they are and with
+two drawn defects each (`amiss.synthesis.draw_defect`). No test image of the screws is opened. Every training is
 scored twice: the stages as multiples of their usual error, and as they are. For drawn defects there is also the share
 whose map has its peak on the defect, or at most 8 pixels beside it. With `--chosen` only the last candidate is
 trained, which became the default. Prints and keeps docs/results/stages.json, where other lines stay.
@@ -49,7 +49,7 @@ Masks = NDArray[np.bool_] | None
 
 
 def magnetic_tiles() -> tuple[Images, Images, Images, Masks]:
-    """Normal pictures to learn from, good and defective test pictures; no masks."""
+    """Normal images to learn from, good and defective test images; no masks."""
     dataset = open_dataset(locate("magnetic_tile"), seed=0)
     test, defective = dataset.test.resized((SIDE, SIDE)), np.asarray(dataset.anomalous)
     good, bad = (test.subset(np.flatnonzero(kind)) for kind in (~defective, defective))
@@ -57,14 +57,14 @@ def magnetic_tiles() -> tuple[Images, Images, Images, Masks]:
 
 
 def split_normal(name: str) -> tuple[Images, Images]:
-    """Good training pictures of a data set to learn from, and a fifth of them held out."""
+    """Good training images of a data set to learn from, and a fifth of them held out."""
     normal = open_dataset(locate(name), seed=0).normal.resized((SIDE, SIDE))
     learned, held_out = np.split(np.random.default_rng(0).permutation(len(normal)), [4 * len(normal) // 5])
     return normal.subset(learned), normal.subset(held_out)
 
 
 def drawn_defects() -> tuple[Images, Images, Images, Masks]:
-    """The same of the screw's training pictures alone: good ones held out, and defects drawn into these."""
+    """The same of the screw's training images alone: good ones held out, and defects drawn into these."""
     learned, held_out = split_normal("mvtec_screw")
     drawn = [
         draw_defect(held_out[index], np.random.default_rng([index, version]))
@@ -72,7 +72,7 @@ def drawn_defects() -> tuple[Images, Images, Images, Masks]:
         for version in range(VERSIONS)
     ]
     masks = np.stack([alpha > 0 for _, alpha in drawn])
-    return learned, held_out, Images([picture for picture, _ in drawn], size=(SIDE, SIDE)), masks
+    return learned, held_out, Images([image for image, _ in drawn], size=(SIDE, SIDE)), masks
 
 
 def peaks_on(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> float:
@@ -110,10 +110,10 @@ def main() -> None:
     torch.set_num_threads(threads())
     lines = kept(RESULTS, *KEY)
     for data, draw in DATA.items():
-        pictures = draw()
+        images = draw()
         for candidate in CANDIDATES[-1:] if asked.chosen else CANDIDATES:
             settings = {**candidate, "steps": asked.steps}
-            line = {"data": data, **settings, **measure(ReverseDistillation(**settings), *pictures)}
+            line = {"data": data, **settings, **measure(ReverseDistillation(**settings), *images)}
             lines[tuple(line[name] for name in KEY)] = line
             print(json.dumps(line), flush=True)
             keep(RESULTS, lines.values())

@@ -2,8 +2,8 @@
 
     AMISS_DATA=... python bench/student_start.py [--steps 150] [--data juice] [NAME ...]
 
-Trainings (seed 0), short ones unless told otherwise, that open no test picture. Of the screws and of the juice bottles
-only good *training* pictures are used, a fifth of them held out: as they are, and with a change drawn into each. Screws
+Trainings (seed 0), short ones unless told otherwise, that open no test image. Of the screws and of the juice bottles
+only good *training* images are used, a fifth of them held out: as they are, and with a change drawn into each. Screws
 get a defect (`amiss.synthesis.draw_defect`), a local one. Bottles get one of arrangement: no fruit on the label, that
 of another juice, no lower label, or a lower label too high. For each training: image AUROC of the local map (teacher
 against student), of the global one (autoencoder against student) and of both as the detector adds them, of bottles also
@@ -51,7 +51,7 @@ Pictures = tuple[Images, Images, Images, tuple[str, ...]]
 
 
 def changed_screws() -> Pictures:
-    """Good training pictures to learn from, others held out, these with a drawn defect, and kinds: none."""
+    """Good training images to learn from, others held out, these with a drawn defect, and kinds: none."""
     return *drawn_defects()[:3], ()
 
 
@@ -59,39 +59,39 @@ def changed_bottles() -> Pictures:
     """The same with a change of arrangement, and the kind of each."""
     learned, held_out = split_normal("loco_juice_bottle")
     good, rng = list(held_out), np.random.default_rng(1)
-    changed = [change(picture, good, index % len(KINDS), rng) for index, picture in enumerate(good)]
+    changed = [change(image, good, index % len(KINDS), rng) for index, image in enumerate(good)]
     kinds = tuple(KINDS[index % len(KINDS)] for index in range(len(good)))
     return learned, held_out, Images(changed, size=(SIDE, SIDE)), kinds
 
 
 def change(
-    picture: NDArray[np.uint8], others: list[NDArray[np.uint8]], kind: int, rng: np.random.Generator
+    image: NDArray[np.uint8], others: list[NDArray[np.uint8]], kind: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """One picture with the change of arrangement that `KINDS` names at this place."""
-    middle = centre(picture)
+    """One image with the change of arrangement that `KINDS` names at this place."""
+    middle = centre(image)
     if kind == 0:
-        return painted_over(picture, FRUIT, middle)
+        return painted_over(image, FRUIT, middle)
     if kind == 1:
-        strange = [other for other in others if np.abs(juice(other) - juice(picture)).max() > 40]
+        strange = [other for other in others if np.abs(juice(other) - juice(image)).max() > 40]
         other = strange[int(rng.integers(len(strange)))]
-        return pasted(picture, np.roll(other, middle - centre(other), axis=1), FRUIT, middle)
-    without = painted_over(picture, LOWER, middle)
+        return pasted(image, np.roll(other, middle - centre(other), axis=1), FRUIT, middle)
+    without = painted_over(image, LOWER, middle)
     if kind == 2:
         return without
     shift = int(rng.integers(10, 20))
     moved = (LOWER[0] - shift, LOWER[1] - shift, LOWER[2] - 3)
-    return pasted(without, np.roll(picture, -shift, axis=0), moved, middle)
+    return pasted(without, np.roll(image, -shift, axis=0), moved, middle)
 
 
-def centre(picture: NDArray[np.uint8]) -> int:
+def centre(image: NDArray[np.uint8]) -> int:
     """Column of the bottle's middle."""
-    bright = np.flatnonzero(picture[200:230].mean(axis=(0, 2)) > 60)
+    bright = np.flatnonzero(image[200:230].mean(axis=(0, 2)) > 60)
     return int((bright.min() + bright.max()) / 2)
 
 
-def juice(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def juice(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Mean colour between the labels."""
-    colour: NDArray[np.float64] = picture[175:185, 110:150].reshape(-1, 3).mean(axis=0)
+    colour: NDArray[np.float64] = image[175:185, 110:150].reshape(-1, 3).mean(axis=0)
     return colour
 
 
@@ -102,17 +102,17 @@ def window(place: tuple[int, int, int], middle: int) -> NDArray[np.uint8]:
     return found
 
 
-def painted_over(picture: NDArray[np.uint8], place: tuple[int, int, int], middle: int) -> NDArray[np.uint8]:
+def painted_over(image: NDArray[np.uint8], place: tuple[int, int, int], middle: int) -> NDArray[np.uint8]:
     """A label painted over with what is around it."""
-    return np.asarray(cv2.inpaint(picture, window(place, middle), 5, cv2.INPAINT_TELEA), np.uint8)
+    return np.asarray(cv2.inpaint(image, window(place, middle), 5, cv2.INPAINT_TELEA), np.uint8)
 
 
 def pasted(
-    picture: NDArray[np.uint8], other: NDArray[np.uint8], place: tuple[int, int, int], middle: int
+    image: NDArray[np.uint8], other: NDArray[np.uint8], place: tuple[int, int, int], middle: int
 ) -> NDArray[np.uint8]:
-    """A label of another picture, with soft edges."""
+    """A label of another image, with soft edges."""
     share = cv2.GaussianBlur(window(place, middle).astype(np.float32), (0, 0), 2.0)[:, :, None]
-    return np.round(picture * (1 - share) + other * share).astype(np.uint8)
+    return np.round(image * (1 - share) + other * share).astype(np.uint8)
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
-"""What a teacher learned from: drawn pictures against photographs, by how well its descriptors find defects.
+"""What a teacher learned from: drawn images against photographs, by how well its descriptors find defects.
 
     AMISS_DATA=... python bench/teachers.py DRAWN PHOTOGRAPHS [architecture ...]
 
 Both folders hold files of `amiss distil`, <architecture>.safetensors. The measure is a plain one, so that it is the
-descriptors that count: distance to the nearest of 10,000 normal descriptors, maximum over the picture. On magnetic
+descriptors that count: distance to the nearest of 10,000 normal descriptors, maximum over the image. On magnetic
 tiles (needs AMISS_DATA) and polycrystalline solar cells, which carry no target; with weights drawn at random as the
 baseline. Prints and keeps docs/results/teachers.json, where other architectures stay as they are: image AUROC, and the
 difference with its paired 95 % interval.
@@ -40,7 +40,7 @@ SIDE, BANK, RESAMPLES = 256, 10_000, 1000
 
 @torch.no_grad()
 def image_scores(teacher: Teacher, normal: Images, test: Images) -> NDArray[np.float64]:
-    """Of the test pictures; the bank is drawn from the normal ones."""
+    """Of the test images; the bank is drawn from the normal ones."""
     bank = Reservoir(BANK, np.random.default_rng(0))
     for pixels in normal.batches(8):
         bank.add(describe(teacher, pixels).flatten(0, 2))
@@ -78,7 +78,7 @@ def compare(architecture: str, places: dict[str, str], data: str) -> dict[str, A
 
 
 def resample(labels: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Pictures drawn with replacement, as many of each class as there are."""
+    """Images drawn with replacement, as many of each class as there are."""
     return np.concatenate([rng.choice(np.flatnonzero(labels == kind), (labels == kind).sum()) for kind in (0, 1)])
 
 

@@ -105,7 +105,7 @@ def main() -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 0 {WIDE + 20} {height}" '
         'font-family="system-ui, sans-serif" font-size="12" fill="#1c2126">'
         f'<rect x="-10" width="{WIDE + 20}" height="{height}" fill="#fff"/>{"".join(body)}'
-        f'<text x="{LEFT}" y="{height - 6}" fill="#5d6771">score of a picture (larger = stranger); the last bar holds '
+        f'<text x="{LEFT}" y="{height - 6}" fill="#5d6771">score of an image (larger = stranger); the last bar holds '
         "everything beyond</text></svg>\n"
     )
     write_file(DOCS / "theory" / "training_scores.svg", svg.encode())

@@ -2,7 +2,7 @@
 
     python bench/training_steps.py [METHOD ...]
 
-Steps are those of a real fit of the default preset on generated pictures. Multiply-adds are counted by torch over fits
+Steps are those of a real fit of the default preset on generated images. Multiply-adds are counted by torch over fits
 of 2 and of 4 steps, backward passes included; the difference is two steps. (It takes the backward pass of a depthwise
 convolution for that of a dense one, so a method that trains such, as stfpm does, cannot be counted in this way.) The
 share of Python is what a profile leaves when the own times of all of torch's operations are taken away, over the same
@@ -86,12 +86,12 @@ def python_share(method: str) -> float:
 
 @torch.no_grad()
 def teacher_seconds(method: str) -> float:
-    """What the frozen network takes for the pictures of one step: the cache saves it."""
+    """What the frozen network takes for the images of one step: the cache saves it."""
     detector = create(method)
     detector.build(pretrained=True)
     frozen = next(part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher)))
-    pictures = detector.batch * (2 if hasattr(detector, "versions") else 1)  # each normal one and a noisy version
-    batch = to_batch(torch.from_numpy(np.stack(textured(pictures))))
+    images = detector.batch * (2 if hasattr(detector, "versions") else 1)  # each normal one and a noisy version
+    batch = to_batch(torch.from_numpy(np.stack(textured(images))))
     return spread(lambda: frozen(batch), runs=8)["median"] / 1000
 
 

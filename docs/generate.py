@@ -139,8 +139,8 @@ def methods_page(lines: list[Line]) -> str:
         "share. Each figure was measured by `make bench` (`amiss bench`), with every seed and without any choice on "
         "test data; beside it stands what others have published. A figure carries no claim about another data set.\n",
         "*Data.* `mvtec_bottle` and `mvtec_screw`: the published split. `elpv_mono` and `loco_juice_bottle`: own "
-        "split, not comparable with papers; the latter has logical anomalies only, and the validation pictures of "
-        "MVTec LOCO as good test pictures.\n",
+        "split, not comparable with papers; the latter has logical anomalies only, and the validation images of "
+        "MVTec LOCO as good test images.\n",
         "Image AUROC, mean ± deviation over the seeds where there are several; in brackets what others published; "
         "`elpv_poly` and the five before it chose defaults, the last four choose nothing. Methods that are missing "
         "here have not been measured since features look straight (decision 14).\n",

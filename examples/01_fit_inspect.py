@@ -1,4 +1,4 @@
-"""Learn from good pictures, save, load, inspect. Runs in seconds on pictures that Amiss draws itself."""
+"""Learn from good images, save, load, inspect. Runs in seconds on images that Amiss draws itself."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,7 @@ from amiss.testing import toy_part
 good = toy_part(40, seed=0).images  # yours: Images("good_parts")
 new = toy_part(3, seed=1, defective=True).images
 
-inspector = amiss.fit(good, preset="tiny", size=64)  # leave preset and size out for real pictures
+inspector = amiss.fit(good, preset="tiny", size=64)  # leave preset and size out for real images
 print(inspector.statement())
 
 with TemporaryDirectory() as folder:

@@ -4,8 +4,8 @@
     model.onnx                the graph that is run (absent for methods that cannot be exported)
     weights.safetensors       the detector's state, to take it back to the lab
     calibration.safetensors   "scores": how normal parts score, float32 (n,)
-    golden.safetensors        "pixels", "image" and "map": pictures and the scores they must get on every machine
-    images.safetensors        "learned" and "calibrated": SHA-256 of the pictures it has seen, uint8 (n, 32)
+    golden.safetensors        "pixels", "image" and "map": images and the scores they must get on every machine
+    images.safetensors        "learned" and "calibrated": SHA-256 of the images it has seen, uint8 (n, 32)
 
 The single file is an uncompressed zip of these, with the SHA-256 of everything before it as its comment. The hashes
 find damage and careless edits; they do not prove who wrote the file. Nothing in it is ever unpickled or executed.

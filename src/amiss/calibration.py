@@ -1,4 +1,4 @@
-"""Who learns and who calibrates: images held out, or folds; whole lots where lots are known; one score a part."""
+"""Who learns and who calibrates: images held out, or folds; whole lots where lots are known; one score per part."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
 
 
 def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:
-    """One score a part: the largest of its images, as the score of an image is the largest of its pixels.
+    """One score per part: the largest of its images, as the score of an image is the largest of its pixels.
 
     Images of one part are no independent evidence. And a bound for the largest image of a part holds for each.
 

@@ -30,7 +30,7 @@ from amiss.recipe import Recipe
 from amiss.record import Calibration, Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
-from amiss.scoring import Scorer, score_images, score_picture
+from amiss.scoring import Scorer, score_image, score_images
 
 SQUEEZE = 1.5
 """Change of aspect ratio from which a note is made."""
@@ -117,7 +117,7 @@ class Lab:
 
 
 def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
-    """What the detector sees of some pictures: each resized, or their tiles."""
+    """What the detector sees of some images: each resized, or their tiles."""
     return resized.subset(chosen) if tiles is None else tiles.of(chosen)
 
 
@@ -160,12 +160,12 @@ def _score_whole(
     chosen: NDArray[np.intp],
     score_filters: tuple[ScoreFilter, ...],
 ) -> NDArray[np.float32]:
-    """Image scores of whole pictures from their tiles, in torch, (len(chosen),)."""
+    """Image scores of whole images from their tiles, in torch, (len(chosen),)."""
     scorer = TorchScorer(detector, (tiles.tiling.tile, tiles.tiling.tile))
     names = images.names
     with on_runtime(detector, tiles.of(chosen), worth=detector.worth):
         found = [
-            score_picture(scorer, images[int(number)], tiles.tiling, score_filters, names[number]).image
+            score_image(scorer, images[int(number)], tiles.tiling, score_filters, names[number]).image
             for number in chosen
         ]
     return np.concatenate(found)
@@ -185,7 +185,7 @@ def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[
         graph = export_onnx(detector, size)
         scorer = Graph(graph)
         progress("export", 1, 1)
-    pixels = _golden_pictures(calibrate[0])
+    pixels = _golden_images(calibrate[0])
     scores, wanted = scorer.run(pixels), torch_scorer.run(pixels)
     moved = np.abs(scores.image - wanted.image).max()
     if moved > TOLERANCE * np.abs(wanted.image).max():
@@ -193,8 +193,8 @@ def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[
     return scorer, weights, graph, Golden.of(pixels, scores)
 
 
-def _golden_pictures(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A normal picture, the same with a noisy patch, and noise: low, mixed and high scores, (3, H, W, 3)."""
+def _golden_images(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A normal image, the same with a noisy patch, and noise: low, mixed and high scores, (3, H, W, 3)."""
     noise = np.random.default_rng(0).integers(0, 256, normal.shape, dtype=np.uint8)
     mixed = normal.copy()
     height, width = normal.shape[0] // 4, normal.shape[1] // 4
@@ -268,6 +268,6 @@ def _notes(images: Images, size: Size) -> tuple[str, ...]:
     short = min(size)
     better = (short, round(short * width / height)) if width > height else (round(short * height / width), short)
     return (
-        f"Pictures of {height} x {width} pixels (height x width) are squeezed to {size[0]} x {size[1]}; "
+        f"Images of {height} x {width} pixels (height x width) are squeezed to {size[0]} x {size[1]}; "
         f"a size of {better[0]}x{better[1]} would keep their shape.",
     )

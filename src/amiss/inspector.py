@@ -44,7 +44,7 @@ from amiss.recipe import Recipe
 from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
 from amiss.rules import create_rule
 from amiss.runtime import Tiles, open_graph
-from amiss.scoring import Scorer, check_parity, for_many, score_images, score_picture
+from amiss.scoring import Scorer, check_parity, for_many, score_image, score_images
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -92,12 +92,12 @@ class Inspector:
 
     @property
     def size(self) -> Size:
-        """Height and width of the detector's input: what every picture is resized to, or the size of a tile."""
+        """Height and width of the detector's input: what every image is resized to, or the size of a tile."""
         return self.scorer.size
 
     @property
     def tiling(self) -> Tiling | None:
-        """How pictures are cut into tiles; None where every picture is resized as a whole."""
+        """How images are cut into tiles; None where every image is resized as a whole."""
         return self.learned.tiling
 
     @property
@@ -142,7 +142,7 @@ class Inspector:
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
 
-        The pixels that the mask filters leave decide: a picture without any is good, and one whose highest left pixel
+        The pixels that the mask filters leave decide: an image without any is good, and one whose highest left pixel
         is only for review is for review. Its p-value stays.
 
         Raises:
@@ -162,7 +162,7 @@ class Inspector:
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
 
     def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
-        """One verdict a picture, in order. A picture that cannot be used becomes an error, never good."""
+        """One verdict per image, in order. An image that cannot be used becomes an error, never good."""
         images = images if isinstance(images, Images) else Images(images)
         names, (scorer, workers) = images.names, for_many(self.scorer, self.tiling, len(images))
         inspector = replace(self, scorer=scorer)
@@ -177,13 +177,13 @@ class Inspector:
             yield found
             progress("inspecting", done, len(images))
 
-    def inspect_one(self, picture: NDArray[np.uint8], *, name: str = "image") -> Verdict:
-        """The verdict on one decoded picture, RGB uint8 (H, W, 3) of any size.
+    def inspect_one(self, image: NDArray[np.uint8], *, name: str = "image") -> Verdict:
+        """The verdict on one decoded image, RGB uint8 (H, W, 3) of any size.
 
         Raises:
-            ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+            ImageError: Images are cut into tiles, and this one is smaller than a tile or does not fit a filter.
         """
-        scores = score_picture(self.scorer, picture, self.tiling, self.score_filters, name)
+        scores = score_image(self.scorer, image, self.tiling, self.score_filters, name)
         size = self.size if scores.map is None else scores.map.shape[1:]
         decision = self.decide(scores)
         p_value = float(decision.p_value[0])
@@ -192,7 +192,7 @@ class Inspector:
             label=_label(decision),
             score=float(scores.image[0]),
             p_value=None if np.isnan(p_value) else p_value,
-            regions=resize_regions(decision.regions[0], size, (picture.shape[0], picture.shape[1])),
+            regions=resize_regions(decision.regions[0], size, (image.shape[0], image.shape[1])),
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
         )
@@ -237,7 +237,7 @@ class Inspector:
         Raises:
             CalibrationError: Too few parts for the rule's promise.
             DataError: The detector has learned from some of the images.
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be used.
         """
         everyone = np.arange(len(images))
         parts = part_numbers(everyone, origins)
@@ -284,7 +284,7 @@ class Inspector:
 
     @classmethod
     def load(cls, path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Self:
-        """Read an artefact, verify it, and check that the golden pictures get their scores on this machine.
+        """Read an artefact, verify it, and check that the golden images get their scores on this machine.
 
         Args:
             path: What `save` wrote.
@@ -320,7 +320,7 @@ class Inspector:
         return inspector
 
     def check_parity(self) -> None:
-        """Score the golden pictures and compare with the scores they had when the artefact was written.
+        """Score the golden images and compare with the scores they had when the artefact was written.
 
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.

@@ -91,12 +91,12 @@ class Calibration(_Part):
 
 
 def _tile_words(fewest: int, most: int) -> str:
-    judged = "Every picture is judged by the highest score among its tiles. So were the calibration images, of"
+    judged = "Every image is judged by the highest score among its tiles. So were the calibration images, of"
     if fewest == most:
         tiles = "1 tile" if most == 1 else f"{most} tiles"
-        return f"{judged} {tiles} each: tiles raise no more alarms than promised, for pictures of this size."
+        return f"{judged} {tiles} each: tiles raise no more alarms than promised, for images of this size."
     return (
-        f"{judged} {fewest} to {most} tiles each: the promise is for pictures whose sizes vary as theirs do; larger "
+        f"{judged} {fewest} to {most} tiles each: the promise is for images whose sizes vary as theirs do; larger "
         "ones alone raise more alarms."
     )
 
@@ -106,7 +106,7 @@ class Quantised(_Part):
 
     Args:
         fingerprint: Of the float32 inspector.
-        ranges_from: Number of pictures, of those learned from, that the ranges of the activations come from.
+        ranges_from: Number of images, of those learned from, that the ranges of the activations come from.
         runtime: Where it was calibrated.
     """
 
@@ -118,7 +118,7 @@ class Quantised(_Part):
     def words(self) -> str:
         """A sentence for the statement."""
         return (
-            f"The convolutions run in int8, with ranges from {self.ranges_from} pictures learned from; made from the "
+            f"The convolutions run in int8, with ranges from {self.ranges_from} images learned from; made from the "
             f"float32 model {self.fingerprint[:12]} and calibrated anew on {self.runtime}."
         )
 

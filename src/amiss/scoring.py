@@ -1,4 +1,4 @@
-"""How a detector scores one picture on the line: resized or in tiles, filtered, and as it did when it was made."""
+"""How a detector scores one image on the line: resized or in tiles, filtered, and as it did when it was made."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Scorer(Protocol):
         ...
 
 
-def score_picture(
+def score_image(
     scorer: Scorer,
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     tiling: Tiling | None,
     score_filters: Sequence[ScoreFilter] = (),
     name: str = "image",
 ) -> Scores:
-    """Raw scores of one picture of any size, resized or cut into tiles, and filtered: what every rule is calibrated on.
+    """Raw scores of one image of any size, resized or cut into tiles, and filtered: what every rule is calibrated on.
 
     Raises:
-        ImageError: Pictures are cut into tiles, and this one is smaller than a tile or does not fit a filter.
+        ImageError: Images are cut into tiles, and this one is smaller than a tile or does not fit a filter.
     """
     if tiling is None:
-        return apply_score_filters(scorer.run(resize(picture, scorer.size)[None]), score_filters)
-    scores = score_tiles(scorer.run, picture, tiling, name)
+        return apply_score_filters(scorer.run(resize(image, scorer.size)[None]), score_filters)
+    scores = score_tiles(scorer.run, image, tiling, name)
     try:
         return apply_score_filters(scores, score_filters)
     except InputError as error:
@@ -61,11 +61,11 @@ def score_images(
     *,
     progress: Progress = silent,
 ) -> Iterator[Scores]:
-    """Raw scores of each image, in order; as `score_picture`, on all cores."""
+    """Raw scores of each image, in order; as `score_image`, on all cores."""
     pictures = images.resized(scorer.size) if tiling is None else images
     names, (one, workers) = images.names, for_many(scorer, tiling, len(images))
     found = in_order(
-        lambda index: score_picture(one, pictures[index], tiling, score_filters, names[index]), len(images), workers
+        lambda index: score_image(one, pictures[index], tiling, score_filters, names[index]), len(images), workers
     )
     for done, scores in enumerate(found, start=1):
         yield scores
@@ -102,4 +102,4 @@ def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.f
     moved = float(np.abs(found - wanted).max())
     allowed = tolerance * float(np.abs(wanted).max())
     if not moved <= allowed:
-        raise ParityError(f"golden pictures score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+        raise ParityError(f"golden images score up to {moved:.3g} differently here; {allowed:.3g} is allowed")

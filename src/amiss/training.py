@@ -25,7 +25,7 @@ from amiss.core.progress import Progress, silent
 from amiss.storage import write_file
 
 HELD_OUT = 0.1
-"""Share of the normal pictures that `set_aside` takes."""
+"""Share of the normal images that `set_aside` takes."""
 
 Loss = Callable[[int, np.random.Generator], Tensor]
 """``loss(step, rng)``: the loss of one step, a scalar; everything random comes from `rng` or torch's global state."""
@@ -152,13 +152,13 @@ def train(
 
 
 def set_aside(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Numbers of the pictures to train on, and of every tenth one, one at least, that no gradient step may see.
+    """Numbers of the images to train on, and of every tenth one, one at least, that no gradient step may see.
 
     Raises:
-        InputError: Fewer than 2 pictures.
+        InputError: Fewer than 2 images.
     """
     if count < 2:
-        raise InputError(f"{count} picture arrived; at least 2 are expected, since one is held out of training")
+        raise InputError(f"{count} image arrived; at least 2 are expected, since one is held out of training")
     order = rng.permutation(count)
     aside = max(1, round(HELD_OUT * count))
     return order[aside:], order[:aside]
@@ -176,7 +176,7 @@ def _one_step(
     number = float(value.detach())
     if not math.isfinite(number):
         raise DivergedError(
-            f"the loss is {number} at step {step + 1}; try a smaller rate, or look for pictures unlike the rest"
+            f"the loss is {number} at step {step + 1}; try a smaller rate, or look for images unlike the rest"
         )
     value.backward()  # type: ignore[no-untyped-call]
     if clip is not None:
@@ -250,7 +250,7 @@ class _State:
             raise InputError(f"{path}: not a checkpoint of Amiss ({error}); delete it to begin anew") from error
         if record.get("identity") != checkpoint.identity:
             raise InputError(
-                f"{path}: a checkpoint of another run (method, settings, seed or pictures differ); "
+                f"{path}: a checkpoint of another run (method, settings, seed or images differ); "
                 f"delete {path.parent} to begin anew"
             )
         known = json.loads(record["state"])

@@ -202,7 +202,7 @@ def test_a_record_with_unexpected_fields_is_refused(copied):
 
 
 @pytest.mark.parametrize("golden", ["map", "pixels"])
-def test_golden_pictures_that_score_differently_stop_the_line(golden, copied):
+def test_golden_images_that_score_differently_stop_the_line(golden, copied):
     arrays = load_arrays(read_artefact(copied).parts[GOLDEN])
     arrays[golden] = arrays[golden] + 1 if golden == "map" else 255 - arrays[golden]
     reseal(copied, **{GOLDEN: save_arrays(arrays)})

@@ -1,4 +1,4 @@
-"""The inspector: rules change without a refit, filters only remove, boxes lie in the picture, errors are not good."""
+"""The inspector: rules change without a refit, filters only remove, boxes lie in the image, errors are not good."""
 
 from dataclasses import replace
 
@@ -60,7 +60,7 @@ def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(in
         inspector.calibrate(toy_texture(7, seed=5).images)
 
 
-def test_a_bad_calibration_picture_is_an_error(inspector):
+def test_a_bad_calibration_image_is_an_error(inspector):
     with pytest.raises(ImageError, match="image 1"):
         inspector.calibrate(
             Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64)), *np.ones((9, 64, 64, 1), np.uint8)])
@@ -100,10 +100,10 @@ def test_min_area_only_removes(pixels, inspector, defective):
     assert after.label.any() == (pixels < 5000)
 
 
-def test_regions_and_boxes_are_in_pixels_of_the_picture(inspector):
-    picture = resize(toy_texture(1, seed=4).images[0], (128, 192))
-    picture[32:48, 120:150] = 255
-    verdict = inspector.inspect_one(picture)
+def test_regions_and_boxes_are_in_pixels_of_the_image(inspector):
+    image = resize(toy_texture(1, seed=4).images[0], (128, 192))
+    image[32:48, 120:150] = 255
+    verdict = inspector.inspect_one(image)
     assert verdict.label is Label.ANOMALOUS and verdict.mask.shape == (64, 64)
     enlarged = [each.repeat(2, axis=0).repeat(3, axis=1) for each in (verdict.mask, verdict.map)]
     assert set(verdict.regions) == set(find_regions(*enlarged))
@@ -114,7 +114,7 @@ def test_regions_and_boxes_are_in_pixels_of_the_picture(inspector):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(*[st.integers(1, 300)] * 2, *[st.integers(1, 3000)] * 2, st.data())
-def test_boxes_cover_their_region_and_never_leave_the_picture(height, width, rows, columns, data):
+def test_boxes_cover_their_region_and_never_leave_the_image(height, width, rows, columns, data):
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
     (region,) = resize_regions([Region(box, 1, 0.0)], (height, width), (rows, columns))
@@ -181,7 +181,7 @@ def test_a_detector_that_knows_its_images_by_heart_is_noted() -> None:
     assert not any("by heart" in note for note in sound.record.notes)
 
 
-def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibration():
+def test_images_that_lose_their_shape_are_noted_and_the_note_survives_recalibration():
     wide = Images([np.repeat(image, 4, axis=1) for image in toy_part(12, seed=0).images])
     inspector = amiss.fit(wide, preset="tiny", size=64)
     assert "64 x 256 pixels (height x width) are squeezed to 64 x 64; a size of 64x256" in inspector.statement()
@@ -190,26 +190,26 @@ def test_pictures_that_lose_their_shape_are_noted_and_the_note_survives_recalibr
 
 
 @pytest.mark.parametrize("cores", ["1", "3"])
-def test_several_pictures_at_once_get_the_verdicts_of_one_at_a_time(inspector, monkeypatch, cores):
+def test_several_images_at_once_get_the_verdicts_of_one_at_a_time(inspector, monkeypatch, cores):
     monkeypatch.setenv("AMISS_THREADS", cores)
-    pictures = [*toy_texture(6, seed=3).images, np.zeros((64, 64)), *toy_texture(6, seed=4, defective=True).images]
+    images = [*toy_texture(6, seed=3).images, np.zeros((64, 64)), *toy_texture(6, seed=4, defective=True).images]
     steps = []
-    together = list(inspector.inspect(Images(pictures), progress=lambda *step: steps.append(step)))
+    together = list(inspector.inspect(Images(images), progress=lambda *step: steps.append(step)))
     assert [verdict.name for verdict in together] == [f"image {n}" for n in range(13)]
     assert together[6].label == Label.ERROR
     assert steps == [("inspecting", done, 13) for done in range(1, 14)]
     for number, verdict in enumerate(together):
         if number != 6:
-            alone = inspector.inspect_one(pictures[number], name=f"image {number}")
+            alone = inspector.inspect_one(images[number], name=f"image {number}")
             assert (verdict.label, verdict.regions) == (alone.label, alone.regions)
             assert verdict.score == pytest.approx(alone.score, rel=1e-5)
-    good = Images(pictures[:6] + pictures[7:])
+    good = Images(images[:6] + images[7:])
     np.testing.assert_allclose(
         inspector.score(good).image, [v.score for n, v in enumerate(together) if n != 6], rtol=1e-5
     )
 
 
-def test_a_bad_picture_among_many_stops_scoring(inspector, monkeypatch):
+def test_a_bad_image_among_many_stops_scoring(inspector, monkeypatch):
     monkeypatch.setenv("AMISS_THREADS", "2")
     with pytest.raises(ImageError, match="image 9"):
         inspector.image_scores(Images([*toy_texture(9, seed=3).images, np.zeros((64, 64))]))

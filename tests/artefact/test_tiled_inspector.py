@@ -1,4 +1,4 @@
-"""An inspector of large pictures: learned from tiles, calibrated, saved and judged by whole pictures."""
+"""An inspector of large images: learned from tiles, calibrated, saved and judged by whole images."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ from amiss.inspector import Inspector
 from amiss.postprocess import IgnoreBorder, MinArea, RegionOfInterest
 from amiss.registry import METHODS
 from amiss.rules import Conformal
-from amiss.scoring import score_picture
+from amiss.scoring import score_image
 from amiss.testing import write_image, write_images
 
 SIZE = (88, 120)
@@ -62,7 +62,7 @@ class Brightness(Detector):
         vars(self)["card"] = replace(type(self).card, localises=self.localise, exportable=self.localise)
 
     def learn(self, images, rng, progress) -> None:
-        self.shown = [tuple(picture.shape) for picture in images]
+        self.shown = [tuple(image.shape) for image in images]
         self.mean = torch.cat([batch.mean(dim=(2, 3)) for batch in self.batches(images, "learning", progress)]).mean(0)
 
     def statistic(self, batch: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ def brightness():
         yield
 
 
-def fit(pictures: list[NDArray[np.uint8]], **options) -> Inspector:
-    return amiss.fit(Images(pictures), **{"method": "brightness", "tile": 32, "overlap": 8, **options})
+def fit(images: list[NDArray[np.uint8]], **options) -> Inspector:
+    return amiss.fit(Images(images), **{"method": "brightness", "tile": 32, "overlap": 8, **options})
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def tiled() -> Inspector:
     return fit(cloth(40, 0), calibration=0.5)
 
 
-def test_the_record_knows_the_tiles_and_counts_whole_pictures(tiled: Inspector) -> None:
+def test_the_record_knows_the_tiles_and_counts_whole_images(tiled: Inspector) -> None:
     record = tiled.record
     assert (record.size, record.tiling) == ((32, 32), Tiling(32, 8))
     assert record.learned_from == 20 and record.calibration.n == tiled.rule.n == 20
@@ -105,22 +105,22 @@ def test_what_was_seen_are_whole_files(tmp_path: Path) -> None:
     assert inspector.tiling == Tiling(32, 4)
 
 
-def test_maps_and_regions_are_those_of_the_picture(tiled: Inspector) -> None:
-    (picture,) = cloth(1, 2)
-    picture[50:60, 100:112] = 255
-    verdict = tiled.inspect_one(picture)
+def test_maps_and_regions_are_those_of_the_image(tiled: Inspector) -> None:
+    (image,) = cloth(1, 2)
+    image[50:60, 100:112] = 255
+    verdict = tiled.inspect_one(image)
     assert verdict.label is Label.ANOMALOUS and verdict.map.shape == verdict.mask.shape == SIZE
     assert verdict.regions[0].box == (100, 50, 12, 10) and verdict.regions[0].area == 120
-    tile = tiled.scorer.run(picture[None, 48:80, 88:120]).map[0]
+    tile = tiled.scorer.run(image[None, 48:80, 88:120]).map[0]
     assert verdict.score == pytest.approx(tile.max(), rel=1e-5)
     assert verdict.map[55, 105] == pytest.approx(tile[7, 17], rel=1e-5)
 
 
-def test_the_calibration_scores_are_the_largest_of_whole_pictures() -> None:
-    pictures = cloth(30, 3)
-    inspector = fit(pictures, calibration=0.5)
-    scores = inspector.image_scores(Images(pictures)).image
-    hashes = [Images(pictures).sha256(index) for index in range(30)]
+def test_the_calibration_scores_are_the_largest_of_whole_images() -> None:
+    images = cloth(30, 3)
+    inspector = fit(images, calibration=0.5)
+    scores = inspector.image_scores(Images(images)).image
+    hashes = [Images(images).sha256(index) for index in range(30)]
     calibrated = [digest in set(inspector.parts.images.calibrated) for digest in hashes]
     np.testing.assert_allclose(np.sort(scores[calibrated]), inspector.rule.normal)
     by_hand = [
@@ -128,13 +128,13 @@ def test_the_calibration_scores_are_the_largest_of_whole_pictures() -> None:
             float(inspector.scorer.run(p[None, r : r + 32, c : c + 32]).image[0])
             for r, c in Tiling(32, 8).corners(SIZE)
         )
-        for p in pictures
+        for p in images
     ]
     assert (scores <= np.array(by_hand, np.float32) * (1 + 1e-6)).all()  # blending averages, and never exceeds
 
 
-def test_false_alarms_of_tiled_pictures_are_as_promised() -> None:
-    """20 tiles a picture and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
+def test_false_alarms_of_tiled_images_are_as_promised() -> None:
+    """20 tiles an image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
     n, m, alpha = 79, 300, 0.1
     inspector = fit(cloth(n + 5, 4), calibration=n / (n + 5), rule=Conformal(alpha))
     assert inspector.rule.n == n
@@ -147,19 +147,19 @@ def test_false_alarms_of_tiled_pictures_are_as_promised() -> None:
     assert (inspector.image_scores(Images(cloth(m, 5))).image > one_by_one.threshold).sum() > high
 
 
-def test_folds_leave_out_whole_pictures() -> None:
-    pictures = cloth(12, 7)
-    inspector = fit(pictures, calibration="folds:3")
+def test_folds_leave_out_whole_images() -> None:
+    images = cloth(12, 7)
+    inspector = fit(images, calibration="folds:3")
     assert inspector.record.calibration.kind == "folds" and inspector.rule.n == 12
     order = np.random.default_rng(0).permutation(12)
     wanted = np.zeros(12, np.float32)
     for fold in np.array_split(order, 3):
-        others = [pictures[number] for number in sorted(set(range(12)) - set(fold.tolist()))]
+        others = [images[number] for number in sorted(set(range(12)) - set(fold.tolist()))]
         cut = [p[r : r + 32, c : c + 32] for p in others for r, c in Tiling(32, 8).corners(SIZE)]
         detector = Brightness().fit(Images(cut, size=(32, 32)))
         scorer = SimpleNamespace(size=(32, 32), run=lambda pixels, one=detector: one.score(Images(list(pixels))))
         for number in fold:
-            wanted[number] = score_picture(scorer, pictures[number], Tiling(32, 8)).image[0]
+            wanted[number] = score_image(scorer, images[number], Tiling(32, 8)).image[0]
     np.testing.assert_allclose(inspector.rule.normal, np.sort(wanted), rtol=1e-5)
 
 
@@ -173,8 +173,8 @@ def test_saved_and_loaded(tiled: Inspector, tmp_path: Path) -> None:
     tiled.save(tmp_path / "m.amiss")
     loaded = Inspector.load(tmp_path / "m.amiss")
     assert loaded.tiling == tiled.tiling and loaded.fingerprint == tiled.fingerprint
-    pictures = Images(cloth(3, 9))
-    np.testing.assert_array_equal(loaded.score(pictures).map, tiled.score(pictures).map)
+    images = Images(cloth(3, 9))
+    np.testing.assert_array_equal(loaded.score(images).map, tiled.score(images).map)
 
 
 def test_an_artefact_without_tiles_is_what_it_was(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_tiling_that_cannot_be_is_refused(tiled: Inspector, tmp_path: Path) ->
         read_artefact(tmp_path / "m.amiss")
 
 
-def test_too_small_and_corrupt_pictures(tiled: Inspector, tmp_path: Path) -> None:
+def test_too_small_and_corrupt_images(tiled: Inspector, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", cloth(1, 1)[0])
     write_image(tmp_path / "b.png", cloth(1, 1, (31, 200))[0])
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:900])
@@ -214,7 +214,7 @@ def test_too_small_and_corrupt_pictures(tiled: Inspector, tmp_path: Path) -> Non
         tiled.inspect_one(cloth(1, 1, (40, 30))[0])
 
 
-def test_pictures_of_several_sizes_say_what_n_means(tiled: Inspector) -> None:
+def test_images_of_several_sizes_say_what_n_means(tiled: Inspector) -> None:
     mixed = [*cloth(10, 11), *cloth(10, 12, (32, 64))]
     again = tiled.calibrate(Images(mixed))
     assert again.record.calibration.tiles == (3, 20) and again.rule.n == 20
@@ -224,7 +224,7 @@ def test_pictures_of_several_sizes_say_what_n_means(tiled: Inspector) -> None:
         again.score(Images(mixed))
 
 
-def test_filters_work_at_the_size_of_the_picture() -> None:
+def test_filters_work_at_the_size_of_the_image() -> None:
     inside = np.zeros(SIZE, bool)
     inside[10:80, 10:60] = True
     region = RegionOfInterest.of_mask(inside)
@@ -249,21 +249,21 @@ def test_without_a_map_and_without_a_graph(tmp_path: Path) -> None:
     assert inspector.parts.graph is None
     inspector.save(tmp_path / "m.amiss")
     loaded = Inspector.load(tmp_path / "m.amiss")
-    (picture,) = cloth(1, 14)
-    picture[:32, :32] = 200
-    verdict = loaded.inspect_one(picture)
+    (image,) = cloth(1, 14)
+    image[:32, :32] = 200
+    verdict = loaded.inspect_one(image)
     assert verdict.map is None and verdict.label is Label.ANOMALOUS
-    tiles = np.stack([picture[r : r + 32, c : c + 32] for r, c in Tiling(32, 8).corners(SIZE)])
+    tiles = np.stack([image[r : r + 32, c : c + 32] for r, c in Tiling(32, 8).corners(SIZE)])
     assert verdict.score == pytest.approx(float(loaded.scorer.run(tiles).image.max()), rel=1e-6)
 
 
-def test_a_real_method_learns_from_all_tiles_of_its_pictures_alone() -> None:
+def test_a_real_method_learns_from_all_tiles_of_its_images_alone() -> None:
     inspector = amiss.fit(Images(cloth(20, 0)), preset="tiny", tile=32, calibration=0.5)
     detector = inspector.detector()
     assert detector.card.name == "patchcore"
-    (picture,) = cloth(1, 15)
-    picture[30:50, 40:60] = 0
-    verdict = inspector.inspect_one(picture)
+    (image,) = cloth(1, 15)
+    image[30:50, 40:60] = 0
+    verdict = inspector.inspect_one(image)
     row, column = np.unravel_index(verdict.map.argmax(), SIZE)
     assert 22 <= row < 58 and 32 <= column < 68
 
@@ -277,10 +277,10 @@ def test_options_that_do_not_go_together(options: dict[str, object], words: str)
         fit(cloth(20, 0), **options)
 
 
-def test_large_pictures_are_never_in_memory_side_by_side(tiled: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several pictures at once are for small ones: of these there is one, whatever the number of cores."""
+def test_large_images_are_never_in_memory_side_by_side(tiled: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several images at once are for small ones: of these there is one, whatever the number of cores."""
     monkeypatch.setenv("AMISS_THREADS", "4")
-    pictures, alive, most = cloth(12, 16), 0, 0
+    images, alive, most = cloth(12, 16), 0, 0
 
     class Lent:
         def __init__(self, number: int) -> None:
@@ -290,8 +290,8 @@ def test_large_pictures_are_never_in_memory_side_by_side(tiled: Inspector, monke
             nonlocal alive, most
             alive += 1
             most = max(most, alive)
-            return pictures[self.number]
+            return images[self.number]
 
     for _ in tiled.inspect(Images([Lent(number) for number in range(12)])):
-        alive -= 1  # a verdict is here before the next picture is read
+        alive -= 1  # a verdict is here before the next image is read
     assert most == 1 and alive == 0

@@ -76,7 +76,7 @@ def test_the_maps_on_the_way_have_the_published_sizes() -> None:
 
 
 @pytest.mark.parametrize("side", [64, 256, 300])
-def test_every_output_knows_the_whole_picture(side: int) -> None:
+def test_every_output_knows_the_whole_image(side: int) -> None:
     """A change in one corner is seen in the code, and in the far corner of the output."""
     torch.manual_seed(0)
     network = Autoencoder(4, width=8).double().eval()

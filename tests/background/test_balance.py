@@ -6,7 +6,7 @@ import torch
 from amiss.background.balance import LEAST, Balance
 
 
-def test_batches_of_any_size_give_the_mean_over_pictures() -> None:
+def test_batches_of_any_size_give_the_mean_over_images() -> None:
     rng = np.random.default_rng(0)
     maps = [rng.random((7, 6, 5)), rng.random((7, 3, 3)) * 100]
     balance = Balance(2)

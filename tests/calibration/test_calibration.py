@@ -1,4 +1,4 @@
-"""Who learns and who calibrates: nobody twice, whole lots, one score a part, refusals before any work."""
+"""Who learns and who calibrates: nobody twice, whole lots, one score per part, refusals before any work."""
 
 import numpy as np
 import pytest

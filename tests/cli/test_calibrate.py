@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_another_rule_on_the_stored_scores_needs_no_pictures(amiss, world, tmp_path):
+def test_another_rule_on_the_stored_scores_needs_no_images(amiss, world, tmp_path):
     code, out, err = amiss(
         "calibrate", world / "model.amiss", "--rule", "triage:20%,5%", "--output", tmp_path / "n.amiss"
     )
@@ -34,7 +34,7 @@ def test_another_rule_on_the_stored_scores_needs_no_pictures(amiss, world, tmp_p
     assert after.statement() in out
 
 
-def test_new_pictures_calibrate_without_learning(amiss, world, tmp_path):
+def test_new_images_calibrate_without_learning(amiss, world, tmp_path):
     code, out, _ = amiss(
         "calibrate", world / "model.amiss", world / "more", "--rule", "certified:5%", "--output", tmp_path / "n.amiss"
     )
@@ -44,7 +44,7 @@ def test_new_pictures_calibrate_without_learning(amiss, world, tmp_path):
     assert after.rule.config() == {"alpha": 0.05, "confidence": 0.95} and after.record.calibration.n == 70
 
 
-def test_new_pictures_alone_keep_the_rule(amiss, world, tmp_path):
+def test_new_images_alone_keep_the_rule(amiss, world, tmp_path):
     _, out, _ = amiss("calibrate", world / "model.amiss", world / "more", "--json", "--output", tmp_path / "n.amiss")
     record = json.loads(out)
     assert record["rule"] == {"name": "conformal", "config": {"alpha": "auto"}} and record["alpha"] == 0.02

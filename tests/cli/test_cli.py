@@ -68,7 +68,7 @@ def test_inspect_finds_the_defects(amiss, model, world):
 
 def test_inspect_goes_on_after_a_bad_file_and_exits_non_zero(amiss, model, tmp_path):
     write_images(tmp_path / "parts", toy_part(2, seed=5).images)
-    (tmp_path / "parts" / "001b.png").write_text("this is no picture")
+    (tmp_path / "parts" / "001b.png").write_text("this is not an image")
     write_image(tmp_path / "parts" / "one.png", np.zeros((1, 1), np.uint8))
     write_image(tmp_path / "parts" / "wide16.png", np.full((50, 200), 40_000, np.uint16))
     (tmp_path / "parts" / "notes.txt").write_text("ignored")
@@ -221,7 +221,7 @@ def test_deciding_over_a_batch(amiss, model, world, tmp_path):
     batch = json.loads(out.splitlines()[-1])["batch"]
     assert code == 0 and batch["judged"] == 8 and batch["warning"].startswith("n = 20 calibration images")
     code, out, _ = amiss("inspect", model, world / "test", "--batch", "0.2")
-    assert code == 0 and f"Together, {out.count(chr(10) + '  ')} of 20 pictures are named" in out
+    assert code == 0 and f"Together, {out.count(chr(10) + '  ')} of 20 images are named" in out
     code, _, err = amiss("inspect", model, world / "test", "--batch", "20")
     assert code == 2 and "batch must be a number above 0 and below 1, such as 0.05, got 20.0" in err
 

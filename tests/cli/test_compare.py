@@ -15,7 +15,7 @@ from amiss.testing import toy_part, write_images, write_mvtec
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set with two defect types, and two models of other good pictures."""
+    """A data set with two defect types, and two models of other good images."""
     folder = tmp_path_factory.mktemp("compare")
     defects = {kind: toy_part(4, seed=seed, defective=True) for kind, seed in (("blot", 3), ("stain", 4))}
     write_mvtec(folder / "data", toy_part(3, seed=9).images, toy_part(10, seed=2).images, **defects)
@@ -53,7 +53,7 @@ def test_compare_refuses_in_one_line(amiss, root, arguments, words):
     assert all(word in err for word in words)
 
 
-def test_compare_refuses_pictures_that_a_model_has_seen(amiss, root, tmp_path):
+def test_compare_refuses_images_that_a_model_has_seen(amiss, root, tmp_path):
     seen = write_images(tmp_path / "seen", toy_part(40, seed=1).images)
     code, _, _ = amiss("fit", seen, "--preset", "tiny", "--size", "64", "--output", tmp_path / "own.amiss")
     assert code == 0

@@ -28,11 +28,11 @@ def record_of(file: Path) -> dict[str, str]:
         return opened.metadata()
 
 
-def test_procedural_pictures_by_default(amiss, tmp_path):
+def test_procedural_images_by_default(amiss, tmp_path):
     file = tmp_path / "new" / "teacher.safetensors"
     code, out, err = amiss("distil", *TINY, "--count", 6, "--output", file)
     assert code == 0 and "Loss: " in out and str(file) in out and "6, drawn by Amiss" in out
-    assert "pictures: 6 done" in err and "distilling: 4 done" in err
+    assert "images: 6 done" in err and "distilling: 4 done" in err
     Teacher("pdn-tiny", str(file))
     record = record_of(file)
     assert record["command"] == (
@@ -50,7 +50,7 @@ def test_a_folder_and_json(amiss, photographs, tmp_path):
     code, out, _ = amiss("distil", *TINY, "--images", photographs, "--seed", 3, "--output", file, "--json")
     answer = json.loads(out)
     assert code == 0 and answer["bytes"] == file.stat().st_size and answer["last_loss"] < 10
-    assert answer["pictures"] == "3, in folder holiday" and "for their owner to say" in answer["licence"]
+    assert answer["images"] == "3, in folder holiday" and "for their owner to say" in answer["licence"]
     assert {key: answer[key] for key in record_of(file)} == record_of(file)
     assert str(tmp_path) not in json.dumps(record_of(file))
 
@@ -98,7 +98,7 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--backbone", f"file:{tmp_path}/none.safetensors"), ["none.safetensors"]),
         (("--stages", "8;16"), ["stages = '8;16'", "such as 8,16"]),
         (("--stages", "16"), ["16 pixels a cell", "8 are expected"]),
-        (("--images", tmp_path / "empty"), ["empty", "no picture inside"]),
+        (("--images", tmp_path / "empty"), ["empty", "no image inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),
         (("--images", torn), ["a.png"]),
         (("--size", 100), ["size 100", "multiples of 32"]),

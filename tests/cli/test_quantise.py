@@ -29,8 +29,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_folder_to_int8_model(amiss, world, tmp_path):
     code, out, err = amiss("quantise", world / "model.amiss", world / "plates", "--output", tmp_path / "int8.amiss")
     assert code == 0, err
-    assert "Image AUROC on 24 good pictures and 216 with synthetic defects" in out and "95 % interval" in out
-    assert "Verdicts that change: " in out and "of 24 good pictures" in out and "One picture: " in out
+    assert "Image AUROC on 24 good images and 216 with synthetic defects" in out and "95 % interval" in out
+    assert "Verdicts that change: " in out and "of 24 good images" in out and "One image: " in out
     assert "The convolutions run in int8" in out and "WARNING" not in out + err
     int8 = Inspector.load(tmp_path / "int8.amiss")
     assert int8.statement() in out and int8.rule.n == 24
@@ -57,7 +57,7 @@ def test_wrong_data_is_one_line_and_nothing_is_written(amiss, world, tmp_path):
     write_images(tmp_path / "other", [np.full((64, 64, 3), level, np.uint8) for level in range(40)])
     code, out, err = amiss("quantise", world / "model.amiss", tmp_path / "other", "--output", tmp_path / "int8.amiss")
     assert code == 2 and out == "" and err.count("\n") == 1
-    assert "0 of the 24 pictures that calibrated this model are among the 40 given" in err
+    assert "0 of the 24 images that calibrated this model are among the 40 given" in err
     assert not (tmp_path / "int8.amiss").exists()
 
 

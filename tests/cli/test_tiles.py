@@ -1,4 +1,4 @@
-"""Large pictures from the command line: learned in tiles, and then every verb works on whole pictures."""
+"""Large images from the command line: learned in tiles, and then every verb works on whole images."""
 
 import json
 import sys
@@ -43,14 +43,14 @@ def model(world: Path) -> Path:
     return path
 
 
-def test_fit_says_how_pictures_are_cut(amiss, world, tmp_path):
+def test_fit_says_how_images_are_cut(amiss, world, tmp_path):
     code, out, _ = amiss("fit", world, *TILED, "--output", tmp_path / "model")
     assert code == 0 and "tiles of 48 x 48 pixels that overlap by 8" in out and "12 tiles each" in out
     record = json.loads((tmp_path / "model" / "model.json").read_text())
     assert record["tiling"] == {"tile": 48, "overlap": 8} and record["calibration"]["tiles"] == [12, 12]
 
 
-def test_inspect_writes_pictures_of_the_full_size_and_goes_on_after_a_small_one(amiss, model, world, tmp_path):
+def test_inspect_writes_images_of_the_full_size_and_goes_on_after_a_small_one(amiss, model, world, tmp_path):
     (tmp_path / "parts").mkdir()
     for name in ("000.png", "001.png"):
         (tmp_path / "parts" / name).write_bytes((world / "test" / "blot" / name).read_bytes())
@@ -70,12 +70,12 @@ def test_inspect_writes_pictures_of_the_full_size_and_goes_on_after_a_small_one(
     assert mask.shape == SIZE and mask[50, 100] == 255 and mask[10, 10] == 0
 
 
-def test_evaluate_and_compare_at_the_size_of_the_pictures(amiss, model, world, tmp_path):
+def test_evaluate_and_compare_at_the_size_of_the_images(amiss, model, world, tmp_path):
     code, out, _ = amiss("evaluate", model, world, "--json", "--output", tmp_path)
     result = json.loads(out)
     assert code == 0 and result["detections"]["count"] == 5
     assert result["pixel_auroc"] > 0.95 and result["pixel_aupro"] > 0.8
-    assert "overlapping by 8; pictures keep their size" in (tmp_path / "report.html").read_text()
+    assert "overlapping by 8; images keep their size" in (tmp_path / "report.html").read_text()
     code, _, _ = amiss("fit", world, "--preset", "tiny", "--size", 64, "--output", tmp_path / "resized.amiss")
     code, out, _ = amiss("compare", model, tmp_path / "resized.amiss", world, "--json")
     assert code == 0 and json.loads(out)["pixel_aupro"]["first"] == pytest.approx(result["pixel_aupro"], abs=1e-6)

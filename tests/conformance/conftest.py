@@ -1,4 +1,4 @@
-"""Toy pictures are too small to share: on a busy machine a second torch thread costs several times what it gains."""
+"""Toy images are too small to share: on a busy machine a second torch thread costs several times what it gains."""
 
 import torch
 

@@ -27,11 +27,11 @@ PRESETS = {"default": {}, "paper": {}, "tiny": {}}
 COMMON = {"paper": "None", "url": "https://example.org", "year": 2026, "weights_licence": "none", "presets": PRESETS}
 
 
-class MeanPicture(Detector):
-    """A mean picture; a pixel is as strange as it is far from the mean.
+class MeanImage(Detector):
+    """A mean image; a pixel is as strange as it is far from the mean.
 
     Background model:
-        The mean of the normal pictures.
+        The mean of the normal images.
 
     Statistic:
         Mean absolute difference over the colours, smoothed.
@@ -49,7 +49,7 @@ class MeanPicture(Detector):
         None to speak of.
 
     Example:
-        >>> MeanPicture(smoothing=4.0).smoothing
+        >>> MeanImage(smoothing=4.0).smoothing
         4.0
 
     References:
@@ -58,7 +58,7 @@ class MeanPicture(Detector):
     """
 
     card: ClassVar[Card] = Card(
-        name="mean-picture", family="test", title="Mean picture", learning=Learning.ONE_PASS, **COMMON
+        name="mean-image", family="test", title="Mean image", learning=Learning.ONE_PASS, **COMMON
     )
     smoothing: Annotated[float, AtLeast(0)] = 8.0
     mean: Tensor = buffer()
@@ -74,8 +74,8 @@ class MeanPicture(Detector):
         return smooth_upsample(difference, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
 
-class TrainedMean(MeanPicture):
-    """A coarse mean picture, found by gradient descent."""
+class TrainedMean(MeanImage):
+    """A coarse mean image, found by gradient descent."""
 
     card: ClassVar[Card] = Card(name="trained-mean", family="test", title="T", learning=Learning.GRADIENT, **COMMON)
 
@@ -121,7 +121,7 @@ class TrainsTheWrongWay(TrainedMean):
             self.coarse.sub_(0.5).mul_(20 * torch.randn(32, 32))
 
 
-class TorchOnly(MeanPicture):
+class TorchOnly(MeanImage):
     """Cannot be exported: inspects in torch."""
 
     card: ClassVar[Card] = Card(
@@ -132,8 +132,8 @@ class TorchOnly(MeanPicture):
         return torch.from_numpy(super().statistic(batch).numpy(force=True))
 
 
-class OneNumber(MeanPicture):
-    """Does not localise: one score an image."""
+class OneNumber(MeanImage):
+    """Does not localise: one score per image."""
 
     card: ClassVar[Card] = Card(
         name="one-number", family="test", title="O", learning=Learning.ONE_PASS, localises=False, **COMMON
@@ -143,135 +143,135 @@ class OneNumber(MeanPicture):
         return super().statistic(batch).amax(dim=(1, 2))
 
 
-class LooksAtBatch(MeanPicture):
+class LooksAtBatch(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         scores = super().statistic(batch)
         return scores / scores.amax()
 
 
-class KeepsLearning(MeanPicture):
+class KeepsLearning(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         self.mean.mul_(0.99).add_(batch.mean(dim=0), alpha=0.01)
         return super().statistic(batch)
 
 
-class Constant(MeanPicture):
+class Constant(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         return super().statistic(batch) * 0 + 1
 
 
-class Inverted(MeanPicture):
+class Inverted(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         return -super().statistic(batch)
 
 
-class PointsAside(MeanPicture):
+class PointsAside(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         return super().statistic(batch).roll(20, dims=2)
 
 
-class IgnoresTraining(MeanPicture):
+class IgnoresTraining(MeanImage):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         self.mean = torch.full((3, 1, 1), 0.4)
 
 
-class BuildsAtOnce(MeanPicture):
+class BuildsAtOnce(MeanImage):
     def __init__(self, *, smoothing: float = 8.0) -> None:
         super().__init__(smoothing=smoothing)
         self.build(pretrained=True)
 
 
-class StoresMore(MeanPicture):
+class StoresMore(MeanImage):
     def __init__(self, *, smoothing: float = 8.0) -> None:
         super().__init__(smoothing=smoothing)
         self.radius = 3 * smoothing
 
 
-class TakesMore(MeanPicture):
+class TakesMore(MeanImage):
     def __init__(self, *, smoothing: float = 8.0, radius: int = 3) -> None:
         super().__init__(smoothing=smoothing)
         self.radius = radius
 
 
-class DrawsAtOnce(MeanPicture):
+class DrawsAtOnce(MeanImage):
     def __init__(self, *, smoothing: float = 8.0) -> None:
         super().__init__(smoothing=smoothing + 0 * float(torch.rand(1)))
 
 
-class SwallowsOptions(MeanPicture):
+class SwallowsOptions(MeanImage):
     def __init__(self, *, smoothing: float = 8.0, **options: float) -> None:
         super().__init__(smoothing=smoothing)
 
 
-class DeclaresNoRange(MeanPicture):
+class DeclaresNoRange(MeanImage):
     smoothing: float = 8.0
 
 
-class JudgesNothing(MeanPicture):
+class JudgesNothing(MeanImage):
     def __init__(self, *, smoothing: float = 8.0) -> None:
         super().__init__()
         self.smoothing = smoothing
 
 
-class JudgesInOtherWords(MeanPicture):
+class JudgesInOtherWords(MeanImage):
     def check_hyperparameters(self) -> None:
         with suppress(InputError):
             return super().check_hyperparameters()
         raise InputError("something is wrong")
 
 
-class JudgesOnce(MeanPicture):
+class JudgesOnce(MeanImage):
     def fit(self, images: Images, **options: Any) -> Self:
         self.smoothing = 8.0
         return super().fit(images, **options)
 
 
-class DrawsGlobally(MeanPicture):
+class DrawsGlobally(MeanImage):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         super().learn(images, rng, progress)
         self.mean = self.mean + float(np.random.normal()) * 0.01
 
 
-class WritesIntoInput(MeanPicture):
+class WritesIntoInput(MeanImage):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         super().learn(images, rng, progress)
         images._items[0][:] = 0
 
 
-class TakesAnything(MeanPicture):
+class TakesAnything(MeanImage):
     def forward(self, batch: Tensor) -> Tensor:
         return self.statistic(batch)
 
 
-class ForgetsWhatItLearned(MeanPicture):
+class ForgetsWhatItLearned(MeanImage):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         super().learn(images, rng, progress)
         self.register_buffer("mean", self.mean, persistent=False)
         self.register_buffer("other", torch.zeros(1))
 
 
-class ExportsAnotherGraph(MeanPicture):
+class ExportsAnotherGraph(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         scores = super().statistic(batch)
         return scores * 1.01 if torch.compiler.is_exporting() else scores
 
 
-class Doubles(MeanPicture):
+class Doubles(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         return super().statistic(batch).double()
 
 
-class SquareOnly(MeanPicture):
+class SquareOnly(MeanImage):
     def statistic(self, batch: Tensor) -> Tensor:
         return super().statistic(batch).transpose(1, 2)
 
 
-class Undocumented(MeanPicture):
-    """A mean picture."""
+class Undocumented(MeanImage):
+    """A mean image."""
 
 
-class WrongCard(MeanPicture):
-    __doc__ = MeanPicture.__doc__
+class WrongCard(MeanImage):
+    __doc__ = MeanImage.__doc__
     card: ClassVar[Card] = Card(name="padim", family="test", title="P", learning=Learning.ONE_PASS, **COMMON)
 
 
@@ -292,7 +292,7 @@ CAUGHT = [
     (Constant, "finds_defects", "AUROC 0.500"),
     (Inverted, "finds_defects", "sign"),
     (PointsAside, "finds_defects", "peaks"),
-    (Constant, "learns", "every picture scores"),
+    (Constant, "learns", "every image scores"),
     (IgnoresTraining, "learns", "learn ignores"),
     (SaysItTrains, "learns", "no parameter changes"),
     (TrainsTheWrongWay, "learns", "stand out"),
@@ -312,7 +312,7 @@ CAUGHT = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_an_honest_plug_in_passes(check) -> None:
     with suppress(unittest.SkipTest):
-        check(MeanPicture)
+        check(MeanImage)
 
 
 def test_a_trained_plug_in_passes() -> None:
@@ -322,7 +322,7 @@ def test_a_trained_plug_in_passes() -> None:
 
 @pytest.mark.parametrize("detector", [TorchOnly, OneNumber])
 def test_plug_ins_of_other_kinds_pass(detector: type[Detector], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector, "__doc__", MeanPicture.__doc__)
+    monkeypatch.setattr(detector, "__doc__", MeanImage.__doc__)
     check_detector(detector)
 
 
@@ -340,7 +340,7 @@ def test_a_dishonest_one_is_caught(detector: type[Detector], check: str, message
 def test_a_slow_one_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector_checks, "BUDGET_SECONDS", 0.0)
     with pytest.raises(AssertionError, match="are allowed"):
-        detector_checks.check_budget(MeanPicture)
+        detector_checks.check_budget(MeanImage)
 
 
 def test_every_check_is_seen_to_fail() -> None:
@@ -351,13 +351,13 @@ def test_every_check_is_seen_to_fail() -> None:
 def test_check_detector_runs_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     monkeypatch.setattr(detector_checks, "CHECKS", [lambda make, name=name: ran.append(name) for name in "abc"])
-    check_detector(MeanPicture)
+    check_detector(MeanImage)
     assert ran == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("check", ["pure", "export"])
-def test_reweighting_stays_within_its_picture(check: str) -> None:
-    """A known bug elsewhere: with more than one picture, the weight of the first was given to all."""
+def test_reweighting_stays_within_its_image(check: str) -> None:
+    """A known bug elsewhere: with more than one image, the weight of the first was given to all."""
     getattr(detector_checks, f"check_{check}")(lambda: create("patchcore", "tiny", reweight=9))
 
 

@@ -58,9 +58,9 @@ def case_name(value):
 
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), LOSSLESS, ids=case_name)
-def test_a_lossless_picture_comes_back_exactly(kind, channels, dtype, tmp_path):
+def test_a_lossless_image_comes_back_exactly(kind, channels, dtype, tmp_path):
     image = picture(channels, dtype)
-    path = tmp_path / f"picture.{kind}"
+    path = tmp_path / f"image.{kind}"
     path.write_bytes(encoded(kind, image))
     read = read_image(path)
     assert read.dtype == np.uint8 and read.flags["C_CONTIGUOUS"]
@@ -133,7 +133,7 @@ def test_exif_orientation_is_applied(orientation):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tiff", "webp"])
-def test_a_picture_of_one_pixel_works(kind):
+def test_a_image_of_one_pixel_works(kind):
     read = decode_image(encoded(kind, np.full((1, 1, 3), 200, np.uint8)))
     assert read.shape == (1, 1, 3) and np.abs(read.astype(int) - 200).max() <= 1
 
@@ -145,7 +145,7 @@ def test_a_bmp_written_from_top_to_bottom_works():
 
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), EVERY, ids=case_name)
-def test_a_cut_off_file_is_an_error_that_names_it_and_never_an_incomplete_picture(kind, channels, dtype):
+def test_a_cut_off_file_is_an_error_that_names_it_and_never_an_incomplete_image(kind, channels, dtype):
     data = encoded(kind, picture(channels, dtype))
     whole = decode_image(data)
     lengths = sorted({*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 20, len(data))})
@@ -160,7 +160,7 @@ def test_a_cut_off_file_is_an_error_that_names_it_and_never_an_incomplete_pictur
 
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), EVERY, ids=case_name)
-def test_damaged_bytes_give_a_whole_picture_or_an_image_error(kind, channels, dtype):
+def test_damaged_bytes_give_a_whole_image_or_an_image_error(kind, channels, dtype):
     data = encoded(kind, picture(channels, dtype))
     draws = np.random.default_rng(7)
     for number in range(80):
@@ -182,14 +182,14 @@ def test_damaged_bytes_give_a_whole_picture_or_an_image_error(kind, channels, dt
     ("name", "content", "reason"),
     [
         ("empty.png", b"", "empty"),
-        ("words.png", b"this is not a picture\n" * 9, "first bytes"),
+        ("words.png", b"this is not an image\n" * 9, "first bytes"),
         ("film.png", b"GIF89a" + bytes(40), "first bytes"),
         ("page.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "first bytes"),
         ("head.png", b"\x89PNG\r\n\x1a\n", "header"),
         ("head.jpg", b"\xff\xd8\xff", "header"),
     ],
 )
-def test_a_file_that_is_no_picture_is_an_error_that_names_it(name, content, reason, tmp_path):
+def test_a_file_that_is_no_image_is_an_error_that_names_it(name, content, reason, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason) as caught:
@@ -215,7 +215,7 @@ def test_floating_point_pixels_are_refused():
         decode_image(encoded("tiff", np.ones((5, 6), np.float32)))
 
 
-def test_a_picture_that_claims_to_be_huge_is_refused_before_anything_is_allocated():
+def test_a_image_that_claims_to_be_huge_is_refused_before_anything_is_allocated():
     tracemalloc.start()
     try:
         with pytest.raises(ImageError, match=f"100000 x 100000 pixels; at most {MAX_PIXELS}"):
@@ -298,7 +298,7 @@ def test_growing_is_bilinear():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 100), (100, 16), (100, 100), (30, 40), (7, 64)])
-def test_the_whole_picture_stays_visible_at_every_size(size):
+def test_the_whole_image_stays_visible_at_every_size(size):
     image = np.zeros((30, 40, 3), np.uint8)
     corners = {(0, 0): (250, 0, 0), (0, -1): (0, 250, 0), (-1, 0): (0, 0, 250), (-1, -1): (250, 250, 0)}
     for (row, column), colour in corners.items():

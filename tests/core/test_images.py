@@ -1,4 +1,4 @@
-"""`Images`: which pictures there are, in which order, and what is refused."""
+"""`Images`: which images there are, in which order, and what is refused."""
 
 import cv2
 import numpy as np
@@ -36,16 +36,16 @@ def test_a_folder_is_searched_recursively_in_the_order_of_the_names(folder):
     assert len(images) == 5
 
 
-def test_files_that_are_no_pictures_are_listed_and_hidden_ones_passed_over(folder):
+def test_files_that_are_no_images_are_listed_and_hidden_ones_passed_over(folder):
     assert Images(folder).ignored == (folder / "notes.txt", folder / "sub/labels.csv")
 
 
-def test_the_pictures_can_be_read_again_and_again(folder):
+def test_the_images_can_be_read_again_and_again(folder):
     images = Images(str(folder))
     assert greys(images) == greys(images) == [10, 0, 30, 20, 40]
 
 
-def test_pictures_are_read_when_they_are_asked_for(folder):
+def test_images_are_read_when_they_are_asked_for(folder):
     images = Images(folder)
     write(folder / "a.PNG", 99)
     (folder / "z.tiff").unlink()
@@ -87,13 +87,13 @@ def test_one_file_and_a_list_of_paths_are_sources_too(folder):
     assert greys(Images([folder / "z.tiff", str(folder / "b.png")])) == [40, 0]
 
 
-def test_batches_hold_all_pictures_in_order(folder):
+def test_batches_hold_all_images_in_order(folder):
     batches = list(Images(folder).batches(2))
     assert [batch.shape for batch in batches] == [(2, 10, 14, 3), (2, 10, 14, 3), (1, 10, 14, 3)]
     assert greys(np.concatenate(batches)) == [10, 0, 30, 20, 40]
 
 
-def test_pictures_of_different_sizes_need_a_size_to_be_stacked(folder):
+def test_images_of_different_sizes_need_a_size_to_be_stacked(folder):
     write(folder / "aa.png", size=(9, 9))
     with pytest.raises(InputError, match=r"different sizes .*use Images\(\.\.\., size="):
         list(Images(folder).batches(4))
@@ -102,21 +102,21 @@ def test_pictures_of_different_sizes_need_a_size_to_be_stacked(folder):
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=str)
-def test_arrays_of_these_shapes_are_pictures(shape, dtype):
+def test_arrays_of_these_shapes_are_images(shape, dtype):
     images = Images([np.ones(shape, dtype), np.ones((9, 9), np.uint8)])
     assert images[0].shape == (4, 5, 3)
     assert images.names == ("image 0", "image 1") and images.paths == (None, None)
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 5, 3), (6, 4, 5, 1), (6, 4, 5)])
-def test_one_array_may_hold_all_pictures(shape):
+def test_one_array_may_hold_all_images(shape):
     images = Images(np.ones(shape, np.uint8))
     assert len(images) == 6 and images[5].shape == (4, 5, 3)
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (40, 50), (40, 50, 3), (40, 50, 4), (40, 50, 1)])
-def test_a_single_picture_is_not_taken_for_a_list_of_its_rows(shape):
-    with pytest.raises(InputError, match=r"give a list of pictures, or \(N, H, W, C\)"):
+def test_a_single_image_is_not_taken_for_a_list_of_its_rows(shape):
+    with pytest.raises(InputError, match=r"give a list of images, or \(N, H, W, C\)"):
         Images(np.ones(shape, np.uint8))
 
 
@@ -132,7 +132,7 @@ def test_a_size_is_two_whole_numbers(size):
         Images([]).resized(size)
 
 
-def test_an_array_that_is_no_picture_is_named_when_it_is_read():
+def test_an_array_that_is_no_image_is_named_when_it_is_read():
     images = Images([np.ones((4, 5), np.uint8), np.ones((4, 5), np.float32)])
     with pytest.raises(ImageError, match="image 1: float32 pixels"):
         list(images)
@@ -142,16 +142,16 @@ def test_a_missing_and_an_empty_folder_are_data_errors(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         Images(tmp_path / "missing")
     (tmp_path / "notes.txt").write_text("words")
-    with pytest.raises(DataError, match=r"no picture inside; files ending in \.png"):
+    with pytest.raises(DataError, match=r"no image inside; files ending in \.png"):
         Images(tmp_path)
 
 
-def test_no_pictures_at_all_are_an_empty_source():
+def test_no_images_at_all_are_an_empty_source():
     assert len(Images([])) == 0 and list(Images([]).batches(3)) == []
 
 
 class Drawer:
-    """One of many pictures in an archive."""
+    """One of many images in an archive."""
 
     def __init__(self, number, pixels):
         self.name, self.pixels, self.opened = f"archive#{number}", pixels, 0
@@ -161,7 +161,7 @@ class Drawer:
         return self.pixels
 
 
-def test_a_picture_may_come_from_an_archive():
+def test_a_image_may_come_from_an_archive():
     drawers = [Drawer(number, np.full((4, 5), number, np.uint8)) for number in range(3)]
     images = Images([drawers[2], np.ones((4, 5), np.uint8), drawers[0]], size=(2, 2))
     assert images.names == ("archive#2", "image 1", "archive#0") and images.paths == (None, None, None)
@@ -170,7 +170,7 @@ def test_a_picture_may_come_from_an_archive():
     assert greys(images.subset([2, 0]).resized((3, 3))) == [0, 2]
 
 
-def test_a_picture_of_an_archive_that_is_none_is_named():
+def test_a_image_of_an_archive_that_is_none_is_named():
     images = Images([Drawer(7, b"bytes"), Drawer(8, np.ones((4, 5), np.float32))])
     with pytest.raises(ImageError, match=r"archive#7: read\(\) gave a bytes; a NumPy array is expected"):
         images[0]

@@ -1,4 +1,4 @@
-"""Tiles: every pixel is covered, the weights of all tiles sum to one, and pieces cost one decoding a picture."""
+"""Tiles: every pixel is covered, the weights of all tiles sum to one, and pieces cost one decoding an image."""
 
 import numpy as np
 import pytest
@@ -36,9 +36,7 @@ def test_weights_are_a_partition_of_unity(case: tuple[Tiling, int]) -> None:
         assert (weight > 0).all() and (weight <= 1).all()
         total[start : start + tiling.tile] += weight
     np.testing.assert_allclose(total, 1, atol=1e-6)
-    if (
-        length >= 2 * tiling.tile
-    ):  # the border of a picture belongs to one tile, which counts fully up to the last pixel
+    if length >= 2 * tiling.tile:  # the border of an image belongs to one tile, which counts fully up to the last pixel
         assert weights[0, 0] == weights[-1, -1] == 1
 
 
@@ -56,7 +54,7 @@ def test_corners_are_those_of_all_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize("size", [(255, 300), (300, 255)])
-def test_a_picture_smaller_than_a_tile_is_named(size: tuple[int, int]) -> None:
+def test_a_image_smaller_than_a_tile_is_named(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match=f"part.png: {size[0]} x {size[1]} pixels .* smaller than a tile of 256 x 256"):
         Tiling(256, 32).corners(size, "part.png")
     with pytest.raises(InputError, match="255 pixels"):
@@ -91,7 +89,7 @@ def test_size_or_tile() -> None:
 
 
 class Counted:
-    """A picture that knows how often it was read."""
+    """An image that knows how often it was read."""
 
     def __init__(self, number: int) -> None:
         self.name, self.reads = f"{number}.png", 0
@@ -102,13 +100,13 @@ class Counted:
         return self.pixels
 
 
-def test_pieces_are_cut_where_they_lie_and_each_picture_is_read_once_a_pass() -> None:
-    pictures = [Counted(number) for number in range(3)]
+def test_pieces_are_cut_where_they_lie_and_each_image_is_read_once_a_pass() -> None:
+    images = [Counted(number) for number in range(3)]
     places = [(number, row, column) for number in range(3) for row in (0, 2, 4) for column in (0, 6)]
-    pieces = cut_out(Images(pictures), places, 3)
+    pieces = cut_out(Images(images), places, 3)
     for again in (1, 2):
         for (number, row, column), piece in zip(places, pieces, strict=True):
-            np.testing.assert_array_equal(piece, pictures[number].pixels[row : row + 3, column : column + 3])
-        assert [picture.reads for picture in pictures] == [again] * 3
+            np.testing.assert_array_equal(piece, images[number].pixels[row : row + 3, column : column + 3])
+        assert [image.reads for image in images] == [again] * 3
     assert pieces.size == (3, 3) and pieces.names[-1] == "2.png[row 4, column 6]"
     assert len({pieces.sha256(index) for index in range(len(pieces))}) == len(places)

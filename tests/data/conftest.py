@@ -16,7 +16,7 @@ COUNTER = iter(range(10**9))
 
 
 def write(path: Path, value: int | np.ndarray | None = None, size: tuple[int, int] = SIZE) -> Path:
-    """A picture; without a value none is equal to another."""
+    """An image; without a value none is equal to another."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if value is None:
         value = np.random.default_rng(next(COUNTER)).integers(0, 256, size, dtype=np.uint8)
@@ -101,7 +101,7 @@ def kolektorsdd2(root: Path) -> Path:
 def severstal(root: Path) -> Path:
     for number in range(12):
         write(root / f"train_images/{number:02d}.jpg")
-    # rows 3 to 5 of columns 4 to 7 of a picture 12 high: the block
+    # rows 3 to 5 of columns 4 to 7 of an image 12 high: the block
     runs = " ".join(f"{column * 12 + 4} 3" for column in range(4, 8))
     (root / "train.csv").write_text(f"ImageId,ClassId,EncodedPixels\n10.jpg,3,{runs}\n11.jpg,1,1 2\n11.jpg,4,192 1\n")
     return root
@@ -197,7 +197,7 @@ BUILDERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
 
 @pytest.fixture
 def trees(tmp_path: Path) -> SimpleNamespace:
-    """`trees.build(kind)` makes a tree and returns its path; `write` and `block` make pictures and masks."""
+    """`trees.build(kind)` makes a tree and returns its path; `write` and `block` make images and masks."""
 
     def build(kind: str, name: str | None = None) -> Path:
         default, builder = BUILDERS[kind]

@@ -9,7 +9,7 @@ from amiss.data import GOOD, Dataset, Origin, open_dataset
 from amiss.data.check import check_dataset, describe, sample_sizes
 
 
-def pictures(*seeds):
+def images(*seeds):
     return Images([np.random.default_rng(seed).integers(0, 256, (8, 9), dtype=np.uint8) for seed in seeds])
 
 
@@ -20,19 +20,19 @@ def test_every_kind_passes_its_check(trees):
         assert found.errors == () and found.notes == () and found.sizes
 
 
-def test_progress_counts_every_picture():
+def test_progress_counts_every_image():
     seen = []
-    check_dataset(Dataset("x", pictures(0, 1), pictures(2), (GOOD,)), progress=lambda *step: seen.append(step))
+    check_dataset(Dataset("x", images(0, 1), images(2), (GOOD,)), progress=lambda *step: seen.append(step))
     assert seen == [("checking", 1, 3), ("checking", 2, 3), ("checking", 3, 3)]
 
 
-def test_a_picture_in_both_parts_is_an_error_and_copies_are_noted():
-    data = Dataset("x", pictures(0, 1, 1), pictures(2, 1, 0), (GOOD,) * 3)
+def test_a_image_in_both_parts_is_an_error_and_copies_are_noted():
+    data = Dataset("x", images(0, 1, 1), images(2, 1, 0), (GOOD,) * 3)
     found = check_dataset(data)
     assert found.errors == (
-        "2 pictures are in both normal and test, so test figures are too good: such as the one of image 1",
+        "2 images are in both normal and test, so test figures are too good: such as the one of image 1",
     )
-    assert found.notes == ("1 of 3 normal pictures are copies of others: they are no further evidence.",)
+    assert found.notes == ("1 of 3 normal images are copies of others: they are no further evidence.",)
 
 
 def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():
@@ -40,7 +40,7 @@ def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():
         return tuple(Origin("bolt", lot, part) for lot, part in parts)
 
     data = Dataset(
-        *("x", pictures(0, 1), pictures(2, 3), (GOOD,) * 2, None),
+        *("x", images(0, 1), images(2, 3), (GOOD,) * 2, None),
         *(origins(("L1", "1"), ("L1", "2")), origins(("L1", "2"), ("L2", "1"))),
     )
     found = check_dataset(data)
@@ -53,10 +53,10 @@ def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():
 
 def test_masks_are_checked_against_what_they_should_say():
     full, none = np.ones((8, 9), bool), np.zeros((8, 9), bool)
-    data = Dataset("x", pictures(0), pictures(1, 2, 3, 4), ("dent", "dent", GOOD, GOOD), (full, none, full, none))
+    data = Dataset("x", images(0), images(1, 2, 3, 4), ("dent", "dent", GOOD, GOOD), (full, none, full, none))
     found = check_dataset(data)
-    assert found.errors == ("image 2: a good picture, but its mask marks a defect",)
-    assert found.notes == ("1 defective test pictures have an empty mask: pixel figures see no defect in them.",)
+    assert found.errors == ("image 2: a good image, but its mask marks a defect",)
+    assert found.notes == ("1 defective test images have an empty mask: pixel figures see no defect in them.",)
     assert describe(data)["masks"] == 4 and found.sizes == {(8, 9): 5}
 
 
@@ -68,10 +68,10 @@ def test_broken_files_are_all_listed(trees, amiss):
     code, out, err = amiss("data", root, "--check", "--json")
     report = json.loads(out)
     assert code == 3 and len(report["errors"]) == 3 and err == "checking: 5 done\n"
-    for words in ("1.png: the file is empty", "0.png: not a PNG", "(5, 5) pixels, but its picture has (12, 16)"):
+    for words in ("1.png: the file is empty", "0.png: not a PNG", "(5, 5) pixels, but its image has (12, 16)"):
         assert any(words in error for error in report["errors"])
     code, out, _ = amiss("data", root, "--check")
-    assert code == 3 and out.count("\nerror:   ") == 3 and out.endswith("3 errors in 5 pictures.\n")
+    assert code == 3 and out.count("\nerror:   ") == 3 and out.endswith("3 errors in 5 images.\n")
     code, out, _ = amiss("data", root)
     assert code == 0 and "error" not in out and "--check decodes every one" in out
     assert sample_sizes(open_dataset(root)) == {(12, 16): 3}
@@ -90,15 +90,15 @@ def test_what_is_told(trees, amiss):
     assert code == 0 and err == "checking: 5 done\n"
     assert out.splitlines()[:6] == [
         "pushpins (read as mvtec_loco)",
-        "normal:  2 pictures",
+        "normal:  2 images",
         "test:    1 good, 1 logical_anomalies, 1 structural_anomalies",
         "masks:   2, each region with its saturation",
-        "sizes:   12 x 16 (5); height x width, all pictures",
+        "sizes:   12 x 16 (5); height x width, all images",
         "licence: CC BY-NC-SA 4.0",
     ]
-    assert out.splitlines()[6].startswith("note:    Normal images are") and out.endswith("All 5 pictures are usable.\n")
+    assert out.splitlines()[6].startswith("note:    Normal images are") and out.endswith("All 5 images are usable.\n")
     _, out, _ = amiss("data", trees.build("mvtec_ad2"))
-    assert "normal:  3 pictures from 3 parts\n" in out and "good, 2 bad from 2 parts\n" in out
+    assert "normal:  3 images from 3 parts\n" in out and "good, 2 bad from 2 parts\n" in out
 
 
 def test_many_sizes_are_told_as_a_range(trees, amiss):
@@ -106,7 +106,7 @@ def test_many_sizes_are_told_as_a_range(trees, amiss):
         trees.write(trees.root / f"parts/{side:02d}.png", size=(side, 2 * side))
     out = amiss("data", trees.root / "parts")[1]
     assert "sizes:   8 different ones, height 4 to 11, width 8 to 22, a sample\n" in out
-    assert "licence: not known" in out and "masks:   none; pictures can be judged, pixels cannot" in out
+    assert "licence: not known" in out and "masks:   none; images can be judged, pixels cannot" in out
 
 
 def test_json_is_one_object_with_everything(trees, amiss):
@@ -114,7 +114,7 @@ def test_json_is_one_object_with_everything(trees, amiss):
     reports = [json.loads(amiss("data", path, "--json", "--seed", seed)[1]) for seed in (0, 0, 1)]
     assert reports[0] == reports[1] and reports[0]["kind"] == "severstal" and not reports[0]["checked"]
     assert reports[0]["test"] == {"good": 2, "class_1+class_4": 1, "class_3": 1} and reports[0]["masks"] == 2
-    assert reports[0]["sizes"] == [{"height": 12, "width": 16, "pictures": 12}] and "errors" not in reports[0]
+    assert reports[0]["sizes"] == [{"height": 12, "width": 16, "images": 12}] and "errors" not in reports[0]
 
 
 def test_a_wrong_address_is_one_line(trees, amiss):

@@ -1,4 +1,4 @@
-"""Readers of data sets: which pictures are normal, which are tested, and which layouts are refused."""
+"""Readers of data sets: which images are normal, which are tested, and which layouts are refused."""
 
 import importlib.util
 
@@ -24,7 +24,7 @@ def write(path, value=0, size=(12, 16)):
 
 @pytest.fixture
 def root(tmp_path):
-    """Two training pictures; two good, two scratched and one dented test pictures, without masks."""
+    """Two training images; two good, two scratched and one dented test images, without masks."""
     root = tmp_path / "bolt"
     for name in ("train/good/0", "train/good/1", "test/good/0", "test/good/1"):
         write(root / f"{name}.png")
@@ -64,7 +64,7 @@ def test_the_mvtec_layout_names_the_defects(root):
         data.mask(0, (12, 16))
 
 
-def test_masks_belong_to_their_pictures(masked):
+def test_masks_belong_to_their_images(masked):
     data = read_mvtec(masked)
     assert [mask and mask.name for mask in data.masks] == ["0_mask.png", None, None, "0_mask.png", "1.png"]
     mask = data.mask(0, (12, 16))
@@ -87,9 +87,9 @@ def test_a_coloured_mask_counts_in_every_colour(masked):
     assert np.argwhere(read_mvtec(masked).mask(0, (12, 16))).tolist() == [[1, 1], [2, 2], [3, 3]]
 
 
-def test_a_mask_of_another_size_than_its_picture_is_refused(masked):
+def test_a_mask_of_another_size_than_its_image_is_refused(masked):
     write(masked / "ground_truth/dent/0_mask.png", 255, size=(16, 12))
-    with pytest.raises(DataError, match=r"0_mask\.png: \(16, 12\) pixels, but its picture has \(12, 16\)"):
+    with pytest.raises(DataError, match=r"0_mask\.png: \(16, 12\) pixels, but its image has \(12, 16\)"):
         read_mvtec(masked).mask(0, (12, 16))
 
 
@@ -99,12 +99,12 @@ def test_a_missing_mask_is_an_error_while_others_are_there(masked):
         read_mvtec(masked)
 
 
-def test_a_picture_directly_in_test_or_too_deep_is_an_error(root):
+def test_a_image_directly_in_test_or_too_deep_is_an_error(root):
     write(root / "test/deep/er/0.png")
-    with pytest.raises(DataError, match=r"expected test/<type>/<picture>"):
+    with pytest.raises(DataError, match=r"expected test/<type>/<image>"):
         read_mvtec(root)
     (root / "test/deep/er/0.png").rename(root / "test/0.png")
-    with pytest.raises(DataError, match=r"0\.png: expected test/<type>/<picture>"):
+    with pytest.raises(DataError, match=r"0\.png: expected test/<type>/<image>"):
         read_mvtec(root)
 
 
@@ -130,11 +130,11 @@ def test_a_missing_an_empty_folder_and_a_file_are_errors(tmp_path):
     for name in ("missing", "file.txt"):
         with pytest.raises(DataError, match="no such folder"):
             open_dataset(tmp_path / name)
-    with pytest.raises(DataError, match="no picture inside"):
+    with pytest.raises(DataError, match="no image inside"):
         open_dataset(tmp_path)
 
 
-def test_a_damaged_picture_is_found_when_it_is_used(root):
+def test_a_damaged_image_is_found_when_it_is_used(root):
     (root / "train/good/1.png").write_bytes(b"")
     data = open_dataset(root)
     with pytest.raises(ImageError, match="the file is empty"):
@@ -142,12 +142,12 @@ def test_a_damaged_picture_is_found_when_it_is_used(root):
 
 
 def test_a_folder_whose_name_begins_like_a_known_set_is_a_folder(tmp_path, monkeypatch):
-    write(tmp_path / "elpv_pictures/a.png")
+    write(tmp_path / "elpv_images/a.png")
     monkeypatch.chdir(tmp_path)
-    assert open_dataset("elpv_pictures").name == "elpv_pictures"
+    assert open_dataset("elpv_images").name == "elpv_images"
 
 
-def test_labels_and_masks_are_as_many_as_the_pictures():
+def test_labels_and_masks_are_as_many_as_the_images():
     images = Images(np.zeros((2, 4, 4, 3), np.uint8))
     with pytest.raises(DataError, match="1 defects for 2 test images"):
         Dataset("x", images, images, defects=(GOOD,))

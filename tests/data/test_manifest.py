@@ -15,12 +15,12 @@ from amiss.data.table import read_table
 
 @pytest.fixture
 def table(trees):
-    """Write bolts.csv; the pictures that it lists are made, unless told otherwise."""
+    """Write bolts.csv; the images that it lists are made, unless told otherwise."""
 
-    def make(text, *, pictures=True, ending=".csv"):
+    def make(text, *, images=True, ending=".csv"):
         path = trees.root / f"bolts{ending}"
         path.write_text(text, encoding="utf-8")
-        if pictures:
+        if images:
             for row in read_table(path):
                 for name in (row.get("path"), row.get("mask")):
                     if isinstance(name, str) and ".png" in name and ".." not in name and not name.startswith("/"):
@@ -41,7 +41,7 @@ def test_a_manifest_with_a_split(trees):
     assert np.array_equal(data.mask(1, (12, 16)), trees.block() > 0) and not data.mask(0, (12, 16)).any()
 
 
-def test_paths_alone_are_good_pictures(table):
+def test_paths_alone_are_good_images(table):
     data = read_manifest(table("path\na.png\nb/c.png\n"))
     assert short(data.normal) == ["a.png", "c.png"] and len(data.test) == 0 and data.masks is None
 
@@ -64,16 +64,16 @@ def test_an_own_split_divides_no_lot_and_no_part(table, column):
             {getattr(origin, column) for origin in part} for part in (data.normal_origins, data.test_origins)
         )
         assert learned and tested and not learned & tested
-    with pytest.raises(DataError, match="30 good pictures of 1 part arrived"):
+    with pytest.raises(DataError, match="30 good images of 1 part arrived"):
         read_manifest(table("path,label,part\n" + "\n".join(f"{number}.png,ok,7" for number in range(30)) + "\n"))
 
 
-def test_validation_pictures_are_normal_and_defective_ones_of_train_left_out(table):
+def test_validation_images_are_normal_and_defective_ones_of_train_left_out(table):
     data = read_manifest(
         table("path,label,split\na.png,ok,train\nb.png,ok,validation\nc.png,bad,train\nd.png,good,test\ne.png,,train\n")
     )
     assert short(data.normal) == ["a.png", "b.png", "e.png"] and short(data.test) == ["d.png"]
-    assert data.notes == ("1 defective pictures of train are left out.",)
+    assert data.notes == ("1 defective images of train are left out.",)
 
 
 def test_origins_and_times(table):
@@ -113,11 +113,11 @@ def test_labels_as_numbers_and_truth_values(table):
         ("a.png,ok,train\nb.png,0.5,test", r"row 2: label '0\.5'; good is"),
         ("a.png,gut,train\nb.png,kratzer,test", "labels such as gut, kratzer, and none that says good"),
         ("a.png,ok,train\nb.png,scratch,train", r"b\.png has the label 'scratch' in train"),
-        ("a.png,ok,train\nb.png,,test", r"1 test pictures have no label, such as b\.png"),
+        ("a.png,ok,train\nb.png,,test", r"1 test images have no label, such as b\.png"),
         ("a.png,ok,train\nb.png,ok,", "1 rows have no split while others have"),
         ("a.png,ok,training set", "row 1: split 'training set'; allowed: train"),
-        ("a.png,bad,test", "no good picture to learn from"),
-        ("a.png,ok,train\na.png,bad,test", r"1 pictures are listed twice, such as .*a\.png"),
+        ("a.png,bad,test", "no good image to learn from"),
+        ("a.png,ok,train\na.png,bad,test", r"1 images are listed twice, such as .*a\.png"),
         (",ok,train", "row 1: no path"),
     ],
 )
@@ -154,14 +154,14 @@ def test_a_relative_manifest_is_read_from_its_own_folder(table, trees, monkeypat
 
 
 def test_missing_files_are_counted_and_the_first_named(table):
-    with pytest.raises(DataError, match=r"4 pictures are missing: .*a\.png, .*b\.png, .*c\.png, \.\.\."):
-        read_manifest(table("path\na.png\nb.png\nc.png\nd.png\n", pictures=False))
+    with pytest.raises(DataError, match=r"4 images are missing: .*a\.png, .*b\.png, .*c\.png, \.\.\."):
+        read_manifest(table("path\na.png\nb.png\nc.png\nd.png\n", images=False))
 
 
 def test_a_mask_that_is_missing_for_some_is_noted(table):
     data = read_manifest(table("path,label,split,mask\na.png,ok,train,\nb.png,bad,test,m.png\nc.png,bad,test,\n"))
     assert data.masks is not None and data.masks[1] is None
-    assert data.notes == ("1 of 2 defective test pictures have no mask; pixel figures leave them out.",)
+    assert data.notes == ("1 of 2 defective test images have no mask; pixel figures leave them out.",)
 
 
 def test_unknown_columns_are_named_and_misspelled_ones_refused(table):
@@ -198,7 +198,7 @@ def test_one_of_several_products_is_chosen(table):
 )
 def test_damaged_tables_are_refused(table, text, words):
     with pytest.raises(DataError, match=words):
-        read_manifest(table(text, pictures=False))
+        read_manifest(table(text, images=False))
 
 
 def test_other_damage(table, trees):
@@ -206,7 +206,7 @@ def test_other_damage(table, trees):
         read_manifest(table("path,timestamp\na.png,3rd of May\n"))
     for text, words in (("{\n", "line 1: not JSON"), ("[1]\n", "line 1: a JSON object")):
         with pytest.raises(DataError, match=words):
-            read_manifest(table(text, pictures=False, ending=".jsonl"))
+            read_manifest(table(text, images=False, ending=".jsonl"))
     path = trees.root / "latin.csv"
     path.write_bytes(b"path\n\xe4.png\n")
     with pytest.raises(DataError, match="not UTF-8 text"):
@@ -221,7 +221,7 @@ def test_spreadsheets_put_a_mark_before_the_first_column(table, trees):
     path = trees.root / "excel.csv"
     trees.write(trees.root / "ä.png")
     path.write_bytes("\ufeffpath,label\r\nä.png,ok\r\n\r\n".encode())
-    with pytest.raises(DataError, match="1 good pictures of 1 part arrived"):
+    with pytest.raises(DataError, match="1 good images of 1 part arrived"):
         read_manifest(path)
     path.write_bytes("\ufeffpath\r\nä.png\r\n\r\n".encode())
     assert short(read_manifest(path).normal) == ["ä.png"]

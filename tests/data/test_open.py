@@ -44,7 +44,7 @@ def test_every_kind_is_recognised_and_can_be_forced(trees, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_keeps_the_rules_of_a_data_set(trees, kind):
-    """Pictures can be read, and none is in both parts; masks of defective ones, and of no others, mark something."""
+    """Images can be read, and none is in both parts; masks of defective ones, and of no others, mark something."""
     data = open_built(trees, kind)
     assert isinstance(data.normal, Images) and not set(data.normal.names) & set(data.test.names)
     for images in (data.normal, data.test):
@@ -61,12 +61,12 @@ def test_every_kind_keeps_the_rules_of_a_data_set(trees, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_picture_is_read_when_a_set_is_opened(trees, kind, monkeypatch):
-    """KolektorSDD2 reads its masks, because they alone tell which picture is good; never a picture."""
+def test_no_image_is_read_when_a_set_is_opened(trees, kind, monkeypatch):
+    """KolektorSDD2 reads its masks, because they alone tell which image is good; never an image."""
     from amiss.core import images
 
     def refuse(*_, **__):
-        raise AssertionError("a picture was read")
+        raise AssertionError("an image was read")
 
     monkeypatch.setattr(images, "read_image", refuse)
     data = open_built(trees, kind)

@@ -1,4 +1,4 @@
-"""Every published data set: which pictures are normal, which are tested, with which defect names, masks and notes."""
+"""Every published data set: which images are normal, which are tested, with which defect names, masks and notes."""
 
 import json
 import re
@@ -90,14 +90,14 @@ def test_a_loco_folder_without_its_list_of_defects_or_with_a_damaged_one_is_refu
         read_mvtec_loco(root)
 
 
-def test_a_loco_picture_without_regions_is_refused(trees):
+def test_a_loco_image_without_regions_is_refused(trees):
     root = trees.build("mvtec_loco")
     (root / "ground_truth/structural_anomalies/000/000.png").unlink()
     with pytest.raises(DataError, match=r"structural_anomalies/000\.png: its masks .*000/\*\.png are missing"):
         read_mvtec_loco(root)
 
 
-def test_mvtec_3d_has_colour_pictures_and_positions(trees):
+def test_mvtec_3d_has_colour_images_and_positions(trees):
     root = trees.build("mvtec_3d")
     data = read_mvtec_3d(root)
     assert names(data.normal, root) == ["train/good/rgb/000.png", "validation/good/rgb/000.png"]
@@ -115,7 +115,7 @@ def test_positions_are_x_y_z_as_another_library_wrote_them(trees):
     np.testing.assert_array_equal(read_positions(root / "test/hole/rgb/000.png"), known)
 
 
-def test_a_3d_picture_needs_its_positions(trees):
+def test_a_3d_image_needs_its_positions(trees):
     root = trees.build("mvtec_3d")
     trees.write(root / "test/good/xyz/000.tiff", 0)
     with pytest.raises(DataError, match=r"uint8 \(12, 16\); a position map is float32"):
@@ -123,11 +123,11 @@ def test_a_3d_picture_needs_its_positions(trees):
     (root / "test/good/xyz/000.tiff").unlink()
     with pytest.raises(ImageError, match="cannot be read"):
         read_positions(root / "test/good/rgb/000.png")
-    with pytest.raises(DataError, match="1 pictures have no position map, such as"):
+    with pytest.raises(DataError, match="1 images have no position map, such as"):
         read_mvtec_3d(root)
 
 
-def test_btad_masks_may_end_differently_from_their_pictures(trees):
+def test_btad_masks_may_end_differently_from_their_images(trees):
     root = trees.build("btad")
     data = read_btad(root)
     assert data.name == "btad_01" and names(data.normal, root) == ["train/ok/0000.bmp"]
@@ -136,12 +136,12 @@ def test_btad_masks_may_end_differently_from_their_pictures(trees):
     assert is_block(data.mask(1, (12, 16)), trees)
 
 
-def test_kolektor_learns_from_pictures_with_an_empty_mask_alone(trees):
+def test_kolektor_learns_from_images_with_an_empty_mask_alone(trees):
     root = trees.build("kolektorsdd2")
     data = read_kolektor(root)
     assert names(data.normal, root) == ["train/00000.png", "train/00002.png"]
     assert names(data.test, root) == ["test/00003.png", "test/00004.png"] and data.defects == (GOOD, "defect")
-    assert is_block(data.mask(1, (12, 16)), trees) and data.notes == ("1 defective pictures of train/ are left out.",)
+    assert is_block(data.mask(1, (12, 16)), trees) and data.notes == ("1 defective images of train/ are left out.",)
 
 
 def test_kolektor_without_anything_good_or_without_a_mask_is_refused(trees):
@@ -180,19 +180,19 @@ def test_severstal_rows_that_are_not_understood_are_refused(trees):
     root = trees.build("severstal")
     for text, words in (
         ("ImageId,EncodedPixels\n00.jpg,1 1\n", "the columns are ImageId, EncodedPixels"),
-        ("ImageId,ClassId,EncodedPixels\n99.jpg,1,1 1\n", r"1 pictures are not in train_images/, such as 99\.jpg"),
+        ("ImageId,ClassId,EncodedPixels\n99.jpg,1,1 1\n", r"1 images are not in train_images/, such as 99\.jpg"),
         ("ImageId,ClassId,EncodedPixels\n00.jpg,1,1 1\n00.jpg,1,3 1\n", "row 2: .* each pair once"),
-        ("ImageId,ClassId,EncodedPixels\n00.jpg,x,1 1\n", "row 1: '00.jpg_x'; a picture and a class"),
+        ("ImageId,ClassId,EncodedPixels\n00.jpg,x,1 1\n", "row 1: '00.jpg_x'; an image and a class"),
     ):
         (root / "train.csv").write_text(text)
         with pytest.raises(DataError, match=words):
             read_severstal(root)
 
 
-def test_nanofibres_have_no_good_test_picture_and_say_so(trees):
+def test_nanofibres_have_no_good_test_image_and_say_so(trees):
     data = read_nanofibres(trees.build("nanofibres"))
     assert len(data.normal) == 1 and data.defects == ("anomalous",) and is_block(data.mask(0, (12, 16)), trees)
-    assert "no good test pictures" in data.notes[0]
+    assert "no good test images" in data.notes[0]
 
 
 def test_visa_follows_the_one_class_split_and_names_the_defects(trees):
@@ -279,7 +279,7 @@ def test_a_missing_mask_is_an_error(trees, read, kind, mask):
 def test_an_empty_type_is_noted_and_an_empty_training_folder_refused(trees):
     root = trees.build("mvtec_loco")
     (root / "test/logical_anomalies/000.png").unlink()
-    assert "no test picture of the type logical_anomalies" in read_mvtec_loco(root).notes[-1]
+    assert "no test image of the type logical_anomalies" in read_mvtec_loco(root).notes[-1]
     (root / "train/good/000.png").unlink()
-    with pytest.raises(DataError, match=r"train/good: no picture inside\. MVTec LOCO AD"):
+    with pytest.raises(DataError, match=r"train/good: no image inside\. MVTec LOCO AD"):
         read_mvtec_loco(root)

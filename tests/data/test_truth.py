@@ -54,12 +54,12 @@ def test_a_mask_may_be_an_array():
     mask[2, 3] = 7
     data = dataset([mask, None])
     assert np.argwhere(data.mask(0, (12, 16))).tolist() == [[2, 3]] and not data.mask(1, (12, 16)).any()
-    with pytest.raises(DataError, match=r"a mask: \(3, 3\) pixels, but its picture has \(12, 16\)"):
+    with pytest.raises(DataError, match=r"a mask: \(3, 3\) pixels, but its image has \(12, 16\)"):
         dataset([np.ones((3, 3), bool)]).mask(0, (4, 4))
 
 
 def test_run_lengths_count_down_the_columns_from_one():
-    """Against a plain loop over a picture that is not square."""
+    """Against a plain loop over an image that is not square."""
     rng = np.random.default_rng(0)
     truth = rng.random((5, 7)) < 0.4
     flat, runs = truth.T.ravel(), []
@@ -77,7 +77,7 @@ def test_run_lengths_count_down_the_columns_from_one():
     "text, words",
     [
         *(("1", "no list of pairs"), ("a 2", "no list of pairs"), ("-1 2", "no list of pairs"), ("1.5 2", "no list")),
-        *(("0 2", "leaves the picture of 6 pixels"), ("6 2", "leaves the picture")),
+        *(("0 2", "leaves the image of 6 pixels"), ("6 2", "leaves the image")),
     ],
 )
 def test_other_run_lengths_are_refused(text, words):
@@ -105,13 +105,13 @@ def test_alpha_is_no_part_of_a_mask(trees):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
 def test_masks_of_every_kind_of_png(trees, mode):
     """As an independent library writes them; a palette's first colour is black."""
-    picture = Image.new(mode, (16, 12))
+    image = Image.new(mode, (16, 12))
     if mode == "P":
-        picture.putpalette([0, 0, 0, 9, 0, 0])
+        image.putpalette([0, 0, 0, 9, 0, 0])
     mark = {"LA": (1, 255), "RGB": (0, 1, 0), "RGBA": (0, 0, 1, 255)}.get(mode, 1)
-    picture.paste(mark, (4, 3, 8, 6))
+    image.paste(mark, (4, 3, 8, 6))
     path = trees.root / "mask.png"
-    picture.save(path)
+    image.save(path)
     assert np.array_equal(dataset([path]).mask(0, (12, 16)), trees.block() > 0)
 
 
@@ -175,7 +175,7 @@ def test_a_region_file_holds_one_known_defect(trees):
         ("two.png", two, r"values \[200, 201\] besides 0; exactly one of 200, 201"),
         ("none.png", np.zeros((12, 16), np.uint8), r"values \[\] besides 0"),
         ("other.png", np.full((12, 16), 9, np.uint8), r"values \[9\]"),
-        ("small.png", np.full((6, 8), 200, np.uint8), r"\(6, 8\) pixels, but its picture has \(12, 16\)"),
+        ("small.png", np.full((6, 8), 200, np.uint8), r"\(6, 8\) pixels, but its image has \(12, 16\)"),
     ):
         source = RegionFiles(
             (trees.write(trees.root / name, values),), {200: Saturation(1, True), 201: Saturation(1, True)}

@@ -106,11 +106,11 @@ def test_position_matters() -> None:
     """Two halves of different brightness, always the same way round: turned over, it is strange only to position."""
     rng = np.random.default_rng(0)
     halves = [np.repeat([60, 190], 32)[None, :, None] + rng.integers(-20, 20, (64, 64, 3)) for _ in range(12)]
-    pictures = [half.astype(np.uint8) for half in halves]
-    detector = CFlow(**{**TINY, "steps": 150}).fit(Images(pictures[:10], size=(64, 64)))
-    turned = [np.ascontiguousarray(one[:, ::-1]) for one in pictures[10:]]
+    images = [half.astype(np.uint8) for half in halves]
+    detector = CFlow(**{**TINY, "steps": 150}).fit(Images(images[:10], size=(64, 64)))
+    turned = [np.ascontiguousarray(one[:, ::-1]) for one in images[10:]]
     away = np.abs(np.arange(64) - 31.5) > 16  # of the edge, which looks different when it is turned
     normal, strange = (
-        detector.score(Images(some, size=(64, 64))).map[:, :, away].mean() for some in (pictures[10:], turned)
+        detector.score(Images(some, size=(64, 64))).map[:, :, away].mean() for some in (images[10:], turned)
     )
     assert strange > normal + 1

@@ -23,7 +23,7 @@ from amiss.device import choose_device
 from amiss.distillation import distil, teachers
 from amiss.distillation.patches import LossWeights
 from amiss.registry import create, find_method, list_methods
-from amiss.synthesis.pictures import procedural_pictures
+from amiss.synthesis.images import procedural_images
 from amiss.testing import toy_part
 
 _setup_privateuseone_for_python_backend("far")
@@ -124,11 +124,11 @@ def test_learning_elsewhere_gives_the_same_detector(method: str, monkeypatch: py
 @pytest.mark.parametrize("architecture", ["pdn-tiny", "students-tiny"])
 def test_a_teacher_distilled_elsewhere_is_the_same(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"backbone": "tiny-random", "steps": 4, "size": 64, "weights": LossWeights(metric=1.0)}
-    pictures = procedural_pictures(4, (64, 64))
-    here = distil(architecture, pictures, **settings, device="cpu")
+    images = procedural_images(4, (64, 64))
+    here = distil(architecture, images, **settings, device="cpu")
     with far_device() as device:
         monkeypatch.setattr(teachers, "choose_device", lambda asked: device)
-        there = distil(architecture, pictures, **settings)
+        there = distil(architecture, images, **settings)
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-4)
     for one, other in zip(there.network.parameters(), here.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)

@@ -50,7 +50,7 @@ def plain_network(x: np.ndarray, network: PatchNetwork) -> np.ndarray:
 
 
 def plain_grids(detector: EfficientAD, x: np.ndarray) -> np.ndarray:
-    """Both maps (2, h, w) of one picture, without a scale; the autoencoder has a formula test of its own."""
+    """Both maps (2, h, w) of one image, without a scale; the autoencoder has a formula test of its own."""
     mean, spread = (v.double().numpy()[:, None, None] for v in detector.standardising.state_dict().values())
     answers = (plain_network(x, detector.frozen) - mean) / spread
     first, second = np.split(plain_network(x, detector.student), 2)
@@ -80,20 +80,20 @@ def test_map_equals_the_formula(detector: EfficientAD, size: tuple[int, int]) ->
 
 def test_losses_equal_the_formula(detector: EfficientAD) -> None:
     detector.eval()
-    pictures, other = stack(toy_texture(2, seed=1).images), stack(toy_part(2, seed=1).images)
-    jittered = np.clip(pictures * 1.1, 0, 1)
+    images, other = stack(toy_texture(2, seed=1).images), stack(toy_part(2, seed=1).images)
+    jittered = np.clip(images * 1.1, 0, 1)
     channels = detector.frozen.channels
     mean, spread = (v.double().numpy()[:, None, None] for v in detector.standardising.state_dict().values())
-    answers = np.stack([(plain_network(x, detector.frozen) - mean) / spread for x in pictures])
+    answers = np.stack([(plain_network(x, detector.frozen) - mean) / spread for x in images])
     hard = []
-    for x, wanted in zip(pictures, answers, strict=True):
+    for x, wanted in zip(images, answers, strict=True):
         errors = (wanted - plain_network(x, detector.student)[:channels]) ** 2
         hard.append(errors[errors >= np.quantile(errors, detector.p_hard)].mean())
     grids = np.stack([plain_grids(detector, x) for x in jittered])
     with torch.no_grad():
         pixels = torch.from_numpy((jittered - 0.5) / 0.25).float()
         coded = detector.autoencoder(pixels, answers.shape[2:]).double().numpy()
-        found = detector.loss(*(torch.from_numpy(a).float() for a in (pictures, answers, jittered)))
+        found = detector.loss(*(torch.from_numpy(a).float() for a in (images, answers, jittered)))
         penalty = detector.penalty_loss(torch.from_numpy(other).float())
     rebuilt = np.mean(
         [((plain_network(x, detector.frozen) - mean) / spread - c) ** 2 for x, c in zip(jittered, coded, strict=True)]
@@ -139,15 +139,15 @@ def test_jitter_is_one_of_three_formulas() -> None:
 
 
 class Watched(EfficientAD):
-    """Notes the pictures of every gradient step."""
+    """Notes the images of every gradient step."""
 
-    def loss(self, pictures: torch.Tensor, *others: object) -> torch.Tensor:
-        self.seen |= {one.numpy().tobytes() for one in pictures}
-        return super().loss(pictures, *others)
+    def loss(self, images: torch.Tensor, *others: object) -> torch.Tensor:
+        self.seen |= {one.numpy().tobytes() for one in images}
+        return super().loss(images, *others)
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(2, 1), (9, 1), (20, 2), (26, 3)])
-def test_held_out_pictures_fix_the_scale_and_nothing_else(count: int, held_out: int) -> None:
+def test_held_out_images_fix_the_scale_and_nothing_else(count: int, held_out: int) -> None:
     images = toy_texture(count, seed=0).images
     detector = Watched(**{**QUICK, "steps": 60, "batch": 4})
     detector.seen = set()
@@ -168,7 +168,7 @@ def test_held_out_pictures_fix_the_scale_and_nothing_else(count: int, held_out: 
     np.testing.assert_allclose(detector.standardising.spread, (variance + 1e-3 * variance.mean()).sqrt(), rtol=1e-3)
 
 
-def test_one_picture_is_refused_and_pictures_without_variation_too() -> None:
+def test_one_image_is_refused_and_images_without_variation_too() -> None:
     with pytest.raises(InputError, match="at least 2"):
         EfficientAD(**QUICK).fit(toy_part(1, seed=0).images)
     with pytest.raises(InputError, match="without any variation"):
@@ -178,7 +178,7 @@ def test_one_picture_is_refused_and_pictures_without_variation_too() -> None:
 
 
 def test_one_cell_has_a_scale() -> None:
-    """Pictures as small as a patch: the map of the held-out one is a single cell, whose quantiles are equal."""
+    """Images as small as a patch: the map of the held-out one is a single cell, whose quantiles are equal."""
     images = toy_texture(4, seed=0).images.resized((33, 33))
     one = EfficientAD(**{**QUICK, "variant": "xs", "steps": 2}).fit(images)
     assert (one.high > one.low).all()
@@ -222,8 +222,8 @@ def test_a_defect_at_the_border_is_seen_and_the_frame_repeats_its_score(detector
     np.testing.assert_array_equal(found.map[:, :10], np.repeat(found.map[:, 10:11], 10, axis=1))
 
 
-def test_a_calm_picture_keeps_its_score(detector: EfficientAD) -> None:
-    """The frame is no floor: the score of a picture is the largest score of its patches, below 0 too."""
+def test_a_calm_image_keeps_its_score(detector: EfficientAD) -> None:
+    """The frame is no floor: the score of an image is the largest score of its patches, below 0 too."""
     calm = EfficientAD(**TINY)
     calm.load_state({**detector.state_dict(), "low": detector.high, "high": 2 * detector.high})
     scores = calm.score(toy_texture(8, seed=6).images).image
@@ -281,7 +281,7 @@ def test_the_student_starts_with_the_teacher_s_layers(variant: str, shared: int)
 
 
 def test_strangers_come_from_a_folder(tmp_path: Path) -> None:
-    """Resized to twice the normal pictures, cut to the middle, 30 % of them grey."""
+    """Resized to twice the normal images, cut to the middle, 30 % of them grey."""
     ramp = np.zeros((100, 300, 3), np.uint8)
     ramp[:, :, 0] = np.linspace(0, 255, 300)
     cv2.imwrite(str(tmp_path / "a.png"), ramp[:, :, ::-1])
@@ -298,7 +298,7 @@ def test_strangers_come_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_strangers_are_kept_small() -> None:
-    """With the penalty the student says less on procedural pictures than without."""
+    """With the penalty the student says less on procedural images than without."""
     images, sizes = toy_texture(8, seed=0).images, []
     for penalty in ("procedural", "none"):
         one = EfficientAD(**{**TINY, "penalty": penalty}).fit(images)

@@ -99,7 +99,7 @@ def test_a_damaged_start_ends_in_words() -> None:
         assert np.isfinite(detector.score(toy_texture(2, seed=1).images).image).all()
 
 
-def test_equal_pictures_still_fit() -> None:
+def test_equal_images_still_fit() -> None:
     equal = Images([toy_texture(1, seed=3).images[0]] * 3, size=(64, 64))
     detector = FastFlow(**TINY).fit(equal)
     assert np.isfinite(detector.score(equal).image).all()

@@ -65,7 +65,7 @@ OF_METHOD = {
         "reduction": [0],
         "width": [0],
         "depth": [0],
-        "pictures": [0],
+        "images": [0],
         "temperature": [0.0],
         "gamma": [1.0, 0.0],
     },

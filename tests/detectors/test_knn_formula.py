@@ -52,7 +52,7 @@ def test_the_bank_is_a_sample_of_the_normal_patches() -> None:
 
 
 def test_memory_is_bounded_by_the_bank() -> None:
-    """The state after many pictures is as large as after a few."""
+    """The state after many images is as large as after a few."""
     sizes = [
         sum(t.numel() for t in NearestPatch(**TINY).fit(toy_texture(n, seed=0).images).state_dict().values())
         for n in (4, 40)

@@ -58,5 +58,5 @@ def test_images_that_do_not_vary() -> None:
 
 
 def test_two_images_have_one_deviation_and_nothing_to_shrink_by() -> None:
-    with pytest.raises(InputError, match="cannot be inverted; give more normal pictures"):
+    with pytest.raises(InputError, match="cannot be inverted; give more normal images"):
         MVG(**MVG.card.presets["tiny"]).fit(toy_texture(2, seed=0).images)

@@ -52,7 +52,7 @@ def test_map_equals_the_formula(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-3 * wanted.max())
 
 
-def test_loss_of_whole_pictures_equals_the_formula() -> None:
+def test_loss_of_whole_images_equals_the_formula() -> None:
     detector = MKD(**{**FOUR, "value_weight": 0.3}).fit(toy_part(8, seed=0).images)
     batch = batch_of(toy_part(3, seed=1, defective=True).images)
     wanted = np.zeros(3)
@@ -143,7 +143,7 @@ def test_plain_gradient_equals_finite_differences(fitted: MKD) -> None:
         assert float(gradient[place]) == pytest.approx(float(slope), rel=1e-3, abs=1e-7)
 
 
-def test_smooth_gradient_is_the_mean_over_noisy_pictures(fitted: MKD) -> None:
+def test_smooth_gradient_is_the_mean_over_noisy_images(fitted: MKD) -> None:
     """In float64: batches of another size are rounded otherwise, and a ReLU at 0 may switch."""
     fitted, batch = copy.deepcopy(fitted).double(), batch_of(toy_texture(2, seed=1, defective=True).images).double()
     added = noises(batch)
@@ -221,7 +221,7 @@ def test_opening_is_that_of_every_threshold() -> None:
     for one, wide in zip(maps, found, strict=True):
         np.testing.assert_array_equal(wide, ndimage.grey_opening(one, footprint=CROSS))
         for threshold in (0.2, 0.4, 0.6):
-            padded = np.pad(one > threshold, 1, constant_values=True)  # outside of the picture nothing is in the way
+            padded = np.pad(one > threshold, 1, constant_values=True)  # outside of the image nothing is in the way
             eroded = ndimage.binary_erosion(padded, CROSS, border_value=1)[1:-1, 1:-1]
             np.testing.assert_array_equal(wide > threshold, ndimage.binary_dilation(eroded, CROSS))
 

@@ -99,8 +99,8 @@ def test_inspecting_needs_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_array_equal(loaded.score(test).map, detector.score(test).map)
 
 
-def test_pictures_that_do_not_vary_are_refused() -> None:
-    """One patch a picture, the same in each."""
+def test_images_that_do_not_vary_are_refused() -> None:
+    """One patch an image, the same in each."""
     flat = Images([np.zeros((8, 8, 3), np.uint8)] * 3, size=(8, 8))
     with pytest.raises(InputError, match="do not vary"):
         OneClassSVM(**{**TINY, "stages": (8,)}).fit(flat)

@@ -63,15 +63,15 @@ def brightest(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_map_is_made_of_window_scores() -> None:
-    """A plain loop: the inner method, fitted to the windows as pictures, scores each window by itself."""
+    """A plain loop: the inner method, fitted to the windows as images, scores each window by itself."""
     normal, test = toy_texture(6, seed=0).images, toy_texture(2, seed=1, defective=True).images
     detector = Patchwise(method="mvg", settings=INNER, window=32, stride=16, windows=10_000).fit(normal)
     places = [(top, left) for top in (0, 16, 32) for left in (0, 16, 32)]
     pieces = [one[top : top + 32, left : left + 32] for one in normal for top, left in places]
     inner = MVG(**INNER).fit(Images(pieces, size=(32, 32)))
     found = detector.score(test).map
-    for picture, score_map in zip(test, found, strict=True):
-        windows = np.stack([picture[top : top + 32, left : left + 32] for top, left in places])
+    for image, score_map in zip(test, found, strict=True):
+        windows = np.stack([image[top : top + 32, left : left + 32] for top, left in places])
         grid = inner.score(Images(windows)).image.reshape(3, 3)
         centres, pixels = np.array([16, 32, 48]), np.arange(64) + 0.5
         rows = np.stack([np.interp(pixels, centres, column) for column in grid.T], axis=1)
@@ -80,7 +80,7 @@ def test_the_map_is_made_of_window_scores() -> None:
 
 
 @pytest.mark.parametrize("method", sorted(set(list_methods()) - {"patchwise"}))
-def test_every_method_for_whole_pictures_localises(method: str) -> None:
+def test_every_method_for_whole_images_localises(method: str) -> None:
     """Or is refused, when it gives a map by itself."""
     inner = create(method, "tiny")
     detector = Patchwise(method=method, settings=inner.hyperparameters(), window=24, stride=8, windows=200)
@@ -106,7 +106,7 @@ def test_windows_are_drawn_within_bounds_and_cut_when_asked_for() -> None:
     assert len(everything) == 5 * 13 * 13
 
 
-def test_each_picture_is_read_once_in_a_pass(tmp_path: Path) -> None:
+def test_each_image_is_read_once_in_a_pass(tmp_path: Path) -> None:
     reads = []
 
     class Counted:

@@ -45,7 +45,7 @@ def test_map_equals_the_formula(measure: str, variance: float) -> None:
 
 
 def test_small_errors_keep_their_digits() -> None:
-    """Normal pictures far from the origin and a subspace that holds nearly everything: |x|^2 - |Px|^2 would drown."""
+    """Normal images far from the origin and a subspace that holds nearly everything: |x|^2 - |Px|^2 would drown."""
     images = toy_texture(8, seed=0).images
     detector = PCA(**{**TINY, "variance": 0.999, "smoothing": 0}).fit(images)
     exact = features_of(detector, images) - detector.mean.double().numpy()
@@ -78,7 +78,7 @@ def test_learning_keeps_no_batch(method: str) -> None:
     assert most <= 2
 
 
-def test_pictures_that_do_not_vary() -> None:
+def test_images_that_do_not_vary() -> None:
     flat = Images(np.full((2, 2, 2, 3), 9, np.uint8), size=(2, 2))  # a single cell: no border makes a difference
     with pytest.raises(InputError, match="do not vary"):
         PCA(**{**TINY, "stages": (2,)}).fit(flat)

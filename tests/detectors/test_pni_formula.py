@@ -122,7 +122,7 @@ def test_the_groups_are_those_of_the_first_vectors_and_none_is_empty() -> None:
 
 
 def test_fewer_patches_than_the_bank_asks_for() -> None:
-    """One picture has 256 patches; the network has more answers than there are groups."""
+    """One image has 256 patches; the network has more answers than there are groups."""
     settings = {**TINY, "bank_size": 1000, "distribution_size": 500, "steps": 2}
     detector = PNI(**settings).fit(toy_texture(1, seed=0).images)
     assert len(detector.bank) == 256

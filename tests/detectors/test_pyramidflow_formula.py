@@ -100,8 +100,8 @@ def test_spreading_the_colours_loses_and_distorts_nothing() -> None:
     torch.testing.assert_close(detector.spreading.T @ detector.spreading, torch.eye(3), atol=1e-5, rtol=0)
 
 
-def test_training_makes_normal_pictures_alike() -> None:
-    """On fresh normals, at equal volume: the mean amplitude of the differences between two latent pictures falls."""
+def test_training_makes_normal_images_alike() -> None:
+    """On fresh normals, at equal volume: the mean amplitude of the differences between two latent images falls."""
     images, fresh = toy_part(12, seed=0).images, toy_part(8, seed=1).images
     batch = to_batch(torch.from_numpy(np.stack(list(fresh))))
 

@@ -67,7 +67,7 @@ class Watched(ReverseDistillation):
         return super().loss(teacher, student)
 
 
-def test_stages_are_standardised_and_weighed_by_their_error_on_pictures_that_were_held_out() -> None:
+def test_stages_are_standardised_and_weighed_by_their_error_on_images_that_were_held_out() -> None:
     images = toy_texture(20, seed=0).images
     detector = Watched(**{**ReverseDistillation.card.presets["tiny"], "steps": 60})
     detector.seen = set()
@@ -130,8 +130,8 @@ def test_scores_do_not_depend_on_the_neighbours(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_pictures_of_one_cell_are_enough(method: str) -> None:
-    """The deepest grid has a single cell; a batch still holds two (equal) pictures for the normalisations."""
+def test_two_images_of_one_cell_are_enough(method: str) -> None:
+    """The deepest grid has a single cell; a batch still holds two (equal) images for the normalisations."""
     images = toy_part(2, seed=0).images.resized((8, 8))
     detector = create(method, "tiny", steps=2, stages=(4, 8)).fit(images)
     assert np.isfinite(detector.score(images).image).all()

@@ -67,7 +67,7 @@ def test_the_whole_loss_equals_the_formula(compare: str, weight: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
-def test_transport_compares_each_picture_with_the_next() -> None:
+def test_transport_compares_each_image_with_the_next() -> None:
     one = features(0)[0]
     clouds = (one / one.norm(dim=1, keepdim=True)).flatten(2).transpose(1, 2)  # all 30 positions fit in
     found = transport_distance(one, 1)
@@ -80,7 +80,7 @@ def test_transport_takes_fewer_points_of_large_maps_and_sees_what_differs() -> N
     generator = torch.Generator().manual_seed(0)
     alike = torch.randn(1, 8, 40, 40, generator=generator).repeat(2, 1, 1, 1)
     other = alike.clone()
-    other[1, 0] += 3  # one picture leans into one direction
+    other[1, 0] += 3  # one image leans into one direction
     assert float(transport_distance(alike, 1).max()) < 1e-5 < float(transport_distance(other, 1).min())
 
 
@@ -114,10 +114,10 @@ def test_noise_lies_in_one_small_rectangle(size: tuple[int, int]) -> None:
     images = toy_part(3, seed=0).images.resized(size)
     strange = noisy(images, 0.2, 2, seed=0)
     assert len(strange) == 6 and strange.size == images.size
-    for number, picture in enumerate(strange):
-        changed = (picture != images[number // 2]).any(axis=2)
+    for number, image in enumerate(strange):
+        changed = (image != images[number // 2]).any(axis=2)
         rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
-        assert picture.dtype == np.uint8 and picture.shape == (*size, 3)
+        assert image.dtype == np.uint8 and image.shape == (*size, 3)
         for places in (rows, columns):
             assert 1 <= np.ptp(places) + 1 <= max(3, min(size) // 8)
 

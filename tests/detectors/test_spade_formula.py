@@ -25,7 +25,7 @@ def described(detector: SPADE, images: Images) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain(detector: SPADE, normal: Images, test: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Cohen and Hoshen, section 3: K nearest pictures, then the nearest of all their patches. Maps, image scores."""
+    """Cohen and Hoshen, section 3: K nearest images, then the nearest of all their patches. Maps, image scores."""
     k = detector.neighbours
     whole, patches = described(detector, normal)
     maps, scores = [], []
@@ -59,20 +59,20 @@ def test_with_retrieval_the_maximum_of_the_map_is_the_image_score_of_the_paper()
     np.testing.assert_allclose(found.map, wanted, atol=1e-3 * wanted.max())
 
 
-def test_the_gallery_is_a_coreset_of_pictures() -> None:
-    """With a gallery of two, the second is the picture least like the first, and their patches go with them."""
+def test_the_gallery_is_a_coreset_of_images() -> None:
+    """With a gallery of two, the second is the image least like the first, and their patches go with them."""
     images = toy_texture(10, seed=0).images
     for seed in range(3):
         detector = SPADE(**{**TINY, "gallery": 2}).fit(images, seed=seed)
         assert detector.patches.shape == (2, 256, 20)
         whole, patches = described(detector, images)
-        kept = cdist((detector.pictures + detector.center).numpy(), whole).argmin(axis=1)
+        kept = cdist((detector.images + detector.center).numpy(), whole).argmin(axis=1)
         assert kept[1] == cdist(whole[kept[:1]], whole)[0].argmax()
         found = (detector.patches + detector.patch_center).double().numpy()
         np.testing.assert_allclose(found, patches[kept], atol=1e-5)
 
 
-def test_a_picture_of_the_gallery_scores_zero() -> None:
+def test_a_image_of_the_gallery_scores_zero() -> None:
     images = toy_texture(6, seed=0).images
     for image_score in ("pixels", "retrieval"):
         detector = SPADE(**{**TINY, "neighbours": 1, "image_score": image_score}).fit(images)

@@ -65,7 +65,7 @@ def test_training_lowers_the_formulas_loss() -> None:
 
 
 def test_the_teacher_is_frozen_and_the_student_ends_in_evaluation_mode() -> None:
-    """With batch normalisation in it: scores of a picture must not depend on its neighbours."""
+    """With batch normalisation in it: scores of an image must not depend on its neighbours."""
     images = toy_texture(4, seed=0).images.resized((32, 32))
     detector = STFPM(stages=(4, 8), steps=3, batch=2).fit(images)
     untrained = STFPM(stages=(4, 8))
@@ -80,8 +80,8 @@ def test_the_teacher_is_frozen_and_the_student_ends_in_evaluation_mode() -> None
 
 
 @pytest.mark.parametrize("method", ["stfpm", "reverse_distillation", "reverse_distillation_pp"])
-def test_from_many_pictures_it_learns_as_from_few(method: str) -> None:
-    """From `WORTH` pictures on, frozen networks run on ONNX Runtime; the student must go on learning in torch."""
+def test_from_many_images_it_learns_as_from_few(method: str) -> None:
+    """From `WORTH` images on, frozen networks run on ONNX Runtime; the student must go on learning in torch."""
     losses = []
     create(method, "tiny", stages=(4, 8)).fit(
         toy_part(WORTH, seed=0).images, progress=lambda stage, done, total, note="": losses.append((stage, note))

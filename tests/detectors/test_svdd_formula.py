@@ -67,7 +67,7 @@ def test_score_is_the_squared_distance_to_the_centre_minus_the_squared_radius(se
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_zero_is_the_sphere(settings: dict) -> None:
-    """At most the share nu of the pictures lies outside, and some lie on it."""
+    """At most the share nu of the images lies outside, and some lie on it."""
     images = toy_part(40, seed=0).images
     detector = SVDD(**{**TINY, **settings}).fit(images)
     scores = detector.score(images).image
@@ -87,13 +87,13 @@ def test_the_default_is_not_a_one_class_svm() -> None:
     assert (between[order].diff() > 0).any() and (between[order].diff() < 0).any()
 
 
-def test_fewer_pictures_than_features() -> None:
+def test_fewer_images_than_features() -> None:
     detector = create("svdd").fit(toy_part(6, seed=0).images)
     scores = detector.score(toy_part(3, seed=1, defective=True).images).image
     assert np.isfinite(scores).all()
     assert scores.min() > 0
 
 
-def test_one_picture_is_refused() -> None:
+def test_one_image_is_refused() -> None:
     with pytest.raises(InputError, match="at least 2"):
         SVDD(**TINY).fit(toy_part(1, seed=0).images)

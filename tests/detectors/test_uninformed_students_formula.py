@@ -1,4 +1,4 @@
-"""Uninformed Students against patch by patch in NumPy; held-out pictures; loss without bias; teachers from files."""
+"""Uninformed Students against patch by patch in NumPy; held-out images; loss without bias; teachers from files."""
 
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,20 @@ def batch_of(images: Images) -> torch.Tensor:
 
 
 @torch.no_grad()
-def describe(network: PatchNetwork, picture: torch.Tensor, row: int, column: int) -> np.ndarray:
-    """Descriptor of the patch around one pixel, cut out of a picture (3, H, W) with grey around it."""
+def describe(network: PatchNetwork, image: torch.Tensor, row: int, column: int) -> np.ndarray:
+    """Descriptor of the patch around one pixel, cut out of an image (3, H, W) with grey around it."""
     size = network.patch
-    grey = torch.nn.functional.pad(picture, (size,) * 4, value=GREY)
+    grey = torch.nn.functional.pad(image, (size,) * 4, value=GREY)
     top, left = row + size - size // 2, column + size - size // 2
     return network(grey[None, :, top : top + size, left : left + size])[0, :, 0, 0].double().numpy()
 
 
-def terms(detector: UninformedStudents, scale: int, picture: torch.Tensor, row: int, column: int) -> list[float]:
+def terms(detector: UninformedStudents, scale: int, image: torch.Tensor, row: int, column: int) -> list[float]:
     """Error and variance at one pixel: Bergmann et al., equations 8 and 9."""
     standard = detector.standardising[scale]
-    answer = describe(detector.features[scale], picture, row, column)
+    answer = describe(detector.features[scale], image, row, column)
     target = (answer - standard.mean.double().numpy()) / standard.spread.double().numpy()
-    guesses = np.stack([describe(student, picture, row, column) for student in detector.ensembles[scale]])
+    guesses = np.stack([describe(student, image, row, column) for student in detector.ensembles[scale]])
     error = ((guesses.mean(axis=0) - target) ** 2).sum()
     variance = (guesses**2).sum(axis=1).mean() - (guesses.mean(axis=0) ** 2).sum()
     return [error, variance] if len(guesses) > 1 else [error]
@@ -50,15 +50,15 @@ def standard_score(detector: UninformedStudents, scale: int, values: list[float]
     return float(((np.array(values) - level) / spread).sum())
 
 
-def plain_map(detector: UninformedStudents, picture: torch.Tensor) -> np.ndarray:
+def plain_map(detector: UninformedStudents, image: torch.Tensor) -> np.ndarray:
     """Every patch by itself, every `stride` pixels; linear between the middles of the patches."""
-    height, width = picture.shape[1:]
+    height, width = image.shape[1:]
     total = np.zeros((height, width))
     for scale, teacher in enumerate(detector.features):
         rows, columns = (np.arange(0, side + teacher.stride - 1, teacher.stride) for side in (height, width))
         grid = np.array(
             [
-                [standard_score(detector, scale, terms(detector, scale, picture, row, column)) for column in columns]
+                [standard_score(detector, scale, terms(detector, scale, image, row, column)) for column in columns]
                 for row in rows
             ]
         )
@@ -83,11 +83,11 @@ def test_dense_map_equals_the_formula_at_every_pixel() -> None:
     detector = UninformedStudents(**{**TINY, "architectures": BOTH, "dense": True, "steps": 2})
     detector.fit(toy_texture(4, seed=0).images.resized(size))
     test = toy_texture(1, seed=1, defective=True).images.resized(size)
-    picture, found = batch_of(test)[0], detector.score(test).map[0]
+    image, found = batch_of(test)[0], detector.score(test).map[0]
     assert found.shape == size
     for row, column in [(0, 0), (11, 20), (23, 36), (7, 35)]:
         wanted = np.mean(
-            [standard_score(detector, scale, terms(detector, scale, picture, row, column)) for scale in (0, 1)]
+            [standard_score(detector, scale, terms(detector, scale, image, row, column)) for scale in (0, 1)]
         )
         assert found[row, column] == pytest.approx(wanted, abs=1e-3 * float(np.abs(found).max()))
 
@@ -101,7 +101,7 @@ def test_a_single_student_has_no_variance() -> None:
 
 
 def held_out(count: int, seed: int) -> np.ndarray:
-    """One picture in ten, one at least: the first of the order that the fit's seed draws."""
+    """One image in ten, one at least: the first of the order that the fit's seed draws."""
     return np.random.default_rng(seed).permutation(count)[: max(1, round(count / 10))]
 
 
@@ -118,7 +118,7 @@ def test_scale_is_that_of_the_held_out_normals() -> None:
         np.testing.assert_allclose(detector.spread[scale], values.std(axis=(0, 2, 3), ddof=1), rtol=1e-3)
 
 
-def test_held_out_pictures_take_part_in_no_step() -> None:
+def test_held_out_images_take_part_in_no_step() -> None:
     arrays = list(toy_texture(12, seed=0).images)
     first = UninformedStudents(**TINY).fit(Images(arrays, size=(64, 64)), seed=4)
     (aside,) = held_out(12, 4)
@@ -135,7 +135,7 @@ def test_held_out_pictures_take_part_in_no_step() -> None:
     assert any(not torch.equal(value, third.state_dict()[name]) for name, value in before.items() if "ensemble" in name)
 
 
-def test_standardising_is_that_of_the_training_pictures() -> None:
+def test_standardising_is_that_of_the_training_images() -> None:
     images = toy_part(12, seed=0).images
     detector = UninformedStudents(**TINY).fit(images, seed=4)
     chosen = images.subset(np.setdiff1d(np.arange(12), held_out(12, 4)))
@@ -152,29 +152,29 @@ def test_standardising_is_that_of_the_training_pictures() -> None:
 def test_losses_of_a_step_average_to_the_dense_loss() -> None:
     """With a stride of 2 there are 4 phases and so 4 losses; each position of the dense loss is in one of them."""
     detector = UninformedStudents(**TINY).fit(toy_part(4, seed=0).images)
-    picture = batch_of(toy_part(1, seed=1).images)
+    image = batch_of(toy_part(1, seed=1).images)
     with torch.no_grad():
-        found = {float(detector.loss(picture, np.random.default_rng(seed))) for seed in range(60)}
+        found = {float(detector.loss(image, np.random.default_rng(seed))) for seed in range(60)}
         detector.dense = True
-        dense = float(detector.loss(picture, np.random.default_rng(0)))
-        target = detector.standardising[0](detector.features[0].dense(picture))
-        wanted = [(student.dense(picture) - target).square().sum(dim=1).mean() for student in detector.ensembles[0]]
+        dense = float(detector.loss(image, np.random.default_rng(0)))
+        target = detector.standardising[0](detector.features[0].dense(image))
+        wanted = [(student.dense(image) - target).square().sum(dim=1).mean() for student in detector.ensembles[0]]
     assert len(found) == 4
     assert dense == pytest.approx(float(sum(wanted)), rel=1e-4)
     assert np.mean(list(found)) == pytest.approx(dense, rel=1e-4)
 
 
-def test_windows_cover_the_picture_and_average_to_its_loss() -> None:
+def test_windows_cover_the_image_and_average_to_its_loss() -> None:
     rng = np.random.default_rng(0)
     assert {_corner(96, 32, rng) for _ in range(100)} == {0, 32, 64}
     assert {_corner(100, 32, rng) for _ in range(100)} == {0, 23, 45, 68}
     assert {_corner(20, 32, rng) for _ in range(9)} == {0}
     detector = UninformedStudents(**{**TINY, "dense": True}).fit(toy_part(4, seed=0).images)
-    picture = batch_of(toy_part(1, seed=1).images)
+    image = batch_of(toy_part(1, seed=1).images)
     with torch.no_grad():
-        whole = float(detector.loss(picture, rng))
+        whole = float(detector.loss(image, rng))
         detector.crop = 32
-        quarters = {float(detector.loss(picture, rng)) for _ in range(40)}
+        quarters = {float(detector.loss(image, rng)) for _ in range(40)}
     assert len(quarters) == 4
     assert np.mean(list(quarters)) == pytest.approx(whole, rel=1e-4)
 
@@ -196,6 +196,6 @@ def test_teachers_from_a_folder_that_is_gone_later(tmp_path: Path) -> None:
         UninformedStudents(**settings).fit(images)
 
 
-def test_a_single_picture_is_refused() -> None:
+def test_a_single_image_is_refused() -> None:
     with pytest.raises(InputError, match="held out"):
         UninformedStudents(**TINY).fit(toy_part(1, seed=0).images)

@@ -1,4 +1,4 @@
-"""The whole way: pictures to a teacher's file; killed runs go on bit for bit."""
+"""The whole way: images to a teacher's file; killed runs go on bit for bit."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from amiss.distillation import Distilled, default_steps, distil
 from amiss.distillation.patches import LossWeights
 from amiss.distillation.pixels import GREY, stored_pixels
 from amiss.features.teacher import Teacher
-from amiss.synthesis.pictures import procedural_pictures
+from amiss.synthesis.images import procedural_images
 
-PICTURES = procedural_pictures(10, (64, 64), seed=0)
+PICTURES = procedural_images(10, (64, 64), seed=0)
 BOTH = pytest.mark.parametrize("architecture", ["pdn-tiny", "students-tiny"])
 
 
@@ -59,16 +59,16 @@ def test_the_file_is_a_teacher_of_16_bits(architecture: str, tmp_path: Path) -> 
     made, file = make(architecture, steps=3), tmp_path / "teacher.safetensors"
     file.write_bytes(made.to_bytes({**made.record, "command": "by hand"}))
     teacher = Teacher(architecture, str(file))
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        np.testing.assert_allclose(teacher(picture), made.network(picture), atol=1e-2)
+        np.testing.assert_allclose(teacher(image), made.network(image), atol=1e-2)
     with safe_open(file, "pt") as opened:
         record = opened.metadata()
         kinds = {opened.get_tensor(name).dtype for name in opened.keys()}  # noqa: SIM118
     assert kinds == {torch.float16}
     assert record == {**made.record, "command": "by hand"}
     assert record["architecture"] == architecture and record["backbone"] == "tiny-random"
-    assert (record["pictures"], record["steps"], record["seed"], record["licence"]) == ("10", "3", "0", "none")
+    assert (record["images"], record["steps"], record["seed"], record["licence"]) == ("10", "3", "0", "none")
 
 
 def test_weights_of_the_losses_make_another_teacher() -> None:
@@ -76,7 +76,7 @@ def test_weights_of_the_losses_make_another_teacher() -> None:
     assert metric.to_bytes() != make("students-tiny", steps=3).to_bytes()
 
 
-def test_every_picture_is_stored_once_and_a_tenth_of_them_is_grey() -> None:
+def test_every_image_is_stored_once_and_a_tenth_of_them_is_grey() -> None:
     images = Images([np.full((20, 30, 3), (200, 100, 50), np.uint8)] * 400, size=None)
     with stored_pixels(images, 32, seed=0, progress=lambda *_: None) as pixels:
         assert pixels.shape == (400, 32, 32, 3)
@@ -104,7 +104,7 @@ def test_errors_come_before_the_work() -> None:
     assert default_steps("pdn-xs") == 2000
 
 
-def test_a_bad_picture_is_named(tmp_path: Path) -> None:
+def test_a_bad_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ImageError, match=r"torn\.png"):
         distil("pdn-tiny", Images(tmp_path), backbone="tiny-random", steps=1, size=64)

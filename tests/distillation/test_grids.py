@@ -18,13 +18,13 @@ from amiss.testing import toy_texture
 NAMES = [name for name in ARCHITECTURES if name.startswith("pdn")]
 
 
-def pictures(count: int, side: int, seed: int = 0) -> np.ndarray:
+def images(count: int, side: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_descriptor_and_target_lie_at_the_same_place(name: str) -> None:
-    """Middles of patches and cells, in pixels of the PDN's picture: at most half a cell apart."""
+    """Middles of patches and cells, in pixels of the PDN's image: at most half a cell apart."""
     network = PatchNetwork(name)
     first = Alignment(network.patch, network.stride).first
     for number in range(5):
@@ -42,14 +42,14 @@ def test_the_published_crop_is_the_middle() -> None:
     assert Alignment(network.patch, network.stride).first == (cells - described) // 2 == 4
 
 
-def seen_at(function, picture: torch.Tensor, row: int) -> float:
+def seen_at(function, image: torch.Tensor, row: int) -> float:
     """Where a row of an output looks: the mean height of its squared gradients."""
-    picture = picture.clone().requires_grad_(True)
-    output, generator = function(picture), torch.Generator().manual_seed(0)
-    found = torch.zeros(picture.shape[2])
+    image = image.clone().requires_grad_(True)
+    output, generator = function(image), torch.Generator().manual_seed(0)
+    found = torch.zeros(image.shape[2])
     for _ in range(6):
         chosen = output[0, :, row, output.shape[3] // 2] @ torch.randn(output.shape[1], generator=generator)
-        (gradient,) = torch.autograd.grad(chosen, picture, retain_graph=True)
+        (gradient,) = torch.autograd.grad(chosen, image, retain_graph=True)
         found += gradient[0].square().sum(dim=(0, 2))
     return float((found * (torch.arange(len(found)) + 0.5)).sum() / found.sum())
 
@@ -74,10 +74,10 @@ def test_backbone_and_pdn_look_at_the_same_place(backbone: str) -> None:
 
 
 def test_crops_of_pixels_and_of_targets_agree() -> None:
-    """A cropped picture's descriptors are the whole picture's, at the places whose targets are cropped."""
+    """A cropped image's descriptors are the whole image's, at the places whose targets are cropped."""
     network = Teacher("pdn-tiny", "random")
     alignment, stride, crop = Alignment(network.patch, network.stride), network.stride, 40
-    pixels, starts = pictures(3, 64), np.array([[0, 0], [3, 6], [6, 1]])
+    pixels, starts = images(3, 64), np.array([[0, 0], [3, 6], [6, 1]])
     chosen = np.array([2, 0, 1])
     with torch.no_grad():
         cropped = network(as_batch(cut(pixels, chosen, starts * stride, crop)))
@@ -93,7 +93,7 @@ def test_crops_of_pixels_and_of_targets_agree() -> None:
 def test_targets_by_hand() -> None:
     """Averaged over 3 x 3 cells, coarse stage resized, neighbouring channels averaged."""
     features, channels = FeatureExtractor("tiny-random", (8, 16)), 10
-    batch = as_batch(pictures(1, 128, seed=5))
+    batch = as_batch(images(1, 128, seed=5))
     with torch.no_grad():
         fine, coarse = (stage[0].numpy().astype(float) for stage in features(batch))
     ones = {stage.shape: uniform_filter(np.ones(stage.shape[1:]), 3, mode="constant") for stage in (fine, coarse)}
@@ -122,6 +122,6 @@ def test_moments_are_those_of_all_cells() -> None:
 
 def test_a_backbone_with_another_grid_is_refused() -> None:
     with pytest.raises(InputError, match="4 pixels a cell arrived; 8 are expected"):
-        distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (4, 8)), pictures(1, 64), Run(1))
+        distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (4, 8)), images(1, 64), Run(1))
     with pytest.raises(InputError, match="12 channels arrived; at least 16 are expected"):
-        distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (8,)), pictures(1, 64), Run(1))
+        distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (8,)), images(1, 64), Run(1))

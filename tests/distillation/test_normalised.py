@@ -57,15 +57,15 @@ def test_training_normalises_each_layer_but_the_last(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folded_network_says_what_the_mean_moments_give(name: str) -> None:
-    network, pictures = network_of(name), batches(3)
+    network, images = network_of(name), batches(3)
     network.train()
     with torch.no_grad():
         network(10 * batches(1)[0])  # moments of the training, which are not to be used
-        each = [by_hand(network, batch, None)[1] for batch in pictures]
+        each = [by_hand(network, batch, None)[1] for batch in images]
         layers = zip(*each, strict=True)
         moments = [tuple(torch.stack([of[k] for of in layer]).mean(0) for k in (0, 2)) for layer in layers]
-        wanted, _ = by_hand(network, pictures[0], moments)
-        fold(network, pictures)
-        torch.testing.assert_close(network(pictures[0]), wanted, rtol=1e-4, atol=1e-4)
+        wanted, _ = by_hand(network, images[0], moments)
+        fold(network, images)
+        torch.testing.assert_close(network(images[0]), wanted, rtol=1e-4, atol=1e-4)
     assert not network.training
     assert network.state_dict().keys() == PatchNetwork(name).state_dict().keys()

@@ -25,28 +25,28 @@ from amiss.features.patch_network import PatchNetwork
 
 
 def ramp(side: int) -> np.ndarray:
-    """One picture that grows by 1 a pixel to the right."""
+    """One image that grows by 1 a pixel to the right."""
     row = np.arange(side, dtype=np.uint8)
     return np.broadcast_to(row[None, None, :, None], (1, side, side, 3)).copy()
 
 
-def test_scales_are_those_of_pictures_of_4_to_16_patches() -> None:
+def test_scales_are_those_of_images_of_4_to_16_patches() -> None:
     side, patch = 240, 15
     drawn = draw_patches(ramp(side), np.zeros(400, int), patch, np.random.default_rng(0))
     assert drawn.shape == (400, 3, patch, patch)
     slopes = 255 * np.diff(drawn[:, 0].numpy(), axis=2)[:, :, 4:-4].mean(axis=(1, 2))  # pixels of 240 a pixel of 15
-    # a picture resized to s pixels shows 240 / s of its own in each
+    # an image resized to s pixels shows 240 / s of its own in each
     assert slopes.min() == pytest.approx(240 / (16 * patch), rel=0.2)
     assert slopes.max() == pytest.approx(240 / (4 * patch), rel=0.05)
 
 
 def test_a_patch_of_the_smallest_scale_is_a_plain_crop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At s = 64, a picture of 64 pixels is cut without being resized."""
+    """At s = 64, an image of 64 pixels is cut without being resized."""
     monkeypatch.setattr(module, "SIDES", (4, 4))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     for index, patch in enumerate(draw_patches(pixels, np.array([1, 0]), 16, np.random.default_rng(3))):
-        picture = pixels[1 - index]
-        windows = np.lib.stride_tricks.sliding_window_view(picture, (16, 16), axis=(0, 1))  # (49, 49, 3, 16, 16)
+        image = pixels[1 - index]
+        windows = np.lib.stride_tricks.sliding_window_view(image, (16, 16), axis=(0, 1))  # (49, 49, 3, 16, 16)
         assert (windows == np.round(255 * patch.numpy()).astype(np.uint8)).all(axis=(2, 3, 4)).any()
 
 
@@ -119,7 +119,7 @@ def test_each_weight_counts_and_triplets_need_no_backbone() -> None:
         LossWeights(1, -1, 1)
 
 
-def test_triplets_need_another_picture() -> None:
+def test_triplets_need_another_image() -> None:
     network, features = PatchNetwork("students-tiny"), FeatureExtractor("tiny-random", (8, 16))
     with pytest.raises(InputError, match="2 or more"):
         distil_patches(network, features, ramp(64), LossWeights(metric=1), Run(1))

@@ -27,10 +27,10 @@ def inspector():
 
 
 def dataset(good, defective, origins=()):
-    pictures = [*toy_part(good, seed=11).images] if good else []
-    pictures += [*toy_part(defective, seed=12, defective=True).images] if defective else []
+    images = [*toy_part(good, seed=11).images] if good else []
+    images += [*toy_part(defective, seed=12, defective=True).images] if defective else []
     kinds = ["good"] * good + ["dent", "scratch"] * defective
-    return Dataset("toy", Images([]), Images(pictures), tuple(kinds[: good + defective]), test_origins=tuple(origins))
+    return Dataset("toy", Images([]), Images(images), tuple(kinds[: good + defective]), test_origins=tuple(origins))
 
 
 def test_the_counts_and_bounds_are_those_of_the_verdicts(inspector):
@@ -59,65 +59,65 @@ def test_without_defects_nothing_is_shown_about_escapes(inspector):
     assert found.escapes.rate.n == 0 and found.escapes.bound == 1.0 and not found.shown
 
 
-def test_pictures_that_were_learned_from_or_calibrated_on_are_refused(inspector):
+def test_images_that_were_learned_from_or_calibrated_on_are_refused(inspector):
     seen = [*toy_part(40, seed=0).images]
     for index in (0, 17, 39):
         mixed = Dataset("leak", Images([]), Images([*toy_part(3, seed=5).images, seen[index]]), ("good",) * 4)
         with pytest.raises(DataError, match=r"has seen 1 of these 4 images .* image 3"):
             certify(inspector, mixed)
-    with pytest.raises(DataError, match="no test pictures"):
+    with pytest.raises(DataError, match="no test images"):
         certify(inspector, dataset(0, 0))
 
 
-def test_a_part_counts_once_and_one_alarming_picture_rejects_it(inspector):
-    """A good part alarms when any of its pictures does; a defective one escapes when none does."""
+def test_a_part_counts_once_and_one_alarming_image_rejects_it(inspector):
+    """A good part alarms when any of its images does; a defective one escapes when none does."""
     good, bad = [*toy_part(4, seed=11).images], [*toy_part(4, seed=12, defective=True).images]
-    pictures = [good[0], good[1], bad[0], good[2], bad[1], good[3]]
+    images = [good[0], good[1], bad[0], good[2], bad[1], good[3]]
     truth = ("good", "good", "good", "dent", "dent", "dent")
     origins = tuple(Origin(part=part) for part in "aabccd")
     inspector = inspector.with_rule(Fixed(between(inspector, good, bad)))
-    found = certify(inspector, Dataset("parts", Images([]), Images(pictures), truth, test_origins=origins))
+    found = certify(inspector, Dataset("parts", Images([]), Images(images), truth, test_origins=origins))
     assert (found.false_alarms.rate.count, found.false_alarms.rate.n) == (1, 2)
     assert (found.escapes.rate.count, found.escapes.rate.n) == (1, 2)
-    assert any("6 pictures show 4 parts" in warning for warning in found.warnings)
+    assert any("6 images show 4 parts" in warning for warning in found.warnings)
 
 
 def between(inspector, good, bad):
-    scores = [inspector.image_scores(Images(pictures)).image for pictures in (good, bad[:2])]
+    scores = [inspector.image_scores(Images(images)).image for images in (good, bad[:2])]
     assert scores[0].max() < scores[1].min(), "the toy parts of this test are told apart"
     return float(scores[0].max() + scores[1].min()) / 2
 
 
 def test_copies_count_once_and_must_agree(inspector):
-    pictures = [*toy_part(3, seed=11).images]
-    twice = Dataset("copies", Images([]), Images([*pictures, *pictures]), ("good",) * 6)
+    images = [*toy_part(3, seed=11).images]
+    twice = Dataset("copies", Images([]), Images([*images, *images]), ("good",) * 6)
     found = certify(inspector, twice)
-    assert found.false_alarms.rate.n == 3 and any("3 pictures are copies" in text for text in found.warnings)
+    assert found.false_alarms.rate.n == 3 and any("3 images are copies" in text for text in found.warnings)
     torn = replace(twice, defects=("good", "good", "good", "good", "dent", "good"))
-    with pytest.raises(DataError, match="are the same picture"):
+    with pytest.raises(DataError, match="are the same image"):
         certify(inspector, torn)
 
 
-def test_a_picture_that_cannot_be_used_counts_against_the_inspector(inspector):
-    pictures = [np.zeros((64, 64)), *toy_part(2, seed=11).images, np.ones((64, 64))]  # floats are no pictures
-    data = Dataset("broken", Images([]), Images(pictures), ("good", "good", "good", "dent"))
+def test_a_image_that_cannot_be_used_counts_against_the_inspector(inspector):
+    images = [np.zeros((64, 64)), *toy_part(2, seed=11).images, np.ones((64, 64))]  # floats are not images
+    data = Dataset("broken", Images([]), Images(images), ("good", "good", "good", "dent"))
     found = certify(inspector.with_rule(Fixed(1e9)), data)
     assert found.false_alarms.rate.count == 1 and found.escapes.rate.count == 1 and len(found.errors) == 2
-    assert any("2 pictures could not be used" in warning for warning in found.warnings)
+    assert any("2 images could not be used" in warning for warning in found.warnings)
 
 
 def test_a_broken_promise_is_said(inspector):
-    dark = Images([picture // 3 for picture in toy_part(30, seed=11).images])
+    dark = Images([image // 3 for image in toy_part(30, seed=11).images])
     found = certify(inspector, Dataset("dark", Images([]), dark, ("good",) * 30))
     assert found.false_alarms.rate.count > 10
     assert any("Recalibrate" in warning for warning in found.warnings)
 
 
 def test_alarms_that_gather_in_a_lot_are_noticed(inspector):
-    pictures = [*toy_part(36, seed=11).images]
-    pictures[30:] = [picture // 3 for picture in pictures[30:]]
+    images = [*toy_part(36, seed=11).images]
+    images[30:] = [image // 3 for image in images[30:]]
     origins = tuple(Origin(lot=f"L{i // 6}") for i in range(36))
-    data = Dataset("lots", Images([]), Images(pictures), ("good",) * 36, test_origins=origins)
+    data = Dataset("lots", Images([]), Images(images), ("good",) * 36, test_origins=origins)
     found = certify(inspector, data)
     assert any("gather in lots" in warning and "L5" in warning for warning in found.warnings)
     assert sum(f.rate.count for f in found.per_lot.values()) == found.false_alarms.rate.count

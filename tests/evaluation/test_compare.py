@@ -46,15 +46,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("toy")
     good, bad = toy_texture(N_GOOD, seed=5), toy_texture(N_BAD, seed=6, defective=True)
     faint = [
-        np.where(mask[:, :, None], picture // 6 + clean // 6 * 5, picture).astype(np.uint8)
-        for picture, mask, clean in zip(bad.images, bad.masks, bad.clean, strict=True)
+        np.where(mask[:, :, None], image // 6 + clean // 6 * 5, image).astype(np.uint8)
+        for image, mask, clean in zip(bad.images, bad.masks, bad.clean, strict=True)
     ]
     masks: list[Path | None] = [None] * N_GOOD
     for number, mask in enumerate(bad.masks):
         masks.append(folder / f"{number}.png")
         write_image(masks[-1], mask)
-    pictures = Images([*good.images, *faint])
-    return Dataset("toy", Images([]), pictures, ("good",) * N_GOOD + ("blot",) * N_BAD, tuple(masks))
+    images = Images([*good.images, *faint])
+    return Dataset("toy", Images([]), images, ("good",) * N_GOOD + ("blot",) * N_BAD, tuple(masks))
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_what_one_cannot_use_is_left_out_for_both(
     first: Inspector, second: Inspector, dataset: Dataset, comparison: Comparison, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     mixed = replace(
         dataset,
         test=Images([broken, *dataset.test]),
@@ -150,7 +150,7 @@ def test_errors_of_either_are_excluded() -> None:
     assert paired([], []).tolist() == []
 
 
-def test_pictures_that_one_has_seen_are_refused(first: Inspector, second: Inspector, dataset: Dataset) -> None:
+def test_images_that_one_has_seen_are_refused(first: Inspector, second: Inspector, dataset: Dataset) -> None:
     known = Images([*dataset.test, toy_texture(1, seed=0).images[0]])
     leaky = replace(dataset, test=known, defects=(*dataset.defects, "good"), masks=None)
     with pytest.raises(DataError, match=r"old model has seen 1 of these 27 images"):

@@ -36,19 +36,19 @@ def inspector() -> Inspector:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Good and faint defective pictures, masks at twice the size of the map, so that they have to be resized."""
+    """Good and faint defective images, masks at twice the size of the map, so that they have to be resized."""
     folder = tmp_path_factory.mktemp("toy")
     good, bad = toy_texture(N_GOOD, seed=5), toy_texture(N_BAD, seed=6, defective=True)
-    pictures = list(good.images)
+    images = list(good.images)
     masks: list[Path | None] = [None] * N_GOOD
-    for number, (picture, mask) in enumerate(zip(bad.images, bad.masks, strict=True)):
-        faint = np.where(mask[:, :, None], picture // 5 + bad.clean[number] // 5 * 4, picture).astype(np.uint8)
-        pictures.append(faint if number % 2 else picture)
+    for number, (image, mask) in enumerate(zip(bad.images, bad.masks, strict=True)):
+        faint = np.where(mask[:, :, None], image // 5 + bad.clean[number] // 5 * 4, image).astype(np.uint8)
+        images.append(faint if number % 2 else image)
         masks.append(folder / f"{number}.png")
         write_image(masks[-1], mask.repeat(2, 0).repeat(2, 1))
-    large = [picture.repeat(2, 0).repeat(2, 1) for picture in pictures]
+    large = [image.repeat(2, 0).repeat(2, 1) for image in images]
     defects = ("good",) * N_GOOD + ("blot", "faint") * (N_BAD // 2)
-    return Dataset("toy", Images(pictures[:1]), Images(large), defects, tuple(masks))
+    return Dataset("toy", Images(images[:1]), Images(large), defects, tuple(masks))
 
 
 @pytest.fixture(scope="module")
@@ -151,12 +151,12 @@ def test_a_file_that_cannot_be_used_is_an_error_and_not_good(
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
-    pictures = list(dataset.test)
+    images = list(dataset.test)
     masks = dataset.masks or ()
     mixed = Dataset(
         "mixed",
         dataset.normal,
-        Images([broken, *pictures, broken]),
+        Images([broken, *images, broken]),
         ("good", *dataset.defects, "faint"),
         (None, *masks, masks[-1]),
     )
@@ -292,7 +292,7 @@ class Part:
 
 
 def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
-    """Two regions a defective picture, in files of their own, as MVTec LOCO AD has them."""
+    """Two regions a defective image, in files of their own, as MVTec LOCO AD has them."""
     sources: list[RegionFiles | None] = [None] * N_GOOD
     regions: list[list[Part]] = [[] for _ in range(N_GOOD)]
     rng = np.random.default_rng(0)

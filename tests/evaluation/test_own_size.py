@@ -1,4 +1,4 @@
-"""Pictures that keep their size: metrics from counts against the exact ones, of masks at the size of the pictures."""
+"""Images that keep their size: metrics from counts against the exact ones, of masks at the size of the images."""
 
 import dataclasses
 from pathlib import Path
@@ -24,18 +24,18 @@ ERROR = 1e-4
 
 def cloth(count: int, seed: int, *, defective: bool = False) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.bool_]]]:
     rng = np.random.default_rng(seed)
-    pictures, masks = [], []
+    images, masks = [], []
     for number in range(count):
         size = SIZES[number % 3]
-        picture = 128 + 20 * rng.standard_normal((*size, 3))
+        image = 128 + 20 * rng.standard_normal((*size, 3))
         mask = np.zeros(size, bool)
         if defective:
             row, column = (int(rng.integers(0, side - 16)) for side in size)
             mask[row : row + 12, column : column + 9] = True
-            picture[mask] += 25
-        pictures.append(picture.clip(0, 255).astype(np.uint8))
+            image[mask] += 25
+        images.append(image.clip(0, 255).astype(np.uint8))
         masks.append(mask)
-    return pictures, masks
+    return images, masks
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_compared_with_an_inspector_that_resizes(tiled, dataset, truth) -> None:
     assert comparison.pixel_aupro.second == pytest.approx(whole.metrics.pixel_aupro, abs=1e-9)
 
 
-def test_without_masks_and_with_pictures_that_are_too_small(tiled, dataset) -> None:
+def test_without_masks_and_with_images_that_are_too_small(tiled, dataset) -> None:
     small = Images([*list(dataset.test)[:29], np.zeros((47, 200, 3), np.uint8)])
     evaluation = evaluate(tiled, dataclasses.replace(dataset, test=small, masks=None), resamples=20)
     assert len(evaluation.errors) == 1 and "smaller than a tile" in evaluation.errors[0].reason

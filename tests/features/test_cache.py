@@ -1,4 +1,4 @@
-"""Features on disk equal features from the network; each picture goes through it once."""
+"""Features on disk equal features from the network; each image goes through it once."""
 
 import numpy as np
 import pytest

@@ -36,9 +36,9 @@ def test_channels_and_strides(name: str) -> None:
 def test_knows_what_it_was_trained_on(name: str, photograph: str, classes: set[int]) -> None:
     """Photographs that ship with scikit-image get their class when every stage, the head and the scaling are right."""
     backbone = create_backbone(name)
-    picture = resize(getattr(skimage.data, photograph)(), (224, 224))
-    x = (to_batch(torch.from_numpy(picture[None])) - backbone.mean[0]) / backbone.std[0]
-    torch.testing.assert_close(x, (torch.from_numpy(picture[None]).permute(0, 3, 1, 2) - 127.0) / 128)
+    image = resize(getattr(skimage.data, photograph)(), (224, 224))
+    x = (to_batch(torch.from_numpy(image[None])) - backbone.mean[0]) / backbone.std[0]
+    torch.testing.assert_close(x, (torch.from_numpy(image[None]).permute(0, 3, 1, 2) - 127.0) / 128)
     with torch.no_grad():
         for stage in backbone.stages:
             x = stage(x)

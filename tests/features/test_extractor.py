@@ -21,10 +21,10 @@ def test_an_unknown_name_and_its_near_miss() -> None:
 def test_a_margin_that_is_no_whole_cell_is_still_seen() -> None:
     """67 rows are 9 cells of 8 pixels, the last of which sees the last rows; 64 rows are taken as they are."""
     extractor = FeatureExtractor("tiny-random", (4, 8))
-    picture = torch.zeros(1, 3, 67, 64)
-    marked = picture.clone()
+    image = torch.zeros(1, 3, 67, 64)
+    marked = image.clone()
     marked[:, :, 65:] = 1
-    before, after = extractor(picture)[1], extractor(marked)[1]
+    before, after = extractor(image)[1], extractor(marked)[1]
     assert before.shape[2:] == (9, 8)
     assert (after - before)[:, :, -1].abs().max() > 0.1
     assert (after - before)[:, :, :-3].abs().max() == 0
@@ -79,7 +79,7 @@ def test_tiny_random_neither_follows_nor_moves_the_global_seed() -> None:
 
 
 def test_descriptors_line_up() -> None:
-    """A coarse stage is enlarged so that its cells stay where they are in the picture."""
+    """A coarse stage is enlarged so that its cells stay where they are in the image."""
     ramp = torch.linspace(0, 1, 16).expand(1, 1, 16, 16)
     coarse = torch.nn.functional.avg_pool2d(ramp, 2)
     fine, enlarged = patch_descriptors([ramp, coarse])[0]

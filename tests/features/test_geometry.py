@@ -136,7 +136,7 @@ def test_patch_networks_look_where_their_scores_are_placed(name: str) -> None:
 
 
 def test_a_score_lands_where_its_cell_looks() -> None:
-    """Through the descriptors of two stages and the enlarged map, with a picture of no whole number of cells."""
+    """Through the descriptors of two stages and the enlarged map, with an image of no whole number of cells."""
     extractor = FeatureExtractor("efficientnet-lite0", (8, 16))
 
     def map_of(batch: Tensor) -> list[Tensor]:
@@ -166,9 +166,9 @@ def test_a_small_displacement_is_left_alone() -> None:
 def test_a_mirrored_image_has_mirrored_borders(name: str) -> None:
     """No border is told from the opposite one by more than a network's weights tell left from right inside."""
     extractor = FeatureExtractor(name, (8,))
-    picture = photograph("gravel", (128, 128))
+    image = photograph("gravel", (128, 128))
     with torch.no_grad():
-        plain, mirrored = extractor(picture)[0], extractor(picture.flip(3))[0].flip(3)
+        plain, mirrored = extractor(image)[0], extractor(image.flip(3))[0].flip(3)
     apart = (plain - mirrored).square().sum(dim=1).sqrt()[0]
     assert apart[:, [0, -1]].mean() < 1.5 * apart[:, 2:-2].mean()
 

@@ -91,7 +91,7 @@ class Brighter(FeatureExtractor):
         return f"brighter {super().key()}"
 
 
-def test_few_pictures_are_not_worth_it_unless_the_graph_is_needed_in_any_case() -> None:
+def test_few_images_are_not_worth_it_unless_the_graph_is_needed_in_any_case() -> None:
     extractor, few = FeatureExtractor("tiny-random", (4,)), pictures(on_runtime.WORTH - 1)
     with on_runtime.on_runtime(extractor, few):
         assert extractor.run is None

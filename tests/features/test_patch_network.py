@@ -19,10 +19,10 @@ SMALL = ["pdn-xs", "pdn-tiny", "students-17-xs", "students-33-xs", "students-65-
 def test_dense_equals_patch_by_patch(name: str) -> None:
     network = Teacher(name, "random")
     size = network.patch
-    pictures = torch.rand(2, 3, size + 5, size + 8, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(2, 3, size + 5, size + 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        dense = network.dense(pictures)
-        grey = functional.pad(pictures - 0.5, (size // 2, (size - 1) // 2) * 2) + 0.5
+        dense = network.dense(images)
+        grey = functional.pad(images - 0.5, (size // 2, (size - 1) // 2) * 2) + 0.5
         for row, column in [(0, 0), (1, 2), (7, 3), (size + 4, size + 7)]:
             alone = network(grey[:, :, row : row + size, column : column + size])
             assert alone.shape[2:] == (1, 1)
@@ -32,9 +32,9 @@ def test_dense_equals_patch_by_patch(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_plain_pass_is_the_dense_one_every_stride_pixels(name: str) -> None:
     network = Teacher(name, "random")
-    picture = torch.rand(1, 3, 90, 81, generator=torch.Generator().manual_seed(2))
+    image = torch.rand(1, 3, 90, 81, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        plain, dense = network(picture), network.dense(picture)
+        plain, dense = network(image), network.dense(image)
     start = network.patch // 2
     inside = dense[:, :, start :: network.stride, start :: network.stride]
     np.testing.assert_allclose(plain, inside[:, :, : plain.shape[2], : plain.shape[3]], atol=1e-5)
@@ -66,8 +66,8 @@ def test_teachers_from_files(tmp_path: Path) -> None:
     file = tmp_path / "teacher.safetensors"
     made = Teacher("pdn-tiny", "random")
     save_file(made.state_dict(), file, {"architecture": "pdn-tiny"})
-    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(Teacher("pdn-tiny", str(file))(picture), made(picture))
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(Teacher("pdn-tiny", str(file))(image), made(image))
     with pytest.raises(InputError, match="'pdn-tiny' arrived"):
         Teacher("pdn-xs", str(file))
     save_file({**made.state_dict(), "convolutions.2.bias": torch.zeros(9)}, file, {"architecture": "pdn-tiny"})

@@ -104,8 +104,8 @@ def test_which_maps_are_stages() -> None:
 
 def test_tokens_keep_their_places() -> None:
     """A linear patch embedding, flattened as transformers do it, with one class and four register tokens in front."""
-    picture = torch.rand(2, 3, 28, 42)
-    patches = torch.nn.functional.conv2d(picture, torch.rand(5, 3, 14, 14), stride=14)
+    image = torch.rand(2, 3, 28, 42)
+    patches = torch.nn.functional.conv2d(image, torch.rand(5, 3, 14, 14), stride=14)
     tokens = torch.cat([torch.full((2, 5, 5), 9.0), patches.flatten(2).transpose(1, 2)], dim=1)
     assert torch.equal(tokens_to_map(tokens, 2, 3), patches)
 
@@ -114,7 +114,7 @@ def test_a_size_that_the_network_does_not_take() -> None:
     def maps(_: object, __: object) -> list:
         raise AssertionError("height 32 does not fit")
 
-    with pytest.raises(InputError, match="odd does not take pictures of 32 x 40 pixels: height 32 does not fit"):
+    with pytest.raises(InputError, match="odd does not take images of 32 x 40 pixels: height 32 does not fit"):
         WholeNetwork("odd", torch.nn.Identity(), maps)(torch.zeros(1, 3, 32, 40))
 
 
@@ -153,7 +153,7 @@ def test_maps_have_the_stated_shapes_and_the_full_name_builds_it_again(kind: str
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_a_picture_of_any_size(kind: str, tmp_path: Path) -> None:
+def test_a_image_of_any_size(kind: str, tmp_path: Path) -> None:
     name, stages = _provider(kind, tmp_path / "net")
     for found in FeatureExtractor(name, stages)(torch.rand(1, 3, 67, 99)):
         assert found.shape[-1] > found.shape[-2] >= 4
@@ -321,7 +321,7 @@ def test_hf_models_that_are_refused(tmp_path: Path) -> None:
         FeatureExtractor(f"hf:{folder}", (4,))
     language = transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)
     language.save_pretrained(tmp_path / "words")
-    with pytest.raises(InputError, match="gives no feature maps of a picture"):
+    with pytest.raises(InputError, match="gives no feature maps of an image"):
         create_backbone(f"hf:{tmp_path / 'words'}")
 
 

@@ -17,7 +17,7 @@ FEW_STEPS = {"mkd": 10, "reverse_distillation": 3, "reverse_distillation_pp": 3}
 
 
 def score(method: str) -> dict[str, dict[str, list[float]]]:
-    """Image scores and five map values of two good and two defective toy pictures in either toy world."""
+    """Image scores and five map values of two good and two defective toy images in either toy world."""
     result = {}
     for name, world in WORLDS.items():
         settings = {"steps": FEW_STEPS[method]} if method in FEW_STEPS else {}

@@ -18,7 +18,7 @@ THRESHOLD = float(np.sort(NORMAL)[-2])
 pytestmark = pytest.mark.usefixtures("rough_limits")
 
 
-def pictures(count: int, seed: int, brightness: float = 120.0, sharpness: float = 0.5) -> list[Health]:
+def images(count: int, seed: int, brightness: float = 120.0, sharpness: float = 0.5) -> list[Health]:
     rng = np.random.default_rng([7, seed])
     return [
         Health(b, c, s, 0.0)
@@ -34,7 +34,7 @@ def scores(*stretches: tuple[int, float], seed: int = 0) -> list[float | None]:
 
 
 def test_in_control() -> None:
-    found = monitor(Stream(scores((150, 0)), health=pictures(150, 0)), NORMAL, threshold=THRESHOLD)
+    found = monitor(Stream(scores((150, 0)), health=images(150, 0)), NORMAL, threshold=THRESHOLD)
     assert not found.alarm and found.diagnosis.kind == "in control" and found.diagnosis.changed is None
     assert [run.name for run in found.charts] == ["cusum", "cusum-down", "rate", "martingale"]
     assert "n = 100" in found.statement and "370" in found.statement and "1 %" in found.statement
@@ -50,7 +50,7 @@ def test_charts_share_the_false_alarms() -> None:
 
 
 def test_the_light() -> None:
-    health = pictures(120, 0) + pictures(40, 1, brightness=100)
+    health = images(120, 0) + images(40, 1, brightness=100)
     found = monitor(Stream(scores((120, 0), (40, 1.5)), health=health), NORMAL, threshold=THRESHOLD)
     assert found.diagnosis.kind == "light" and "brightness fell" in found.diagnosis.text
     assert "light and the exposure first" in found.diagnosis.text
@@ -59,7 +59,7 @@ def test_the_light() -> None:
 
 
 def test_the_focus() -> None:
-    health = pictures(120, 0) + pictures(40, 1, sharpness=0.3)
+    health = images(120, 0) + images(40, 1, sharpness=0.3)
     found = monitor(Stream(scores((120, 0), (40, 1.5)), health=health), NORMAL, threshold=THRESHOLD)
     assert (
         found.diagnosis.kind == "light" and "sharpness fell" in found.diagnosis.text and "focus" in found.diagnosis.text
@@ -68,12 +68,12 @@ def test_the_focus() -> None:
 
 
 def test_the_parts() -> None:
-    found = monitor(Stream(scores((120, 0), (40, 1.5)), health=pictures(160, 0)), NORMAL, threshold=THRESHOLD)
+    found = monitor(Stream(scores((120, 0), (40, 1.5)), health=images(160, 0)), NORMAL, threshold=THRESHOLD)
     assert found.diagnosis.kind == "parts" and "the parts changed" in found.diagnosis.text
 
 
 def test_a_light_that_changed_long_before_is_not_the_cause() -> None:
-    health = pictures(80, 0) + pictures(120, 1, brightness=100)
+    health = images(80, 0) + images(120, 1, brightness=100)
     found = monitor(Stream(scores((150, 0), (50, 1.5)), health=health), NORMAL, threshold=THRESHOLD)
     assert found.diagnosis.kind == "parts"
     assert found.health[0].chart.alarm is not None and abs(found.health[0].chart.alarm.changed.first - 80) <= 5
@@ -82,7 +82,7 @@ def test_a_light_that_changed_long_before_is_not_the_cause() -> None:
 def test_more_defects() -> None:
     rng = np.random.default_rng(3)
     stream = scores((120, 0)) + [8.0 if rng.random() < 0.2 else s for s in scores((80, 0), seed=1)]
-    found = monitor(Stream(stream, health=pictures(200, 0)), NORMAL, threshold=THRESHOLD)
+    found = monitor(Stream(stream, health=images(200, 0)), NORMAL, threshold=THRESHOLD)
     assert found.diagnosis.kind == "defects" and "more defects" in found.diagnosis.text
 
 
@@ -91,21 +91,19 @@ def test_falling_scores() -> None:
     assert found.diagnosis.kind == "fell" and "covered lens" in found.diagnosis.text
 
 
-def test_only_the_pictures() -> None:
-    health = pictures(100, 0) + pictures(60, 1, brightness=135)
+def test_only_the_images() -> None:
+    health = images(100, 0) + images(60, 1, brightness=135)
     found = monitor(Stream(scores((160, 0)), health=health), NORMAL, threshold=THRESHOLD)
     assert (
-        found.alarm
-        and found.diagnosis.kind == "pictures"
-        and "brightness rose (119.2 to 135.2)" in found.diagnosis.text
+        found.alarm and found.diagnosis.kind == "images" and "brightness rose (119.2 to 135.2)" in found.diagnosis.text
     )
 
 
 def test_a_reference_sees_what_changed_before_the_stream() -> None:
-    stream = Stream(scores((80, 1.5)), health=pictures(80, 1, brightness=100))
+    stream = Stream(scores((80, 1.5)), health=images(80, 1, brightness=100))
     blind = monitor(stream, NORMAL, threshold=THRESHOLD)
     assert blind.diagnosis.kind == "scores" and "not known" in blind.diagnosis.text
-    found = monitor(stream, NORMAL, threshold=THRESHOLD, reference=pictures(40, 2))
+    found = monitor(stream, NORMAL, threshold=THRESHOLD, reference=images(40, 2))
     assert found.diagnosis.kind == "light" and "40 reference" in found.health_note
 
 
@@ -116,10 +114,10 @@ def test_a_change_that_is_over_says_so() -> None:
     assert found.summary()["until"]["part"] == pytest.approx(150, abs=6)
 
 
-def test_without_pictures_nothing_is_claimed_about_them() -> None:
+def test_without_images_nothing_is_claimed_about_them() -> None:
     found = monitor(Stream(scores((120, 0), (40, 1.5))), NORMAL, threshold=THRESHOLD)
     assert found.diagnosis.kind == "scores" and "not known" in found.diagnosis.text and found.health == ()
-    short = monitor(Stream(scores((55, 0)), health=pictures(55, 0)), NORMAL)
+    short = monitor(Stream(scores((55, 0)), health=images(55, 0)), NORMAL)
     assert short.health == () and "too few" in short.health_note
 
 
@@ -156,7 +154,7 @@ def test_false_alarms_of_the_whole() -> None:
 
 
 def test_the_summary_is_plain_json_and_the_same_each_time() -> None:
-    stream = Stream(scores((120, 0), (40, 1.5)), health=pictures(160, 0))
+    stream = Stream(scores((120, 0), (40, 1.5)), health=images(160, 0))
     first = json.dumps(monitor(stream, NORMAL, threshold=THRESHOLD).summary(), allow_nan=False)
     assert first == json.dumps(monitor(stream, NORMAL, threshold=THRESHOLD).summary(), allow_nan=False)
 
@@ -172,7 +170,7 @@ def test_constant_scores_and_one_part() -> None:
         (lambda: Stream([]), InputError, "empty"),
         (lambda: Stream([0.1, float("nan")]), InputError, "part 2 is nan"),
         (lambda: Stream([0.1, 0.2], names=["a"]), InputError, "1 names for 2 parts"),
-        (lambda: Stream([0.1, 0.2], health=pictures(3, 0)), InputError, "3 health for 2 parts"),
+        (lambda: Stream([0.1, 0.2], health=images(3, 0)), InputError, "3 health for 2 parts"),
         (lambda: monitor(Stream([None, None], reasons=["empty file", ""]), NORMAL), DataError, "none of 2.*empty file"),
         (lambda: monitor(Stream([0.1]), NORMAL[:19]), CalibrationError, "19 calibration scores"),
         (lambda: monitor(Stream([0.1]), [*NORMAL, np.inf]), InputError, "number 100 is inf"),
@@ -182,9 +180,9 @@ def test_constant_scores_and_one_part() -> None:
         (lambda: monitor(Stream([0.1]), NORMAL, delta=0.0), InputError, "delta"),
         (lambda: monitor(Stream([0.1]), NORMAL, baseline=5), InputError, "baseline must be .*, got 5"),
         (
-            lambda: monitor(Stream([0.1], health=pictures(1, 0)), NORMAL, reference=pictures(5, 0)),
+            lambda: monitor(Stream([0.1], health=images(1, 0)), NORMAL, reference=images(5, 0)),
             InputError,
-            "5 reference pictures",
+            "5 reference images",
         ),
     ],
 )

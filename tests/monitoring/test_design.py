@@ -27,7 +27,7 @@ def streams(n: int, sets: int, parts: int, seed: int, shift: float = 0.0) -> tup
 
 
 def false_alarms(step, alarmed, x: np.ndarray) -> np.ndarray:
-    """Alarms a part of each row; the chart starts anew after each."""
+    """Alarms per part of each row; the chart starts anew after each."""
     state, age, count = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
     for column in x.T:
         age += 1

@@ -1,4 +1,4 @@
-"""What is measured of a picture, whatever it shows."""
+"""What is measured of an image, whatever it shows."""
 
 import cv2
 import numpy as np
@@ -11,37 +11,37 @@ from amiss.testing import toy_part
 
 
 def scene(seed: int = 0) -> np.ndarray:
-    """A sharp picture of 600 x 800 with soft margins in value: no clipping when it is scaled."""
+    """A sharp image of 600 x 800 with soft margins in value: no clipping when it is scaled."""
     rng = np.random.default_rng(seed)
     small = rng.uniform(40, 150, (150, 200, 3))
     return cv2.resize(small, (800, 600), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
 def test_each_measure_sees_its_own_change() -> None:
-    plain, picture = measure_health(scene()), scene().astype(float)
-    dim = measure_health((picture * 0.7).astype(np.uint8))
+    plain, image = measure_health(scene()), scene().astype(float)
+    dim = measure_health((image * 0.7).astype(np.uint8))
     assert dim.brightness == pytest.approx(0.7 * plain.brightness, rel=0.01)
     assert dim.contrast == pytest.approx(0.7 * plain.contrast, rel=0.03)
     assert dim.sharpness == pytest.approx(plain.sharpness, rel=0.03)
     assert dim.colour == pytest.approx(plain.colour, abs=0.005)
-    brighter = measure_health((picture + 40).astype(np.uint8))
+    brighter = measure_health((image + 40).astype(np.uint8))
     assert brighter.brightness == pytest.approx(plain.brightness + 40, abs=0.5)
     assert brighter.contrast == pytest.approx(plain.contrast, abs=1) and brighter.sharpness == pytest.approx(
         plain.sharpness, rel=0.01
     )
     blurred = measure_health(cv2.GaussianBlur(scene(), (0, 0), 3))
     assert blurred.sharpness < 0.3 * plain.sharpness and blurred.brightness == pytest.approx(plain.brightness, abs=1)
-    warm = measure_health((picture * np.array([1.2, 1.0, 0.8])).astype(np.uint8))
+    warm = measure_health((image * np.array([1.2, 1.0, 0.8])).astype(np.uint8))
     assert warm.colour == pytest.approx(plain.colour + 0.2, abs=0.02)
 
 
 def test_sizes_do_not_matter_much_and_defects_little() -> None:
-    picture = scene()
-    small = measure_health(cv2.resize(picture, (512, 512), interpolation=cv2.INTER_AREA))
-    assert small.brightness == pytest.approx(measure_health(picture).brightness, rel=0.01)
-    marked = picture.copy()
+    image = scene()
+    small = measure_health(cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA))
+    assert small.brightness == pytest.approx(measure_health(image).brightness, rel=0.01)
+    marked = image.copy()
     marked[100:130, 100:130] = 255
-    assert measure_health(marked).contrast == pytest.approx(measure_health(picture).contrast, rel=0.02)
+    assert measure_health(marked).contrast == pytest.approx(measure_health(image).contrast, rel=0.02)
 
 
 def test_extremes() -> None:

@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(root / "quiet", quiet)
     write(root / "few", quiet[:3])
     write(root / "dark", quiet + dark)
-    (root / "dark" / "part70.png").write_text("no picture")
+    (root / "dark" / "part70.png").write_text("no image")
     return root
 
 
@@ -82,7 +82,7 @@ def test_a_reference_folder(amiss, root: Path, tmp_path: Path) -> None:
     dark = tmp_path / "dark"
     write(dark, [(image * 0.8).astype(np.uint8) for image in toy_part(40, seed=8).images])
     code, out, _ = amiss(dark, "--reference", root / "quiet")
-    assert code == 4 and "brightness fell" in out and "80 reference pictures" in out
+    assert code == 4 and "brightness fell" in out and "80 reference images" in out
     code, out, _ = amiss(dark)
     assert code == 4 and "not known" in out
 
@@ -96,12 +96,12 @@ def test_results_of_inspect(amiss, root: Path, tmp_path: Path, monkeypatch: pyte
         code, out, _ = amiss(source, "--json")
         plain = json.loads(out.splitlines()[-1])
         assert code == 4 and plain["parts"] == 110 and len(plain["errors"]) == 1
-        assert len(plain["health"]) >= 3  # the pictures are still there
+        assert len(plain["health"]) >= 3  # the images are still there
     lines = (tmp_path / "out" / "results.jsonl").read_text().replace(str(root), "/gone")
     (tmp_path / "moved.jsonl").write_text(lines)
     code, out, _ = amiss(tmp_path / "moved.jsonl", "--json")
     plain = json.loads(out)
-    assert code == 4 and plain["health"] == [] and "no pictures" in plain["health_note"]
+    assert code == 4 and plain["health"] == [] and "no images" in plain["health_note"]
     assert "by-time" in amiss(tmp_path / "moved.jsonl", "--by-time")[2]
 
 
@@ -115,7 +115,7 @@ def test_order_by_time(amiss, root: Path, tmp_path: Path) -> None:
     assert plain["since"]["name"].endswith("part60.png") and plain["until"] is not None
 
 
-def test_pictures_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
+def test_images_in_error_only(amiss, root: Path, tmp_path: Path) -> None:
     folder = write(tmp_path / "parts", toy_part(3, seed=4).images)
     (folder / "part1.png").write_bytes(b"")
     code, out, _ = amiss(folder)
@@ -177,7 +177,7 @@ def test_the_page(tmp_path: Path) -> None:
         and "https:" not in page
     )
     assert page.count("<svg") == 9  # the scores, four charts, four measures
-    for word in ("n = 60", "370", "ARL0", "part", "CUSUM", "stroke-dasharray", "<circle", "Unusable pictures"):
+    for word in ("n = 60", "370", "ARL0", "part", "CUSUM", "stroke-dasharray", "<circle", "Unusable images"):
         assert word in page
     assert "nan" not in page.lower().replace("nano", "") and "inf," not in page
 

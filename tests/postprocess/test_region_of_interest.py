@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_refused() -> None:
     region = RegionOfInterest.of_mask(np.ones((4, 4)))
     with pytest.raises(InputError, match=r"\(4, 4\)"):
         region(Scores.of_map(np.zeros((1, 5, 4))))
-    with pytest.raises(InputError, match="one score an image"):
+    with pytest.raises(InputError, match="one score per image"):
         region(Scores(np.zeros(2)))
     with pytest.raises(InputError, match="without a pixel"):
         RegionOfInterest.of_mask(np.zeros((4, 4)))
@@ -89,4 +89,4 @@ def test_an_inspector_keeps_its_region(tmp_path: Path) -> None:
     loaded = Inspector.load(tmp_path / "part.amiss")
     top, bottom = (toy_texture(1, seed=3).images[0].copy() for _ in range(2))
     top[10:20, 10:20], bottom[50:60, 10:20] = 255, 255
-    assert [str(loaded.inspect_one(picture).label) for picture in (top, bottom)] == ["anomalous", "good"]
+    assert [str(loaded.inspect_one(image).label) for image in (top, bottom)] == ["anomalous", "good"]

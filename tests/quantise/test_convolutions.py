@@ -44,23 +44,23 @@ def test_all_convolutions_but_the_first_are_int8_and_nothing_else(model, parts):
 
 
 def test_the_int8_graph_says_nearly_the_same(model, parts):
-    pictures = np.stack([*toy_part(5, seed=1).images, *toy_part(5, seed=2, defective=True).images])
+    images = np.stack([*toy_part(5, seed=1).images, *toy_part(5, seed=2, defective=True).images])
     ranges = [*parts, *toy_part(10, seed=3, defective=True).images]
-    wanted, found = Graph(model).run(pictures), Graph(quantise_convolutions(model, ranges)).run(pictures)
+    wanted, found = Graph(model).run(images), Graph(quantise_convolutions(model, ranges)).run(images)
     assert 0 < np.abs(found.map - wanted.map).max() < 0.05 * wanted.image.max()
     assert np.corrcoef(found.map.ravel(), wanted.map.ravel())[0, 1] > 0.99
 
 
-def test_ranges_cut_off_what_no_picture_of_theirs_has_shown(model, parts):
-    """Why `amiss.quantise.quantise` draws defects into pictures before it takes ranges from them."""
-    pictures = np.stack(list(toy_part(5, seed=2, defective=True).images))
-    wanted, found = Graph(model).run(pictures), Graph(quantise_convolutions(model, parts)).run(pictures)
+def test_ranges_cut_off_what_no_image_of_theirs_has_shown(model, parts):
+    """Why `amiss.quantise.quantise` draws defects into images before it takes ranges from them."""
+    images = np.stack(list(toy_part(5, seed=2, defective=True).images))
+    wanted, found = Graph(model).run(images), Graph(quantise_convolutions(model, parts)).run(images)
     assert (found.image < 0.9 * wanted.image).all()
-    grey = Graph(quantise_convolutions(model, [np.full((64, 64, 3), 128, np.uint8)])).run(pictures)
+    grey = Graph(quantise_convolutions(model, [np.full((64, 64, 3), 128, np.uint8)])).run(images)
     assert np.ptp(grey.image) < 0.1 * np.ptp(wanted.image)
 
 
-def test_the_same_pictures_give_the_same_graph(model, parts):
+def test_the_same_images_give_the_same_graph(model, parts):
     assert quantise_convolutions(model, parts) == quantise_convolutions(model, parts)
 
 
@@ -68,7 +68,7 @@ def node(kind, entry, result, more=()):
     return onnx.helper.make_node(kind, [entry, *more], [result], name=result)
 
 
-def test_what_follows_the_statistic_and_what_sees_the_picture_stays():
+def test_what_follows_the_statistic_and_what_sees_the_image_stays():
     nodes = [
         node("Cast", "pixels", "x"),
         node("Conv", "x", "first", ["w"]),

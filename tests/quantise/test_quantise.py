@@ -50,16 +50,16 @@ def calibrated_on(inspector, parts):
 
 
 def test_scores_are_near_those_in_float32(both, float32):
-    pictures = toy_part(10, seed=1).images
-    wanted, found = float32.score(pictures), both[0].score(pictures)
+    images = toy_part(10, seed=1).images
+    wanted, found = float32.score(images), both[0].score(images)
     assert 0 < np.abs(found.map - wanted.map).max() < 0.1 * wanted.image.max()
-    pictures = toy_part(40, seed=1, defective=True).images
-    wanted, found = float32.score(pictures), both[0].score(pictures)
+    images = toy_part(40, seed=1, defective=True).images
+    wanted, found = float32.score(images), both[0].score(images)
     assert np.quantile(np.abs(found.map - wanted.map), 0.99) < 0.1 * wanted.image.max()
     assert np.corrcoef(found.image, wanted.image)[0, 1] > 0.95
 
 
-def test_the_threshold_is_that_of_the_int8_scores_of_the_calibration_pictures(both, float32, parts):
+def test_the_threshold_is_that_of_the_int8_scores_of_the_calibration_images(both, float32, parts):
     int8 = both[0]
     scores = int8.scorer.run(np.stack(list(calibrated_on(float32, parts)))).image
     by_hand = float32.rule.calibrate(Scores(scores))
@@ -74,10 +74,10 @@ def test_it_is_saved_loaded_and_checked(both, tmp_path):
     int8.save(tmp_path / "int8.amiss")
     again = Inspector.load(tmp_path / "int8.amiss")
     assert again.fingerprint == int8.fingerprint and again.record.tolerance == TOLERANCE
-    pictures = toy_part(4, seed=1, defective=True).images
-    np.testing.assert_array_equal(again.score(pictures).map, int8.score(pictures).map)
+    images = toy_part(4, seed=1, defective=True).images
+    np.testing.assert_array_equal(again.score(images).map, int8.score(images).map)
     with pytest.raises(InputError, match="in int8 already"):
-        quantise(again, pictures)
+        quantise(again, images)
 
 
 def test_the_record_says_what_it_was_made_from(both, float32, tmp_path):
@@ -114,9 +114,9 @@ def test_the_price_is_what_counting_gives(both, float32, parts):
     order = [listed.index(name) for name in float32.parts.images.calibrated]
     normal = parts.subset(order)
     defects = [
-        draw_defect(picture, np.random.default_rng([5, 0, turn, index]))[0]
+        draw_defect(image, np.random.default_rng([5, 0, turn, index]))[0]
         for turn in range(9)
-        for index, picture in enumerate(normal)
+        for index, image in enumerate(normal)
     ]
     labels = [0] * 24 + [1] * 216
     alarms = []
@@ -136,7 +136,7 @@ def test_the_price_is_what_counting_gives(both, float32, parts):
     assert min(price.seconds) > 0 and len(price.lines()) == 4
 
 
-def test_the_resampled_auroc_is_that_of_the_pictures_drawn():
+def test_the_resampled_auroc_is_that_of_the_images_drawn():
     scores = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32).round(1)
     scores[1:] += 1
     weights = draw(np.zeros(9, bool), seed=0, resamples=5)
@@ -153,14 +153,14 @@ def test_a_detector_and_itself_do_not_differ():
 
 
 def test_a_graph_that_detects_less_is_refused_with_both_figures(float32, parts):
-    """Ranges of a grey picture: every activation is cut off."""
+    """Ranges of a grey image: every activation is cut off."""
     graph = quantise_convolutions(float32.parts.graph, [np.full((64, 64, 3), 128, np.uint8)])
     normal = calibrated_on(float32, parts)
     blind = with_graph(float32, graph, learned_from=1)
     blind = replace(blind, rule=blind.rule.calibrate(blind.image_scores(normal)))
     price = measure_price(float32, blind, normal)
     assert price.auroc.difference > 0.05
-    words = f"from {price.auroc.first:.4f} to {price.auroc.second:.4f} .24 good pictures, 216 with synthetic defects"
+    words = f"from {price.auroc.first:.4f} to {price.auroc.second:.4f} .24 good images, 216 with synthetic defects"
     with pytest.raises(CalibrationError, match=words):
         check_price(price, most=0.05)
     check_price(price, most=price.auroc.difference)
@@ -174,9 +174,9 @@ def test_what_the_caller_will_not_lose_is_refused(float32, parts):
 def test_other_data_is_refused(float32, parts):
     learned = float32.parts.images.learned
     without = [index for index in range(60) if parts.sha256(index) not in learned]
-    with pytest.raises(DataError, match="0 of the 24 pictures that calibrated this model are among the 60 given"):
+    with pytest.raises(DataError, match="0 of the 24 images that calibrated this model are among the 60 given"):
         quantise(float32, toy_part(60, seed=7).images)
-    with pytest.raises(DataError, match=f"0 of the 36 pictures that this model has learned from.*at least {LEAST}"):
+    with pytest.raises(DataError, match=f"0 of the 36 images that this model has learned from.*at least {LEAST}"):
         quantise(float32, parts.subset(without))
     with pytest.raises(DataError, match="23 of the 24"):
         quantise(float32, parts.subset([index for index in range(60) if index != without[0]]))
@@ -211,11 +211,11 @@ def test_what_runs_in_torch_is_refused(float32, parts):
         quantise(in_torch, parts)
 
 
-def test_large_pictures_stay_in_tiles():
+def test_large_images_stay_in_tiles():
     large = toy_part(40, seed=0).images.resized((96, 80))
     inspector = amiss.fit(large, preset="tiny", tile=64, overlap=16, calibration=0.5)
     int8, price = quantise(inspector, large, most_lost=1)
     assert int8.tiling == inspector.tiling and int8.rule.n == price.good.n == 20
-    picture = toy_part(1, seed=5).images.resized((96, 80))
-    assert int8.score(picture).map.shape == (1, 96, 80)
-    np.testing.assert_allclose(int8.score(picture).image, inspector.score(picture).image, rtol=0.3)
+    image = toy_part(1, seed=5).images.resized((96, 80))
+    assert int8.score(image).map.shape == (1, 96, 80)
+    np.testing.assert_allclose(int8.score(image).image, inspector.score(image).image, rtol=0.3)

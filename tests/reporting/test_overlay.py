@@ -41,18 +41,18 @@ def test_a_scale_out_of_order_is_refused() -> None:
         ColourScale(2.0, 1.0, 3.0)
 
 
-def test_below_the_median_the_picture_is_returned_unchanged() -> None:
+def test_below_the_median_the_image_is_returned_unchanged() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (70, 50, 3), dtype=np.uint8)
-    before = picture.copy()
+    image = rng.integers(0, 256, (70, 50, 3), dtype=np.uint8)
+    before = image.copy()
     quiet = rng.uniform(-9, 1.0, (32, 32)).astype(np.float32)
-    result = overlay(picture, quiet, SCALE, np.zeros((32, 32), bool))
+    result = overlay(image, quiet, SCALE, np.zeros((32, 32), bool))
     np.testing.assert_array_equal(result, before)
-    assert result is not picture
+    assert result is not image
 
 
 @pytest.mark.parametrize("score", [1.2, 1.9, 2.0, 2.5, 9.0])
-def test_one_score_has_one_tint_in_every_picture(score: float) -> None:
+def test_one_score_has_one_tint_in_every_image(score: float) -> None:
     calm, wild = np.zeros((16, 16), np.float32), np.full((16, 16), 50, np.float32)
     calm[4:12, 4:12] = wild[4:12, 4:12] = score
     first, second = overlay(grey(16), calm, SCALE), overlay(grey(16), wild, SCALE)
@@ -70,7 +70,7 @@ def test_colours_rise_to_orange_then_red_then_stay() -> None:
     assert colour[2].tolist() == [255, 128, 0]
 
 
-def test_map_is_resized_to_the_picture_and_contour_drawn() -> None:
+def test_map_is_resized_to_the_image_and_contour_drawn() -> None:
     scores, mask = np.zeros((20, 10), np.float32), np.zeros((20, 10), bool)
     scores[5:10, 2:6], mask[5:10, 2:6] = 5.0, True
     result = overlay(np.full((200, 50, 3), 30, np.uint8), scores, SCALE, mask)
@@ -82,9 +82,9 @@ def test_map_is_resized_to_the_picture_and_contour_drawn() -> None:
 
 
 def test_outline_does_not_touch_its_input() -> None:
-    picture = grey(10)
-    outline(picture, np.ones((10, 10), bool))
-    assert (picture == 120).all()
+    image = grey(10)
+    outline(image, np.ones((10, 10), bool))
+    assert (image == 120).all()
 
 
 def test_masks_grow_by_nearest_neighbour_and_shrink_without_loss() -> None:
@@ -104,7 +104,7 @@ def test_fit_inside_only_shrinks() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 90), (8, 200)])
-def test_what_alarms_in_a_large_map_is_seen_in_a_small_picture(size: tuple[int, int]) -> None:
+def test_what_alarms_in_a_large_map_is_seen_in_a_small_image(size: tuple[int, int]) -> None:
     """One pixel among thousands tints the pixel that stands for it, and no other."""
     score_map = np.zeros(size, np.float32)
     row, column = size[0] // 2, size[1] - 1

@@ -112,8 +112,8 @@ def test_hostile_names_are_text(page: str) -> None:
 
 def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspector, evaluation: Evaluation) -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert f"{evaluation.detections.count} of 3 defective pictures raised an alarm" in text
-    assert "1 picture could not be used" in text
+    assert f"{evaluation.detections.count} of 3 defective images raised an alarm" in text
+    assert "1 image could not be used" in text
     assert "the file is empty" in text
     assert inspector.statement() in text.replace("&#39;", "'")
     assert f"{100 * (evaluation.alpha or 0):.1f} %" in text
@@ -143,8 +143,8 @@ def test_misses_and_false_alarms_are_shown(inspector: Inspector, dataset: Datase
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         images = [tag for tag, _ in parse(text).tags if tag == "img"]
         assert len(images) == 2 * (min(4, missed) + min(4, false) + (3 - missed))
-        assert f"{missed} of 3 defective pictures were passed" in text if missed else "None of 3 defective" in text
-        assert f"{false} of 6 good pictures raised" in text if false else "None of 6 good" in text
+        assert f"{missed} of 3 defective images were passed" in text if missed else "None of 3 defective" in text
+        assert f"{false} of 6 good images raised" in text if false else "None of 6 good" in text
 
 
 def test_worst_first(evaluation: Evaluation) -> None:

@@ -28,7 +28,7 @@ def verdict(name: str, *, peak: float = 5.0) -> Verdict:
     return Verdict(name=name, label=label, score=peak, p_value=0.05, regions=regions, map=scores, mask=mask)
 
 
-def picture(height: int = 40, width: int = 48) -> np.ndarray:
+def image(height: int = 40, width: int = 48) -> np.ndarray:
     return np.full((height, width, 3), 90, np.uint8)
 
 
@@ -37,17 +37,17 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_pictures_and_tables(tmp_path: Path) -> None:
+def test_images_and_tables(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE, root="/line") as writer:
-        writer.add(verdict("/line/a/0.png"), picture())
-        writer.add(verdict("/line/b/0.png", peak=-0.5), picture())
+        writer.add(verdict("/line/a/0.png"), image())
+        writer.add(verdict("/line/b/0.png", peak=-0.5), image())
     first, second = rows(tmp_path)
     assert tuple(first) == COLUMNS
     assert first["name"] == "/line/a/0.png"
     assert (first["label"], first["score"], first["p_value"], first["n_regions"]) == ("anomalous", "5.0", "0.05", "2")
     assert [first[key] for key in ("left", "top", "width", "height", "area")] == ["12", "5", "12", "10", "120"]
     assert (second["label"], second["score"], second["area"]) == ("good", "-0.5", "")
-    assert (first["picture"], second["picture"]) == ("a__0.png", "b__0.png")
+    assert (first["image"], second["image"]) == ("a__0.png", "b__0.png")
     shown = cv2.imread(str(tmp_path / "overlays" / "a__0.png"))
     mask = cv2.imread(str(tmp_path / "masks" / "a__0.png"), cv2.IMREAD_UNCHANGED)
     assert shown.shape == (40, 48, 3)
@@ -63,7 +63,7 @@ def test_pictures_and_tables(tmp_path: Path) -> None:
     ]
 
 
-def test_errors_get_a_row_and_no_pictures(tmp_path: Path) -> None:
+def test_errors_get_a_row_and_no_images(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
         writer.add(Verdict(name="x.png", label=Label.ERROR, reason="the file is empty"), None)
     (row,) = rows(tmp_path)
@@ -77,7 +77,7 @@ def test_names_never_meet_and_never_leave_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with ResultsWriter(out, RULE) as writer:
         for name in names:
-            writer.add(verdict(name), picture())
+            writer.add(verdict(name), image())
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.is_relative_to(out) for path in files)
     for kind in ("overlays", "masks"):
@@ -92,51 +92,51 @@ def test_names_never_meet_and_never_leave_the_folder(tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(tmp_path: Path, name: str) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
         writer.add(Verdict(name=name, label=Label.ERROR, reason="=HYPERLINK(1)"), None)
-        writer.add(verdict(name, peak=-3.0), picture())
+        writer.add(verdict(name, peak=-3.0), image())
     error, good = rows(tmp_path)
     assert (error["name"], error["reason"]) == (f"'{name}", "'=HYPERLINK(1)")
     assert float(good["score"]) == -3.0  # numbers stay numbers
-    assert not good["picture"].startswith(("=", "+", "-", "@"))
+    assert not good["image"].startswith(("=", "+", "-", "@"))
     assert json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])["name"] == name
 
 
 def test_a_name_with_a_line_break_stays_one_row(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(verdict('a\n"b",c.png'), picture())
+        writer.add(verdict('a\n"b",c.png'), image())
     assert [row["name"] for row in rows(tmp_path)] == ['a\n"b",c.png']
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
 
 
 def test_an_interrupted_run_leaves_the_old_tables(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(verdict("old.png"), picture())
+        writer.add(verdict("old.png"), image())
     before = {name: (tmp_path / name).read_bytes() for name in ("results.csv", "results.jsonl")}
     with pytest.raises(KeyboardInterrupt), ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(verdict("new.png"), picture())
+        writer.add(verdict("new.png"), image())
         raise KeyboardInterrupt
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
 def test_an_interrupted_first_run_leaves_no_table(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(verdict("new.png"), picture())
+        writer.add(verdict("new.png"), image())
         raise RuntimeError
     assert not list(tmp_path.glob("results.*"))
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no temporary files either
 
 
-def test_large_pictures_are_shown_smaller_and_masked_at_full_size(tmp_path: Path) -> None:
+def test_large_images_are_shown_smaller_and_masked_at_full_size(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(verdict("wide.png"), picture(100, 4096))
+        writer.add(verdict("wide.png"), image(100, 4096))
     assert cv2.imread(str(tmp_path / "overlays" / "wide.png")).shape == (50, 2048, 3)
     assert cv2.imread(str(tmp_path / "masks" / "wide.png"), 0).shape == (100, 4096)
 
 
 def test_without_a_map_there_is_a_row_only(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, RULE) as writer:
-        writer.add(Verdict(name="a.png", label=Label.ANOMALOUS, score=3.0, p_value=None), picture())
+        writer.add(Verdict(name="a.png", label=Label.ANOMALOUS, score=3.0, p_value=None), image())
     (row,) = rows(tmp_path)
-    assert (row["p_value"], row["picture"]) == ("", "")
+    assert (row["p_value"], row["image"]) == ("", "")
     assert not (tmp_path / "overlays").exists()
 
 

@@ -48,7 +48,7 @@ def test_a_batch_of_good_parts_only_is_left_alone_but_for_the_stated_share():
     assert alarms <= stats.binom.isf(1e-4, 2000, 0.1)
 
 
-def test_pictures_in_error_are_not_judged_and_not_good():
+def test_images_in_error_are_not_judged_and_not_good():
     p_values = np.array([0.01, np.nan, 0.2, np.nan, 0.03])
     decision = benjamini_hochberg(p_values, 0.05)
     alone = benjamini_hochberg(p_values[~np.isnan(p_values)], 0.05)

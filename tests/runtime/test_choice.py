@@ -119,7 +119,7 @@ def test_the_cache_folder_of_the_user(model, two, tmp_path, monkeypatch):
 def wants(value):
     def check(graph):
         if abs(graph.run(PICTURE).image[0] - value) > 1e-3:
-            raise ParityError("golden pictures score differently here")
+            raise ParityError("golden images score differently here")
 
     return check
 
@@ -133,7 +133,7 @@ def test_a_runtime_with_other_scores_is_never_chosen(model, cache, monkeypatch):
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes().replace(b'"backend": "onnxruntime"', b'"backend": "openvino"'))
     assert open_graph(model, "auto", PICTURE, right).program.runtime == "onnxruntime"
-    with pytest.raises(ParityError, match="golden pictures"):
+    with pytest.raises(ParityError, match="golden images"):
         open_graph(model, "auto", PICTURE, wants(-1.0))
 
 

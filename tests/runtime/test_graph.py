@@ -1,4 +1,4 @@
-"""The exported graph scores as the detector does, one picture or many, and refuses other arrays."""
+"""The exported graph scores as the detector does, one image or many, and refuses other arrays."""
 
 import numpy as np
 import pytest
@@ -33,21 +33,21 @@ def test_the_graph_scores_as_the_detector_does(graph, detector, test_images):
     np.testing.assert_allclose(found.image, wanted.image, atol=1e-4, rtol=1e-4)
 
 
-def test_a_picture_scores_the_same_alone_and_in_a_batch(graph, test_images):
+def test_a_image_scores_the_same_alone_and_in_a_batch(graph, test_images):
     together = graph.run(pixels(test_images))
-    for index, picture in enumerate(pixels(test_images)):
-        alone = graph.run(picture[None])
+    for index, image in enumerate(pixels(test_images)):
+        alone = graph.run(image[None])
         np.testing.assert_allclose(alone.map[0], together.map[index], rtol=1e-5, atol=1e-5)
 
 
-def test_pictures_of_any_size_are_resized_and_progress_is_reported(graph):
+def test_images_of_any_size_are_resized_and_progress_is_reported(graph):
     steps = []
     images = Images([np.zeros((40 + n, 90, 3), np.uint8) for n in range(6)])
     assert graph.score(images, progress=lambda *step: steps.append(step)).map.shape == (6, *SIZE)
     assert steps == [("scoring", done, 6) for done in range(1, 7)]
 
 
-def test_no_pictures_have_no_scores_and_a_bad_one_is_named(graph):
+def test_no_images_have_no_scores_and_a_bad_one_is_named(graph):
     assert len(graph.score(Images([]))) == 0
     with pytest.raises(ImageError, match="image 1"):
         graph.score(Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64))]))

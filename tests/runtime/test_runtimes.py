@@ -23,7 +23,7 @@ every_runtime = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     defects = toy_texture(3, seed=2, defective=True).images
     return np.stack([*toy_texture(3, seed=1).images.resized((64, 64)), *defects.resized((64, 64))])
 
@@ -36,29 +36,29 @@ def saved(tmp_path_factory):
 
 
 @needs_openvino
-def test_openvino_scores_as_onnx_runtime_does(model, pictures):
-    wanted, found = Graph(model).run(pictures), Graph(model, ENGINES["openvino"]).run(pictures)
+def test_openvino_scores_as_onnx_runtime_does(model, images):
+    wanted, found = Graph(model).run(images), Graph(model, ENGINES["openvino"]).run(images)
     np.testing.assert_allclose(found.map, wanted.map, rtol=1e-5, atol=1e-5 * wanted.image.max())
     assert found.map.dtype == np.float32
 
 
 @every_runtime
-def test_a_picture_scores_the_same_alone_in_a_batch_and_however_it_lies_in_memory(model, pictures, engine):
+def test_a_image_scores_the_same_alone_in_a_batch_and_however_it_lies_in_memory(model, images, engine):
     graph = Graph(model, engine)
-    together = graph.run(pictures)
-    frozen = np.asfortranarray(pictures)
+    together = graph.run(images)
+    frozen = np.asfortranarray(images)
     frozen.flags.writeable = False
     np.testing.assert_allclose(graph.run(frozen).map, together.map, rtol=1e-5, atol=1e-5)
-    for index, picture in enumerate(pictures):
-        np.testing.assert_allclose(graph.run(picture[None]).map[0], together.map[index], rtol=1e-5, atol=1e-5)
+    for index, image in enumerate(images):
+        np.testing.assert_allclose(graph.run(image[None]).map[0], together.map[index], rtol=1e-5, atol=1e-5)
 
 
 @every_runtime
-def test_an_answer_is_not_overwritten_by_the_next(model, pictures, engine):
+def test_an_answer_is_not_overwritten_by_the_next(model, images, engine):
     graph = Graph(model, engine)
-    first = graph.run(pictures[:1])
+    first = graph.run(images[:1])
     kept = first.map.copy()
-    graph.run(pictures[5:])
+    graph.run(images[5:])
     np.testing.assert_array_equal(first.map, kept)
 
 
@@ -70,17 +70,17 @@ def test_threads_are_capped(monkeypatch, model, engine, count):
 
 
 @every_runtime
-def test_several_threads_may_share_a_graph(model, pictures, engine):
+def test_several_threads_may_share_a_graph(model, images, engine):
     graph = Graph(model, engine)
-    wanted = [graph.run(picture[None]).map for picture in pictures]
+    wanted = [graph.run(image[None]).map for image in images]
     wrong = []
 
     def work(index):
         for _ in range(10):
-            if not np.allclose(graph.run(pictures[index][None]).map, wanted[index], rtol=1e-5, atol=1e-5):
+            if not np.allclose(graph.run(images[index][None]).map, wanted[index], rtol=1e-5, atol=1e-5):
                 wrong.append(index)
 
-    workers = [threading.Thread(target=work, args=(index,)) for index in range(len(pictures))]
+    workers = [threading.Thread(target=work, args=(index,)) for index in range(len(images))]
     [worker.start() for worker in workers]
     [worker.join() for worker in workers]
     assert wrong == []
@@ -93,9 +93,9 @@ def resident_megabytes():
 
 @every_runtime
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
-def test_sixteen_loads_and_runs_in_a_row_leak_nothing(model, pictures, engine):
+def test_sixteen_loads_and_runs_in_a_row_leak_nothing(model, images, engine):
     def once():
-        Graph(model, engine).run(pictures)
+        Graph(model, engine).run(images)
 
     for _ in range(4):
         once()
@@ -165,19 +165,17 @@ def test_an_unknown_backend_is_refused_with_a_hint(saved):
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("openvino", marks=needs_openvino), "auto"])
-def test_the_golden_pictures_are_checked_on_the_backend_that_was_asked_for(
-    saved, backend, monkeypatch, tmp_path, pictures
-):
+def test_the_golden_images_are_checked_on_the_backend_that_was_asked_for(saved, backend, monkeypatch, tmp_path, images):
     monkeypatch.setenv("AMISS_CACHE", str(tmp_path))
     inspector = Inspector.load(saved, backend=backend)
     assert backend in (inspector.scorer.program.runtime, "auto")
-    wanted = [verdict.label for verdict in Inspector.load(saved).inspect(list(pictures))]
-    assert [verdict.label for verdict in inspector.inspect(list(pictures))] == wanted
+    wanted = [verdict.label for verdict in Inspector.load(saved).inspect(list(images))]
+    assert [verdict.label for verdict in inspector.inspect(list(images))] == wanted
     assert set(map(str, wanted)) == {"good", "anomalous"}
     wrong = Inspector.load(saved)
     golden = Golden(moved(wrong.parts.golden.data))
     replace(wrong, parts=replace(wrong.parts, golden=golden)).save(tmp_path / "wrong.amiss")
-    with pytest.raises(ParityError, match="golden pictures score up to"):
+    with pytest.raises(ParityError, match="golden images score up to"):
         Inspector.load(tmp_path / "wrong.amiss", backend=backend)
 
 

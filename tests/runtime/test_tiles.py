@@ -1,4 +1,4 @@
-"""Scores of tiles blended into those of a picture: like the whole picture's, without seams, in little memory."""
+"""Scores of tiles blended into those of an image: like the whole image's, without seams, in little memory."""
 
 import tracemalloc
 
@@ -26,12 +26,12 @@ def contrast(pixels: NDArray[np.uint8]) -> Scores:
 
 
 def darkness(pixels: NDArray[np.uint8]) -> Scores:
-    """One score an image, without a map."""
+    """One score per image, without a map."""
     return Scores(-pixels.astype(np.float32).mean(axis=(1, 2, 3)))
 
 
 def seen_whole(tiling: Tiling, size: tuple[int, int], reach: int) -> NDArray[np.bool_]:
-    """Pixels that are at least `reach` away from the edges of every tile on them, but for borders of the picture."""
+    """Pixels that are at least `reach` away from the edges of every tile on them, but for borders of the image."""
     sides = []
     for length in size:
         clear = np.ones(length, bool)
@@ -51,9 +51,9 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 @given(st.integers(16, 70), st.integers(16, 70), st.integers(0, 8))
 @settings(max_examples=60, deadline=None)
-def test_inside_tiles_the_scores_are_those_of_the_whole_picture(height: int, width: int, overlap: int) -> None:
-    picture, tiling = noise(height, width, 3), Tiling(16, overlap)
-    blended, whole = score_tiles(contrast, picture, tiling), contrast(picture[None])
+def test_inside_tiles_the_scores_are_those_of_the_whole_image(height: int, width: int, overlap: int) -> None:
+    image, tiling = noise(height, width, 3), Tiling(16, overlap)
+    blended, whole = score_tiles(contrast, image, tiling), contrast(image[None])
     inside = seen_whole(tiling, (height, width), 2)
     assert blended.map.shape == whole.map.shape and blended.map.dtype == np.float32
     assert inside.mean() > 0.1
@@ -61,16 +61,16 @@ def test_inside_tiles_the_scores_are_those_of_the_whole_picture(height: int, wid
     assert blended.image[0] == blended.map.max()
 
 
-def test_a_network_with_aligned_strides_scores_the_inside_as_in_the_whole_picture() -> None:
+def test_a_network_with_aligned_strides_scores_the_inside_as_in_the_whole_image() -> None:
     """Features of stride 4 see 8 pixels far, their upsampling 4 more; tiles begin at multiples of 4."""
-    picture, tiling = noise(160, 256, 3, seed=1), Tiling(64, 16)
+    image, tiling = noise(160, 256, 3, seed=1), Tiling(64, 16)
     tiles = Tiles(Images([noise(160, 256, 3, seed=2)]), tiling)
     detector = create("knn", "tiny", stages=(4,), smoothing=0.0).fit(tiles.of([0]))
-    whole = TorchScorer(detector, (160, 256)).run(picture[None]).map[0]
+    whole = TorchScorer(detector, (160, 256)).run(image[None]).map[0]
     inside = seen_whole(tiling, (160, 256), 16)
     assert inside.mean() > 0.2
     for run in (TorchScorer(detector, (64, 64)).run, Graph(export_onnx(detector, (64, 64))).run):
-        blended = score_tiles(run, picture, tiling).map[0]
+        blended = score_tiles(run, image, tiling).map[0]
         np.testing.assert_allclose(blended[inside], whole[inside], rtol=1e-5, atol=1e-5 * whole.max())
 
 
@@ -88,20 +88,20 @@ def test_no_seams_on_a_constant_map(tile: int, data: st.DataObject) -> None:
 def test_no_seam_where_neighbours_disagree() -> None:
     """Each tile scores another constant: from pixel to pixel the blended map moves by a step of the ramp at most."""
     tiling, numbers = Tiling(32, 15), iter(range(100))
-    picture = np.zeros((32, 32 + 17 * 4 + 5, 3), np.uint8)
+    image = np.zeros((32, 32 + 17 * 4 + 5, 3), np.uint8)
 
     def run(pixels: NDArray[np.uint8]) -> Scores:
         return Scores.of_map(np.stack([np.full((32, 32), float(next(numbers) % 2)) for _ in pixels]))
 
-    blended = score_tiles(run, picture, tiling).map[0]
+    blended = score_tiles(run, image, tiling).map[0]
     assert np.abs(np.diff(blended, axis=1)).max() <= 1 / 16 + 1e-6
     assert blended.min() == 0 and blended.max() == 1
 
 
 def test_methods_without_a_map_say_the_largest_of_all_tiles() -> None:
-    picture, tiling = noise(50, 70, 3), Tiling(16, 4)
-    wanted = max(-picture[r : r + 16, c : c + 16].astype(np.float32).mean() for r, c in tiling.corners((50, 70)))
-    scores = score_tiles(darkness, picture, tiling)
+    image, tiling = noise(50, 70, 3), Tiling(16, 4)
+    wanted = max(-image[r : r + 16, c : c + 16].astype(np.float32).mean() for r, c in tiling.corners((50, 70)))
+    scores = score_tiles(darkness, image, tiling)
     assert scores.map is None
     np.testing.assert_allclose(scores.image, [wanted], rtol=1e-6)
 
@@ -117,16 +117,16 @@ def test_tiles_go_in_batches_of_four() -> None:
     assert sizes == [4, 4, 4]
 
 
-def test_one_tile_is_the_picture_itself() -> None:
-    picture = noise(16, 16, 3)
-    np.testing.assert_array_equal(score_tiles(contrast, picture, Tiling(16, 8)).map, contrast(picture[None]).map)
+def test_one_tile_is_the_image_itself() -> None:
+    image = noise(16, 16, 3)
+    np.testing.assert_array_equal(score_tiles(contrast, image, Tiling(16, 8)).map, contrast(image[None]).map)
 
 
 def test_memory_is_the_map_and_little_more() -> None:
-    picture = np.zeros((2000, 3000, 3), np.uint8)
+    image = np.zeros((2000, 3000, 3), np.uint8)
     tracemalloc.start()
     try:
-        scores = score_tiles(contrast, picture, Tiling(128, 16))
+        scores = score_tiles(contrast, image, Tiling(128, 16))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -135,13 +135,13 @@ def test_memory_is_the_map_and_little_more() -> None:
     assert peak < 4 * pixels + 2 * pixels + 8 * 2**20  # two masks of the check for finite numbers, and some tiles
 
 
-def test_tiles_of_pictures_of_several_sizes() -> None:
-    pictures = [noise(20, 30, 3), noise(16, 16, 3), noise(40, 16, 3)]
-    tiles = Tiles(Images(pictures), Tiling(16, 4))
+def test_tiles_of_images_of_several_sizes() -> None:
+    images = [noise(20, 30, 3), noise(16, 16, 3), noise(40, 16, 3)]
+    tiles = Tiles(Images(images), Tiling(16, 4))
     assert tiles.range([0, 1, 2]) == (1, 6) and tiles.range([2]) == (3, 3)
     cut = tiles.of([2, 0])
     assert len(cut) == 3 + 6 and cut.size == (16, 16)
-    np.testing.assert_array_equal(cut[1], pictures[2][12:28])
-    np.testing.assert_array_equal(cut[8], pictures[0][4:20, 14:30])
+    np.testing.assert_array_equal(cut[1], images[2][12:28])
+    np.testing.assert_array_equal(cut[8], images[0][4:20, 14:30])
     with pytest.raises(ImageError, match="image 1: 15 x 99 pixels"):
-        Tiles(Images([pictures[0], noise(15, 99, 3)]), Tiling(16, 4))
+        Tiles(Images([images[0], noise(15, 99, 3)]), Tiling(16, 4))

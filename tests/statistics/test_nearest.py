@@ -77,7 +77,7 @@ def test_looking_along_axes_finds_the_nearest_or_one_a_little_farther() -> None:
         assert float((found / exact).max()) <= 1.2
 
 
-def test_a_bank_for_each_picture() -> None:
+def test_a_bank_for_each_image() -> None:
     queries, banks = torch.from_numpy(draw(3, 20, 6)), torch.from_numpy(draw(3, 15, 6, seed=1))
     found = nearest_distance_of_each(queries, banks)
     for one, query, bank in zip(found, queries, banks, strict=True):

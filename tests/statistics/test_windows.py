@@ -19,7 +19,7 @@ def test_every_pixel_is_covered_and_no_window_comes_twice(window: int, longer: i
     assert {start + step for start in starts for step in range(window)} == set(range(length))
 
 
-def test_windows_are_pieces_of_the_picture() -> None:
+def test_windows_are_pieces_of_the_image() -> None:
     batch = torch.rand(2, 3, 20, 13)
     windows = cut_windows(batch, 6, 4)
     tops, lefts = window_starts(20, 6, 4), window_starts(13, 6, 4)

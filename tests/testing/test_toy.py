@@ -28,7 +28,7 @@ def test_an_oracle_scores_1_and_a_constant_one_half(world) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_masks_are_where_the_picture_was_changed(world) -> None:
+def test_masks_are_where_the_image_was_changed(world) -> None:
     good, bad = world(5, seed=0), world(50, seed=0, defective=True)
     assert not good.masks.any()
     np.testing.assert_array_equal(pixels(good), good.clean)
@@ -42,7 +42,7 @@ def test_masks_are_where_the_picture_was_changed(world) -> None:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_defects_can_be_seen(world) -> None:
-    """The mean contrast inside every mask is several times the noise of a good picture."""
+    """The mean contrast inside every mask is several times the noise of a good image."""
     bad = world(100, seed=3, defective=True)
     contrast = [np.abs(p - c)[m].mean() for p, c, m in zip(pixels(bad), bad.clean, bad.masks, strict=True)]
     assert min(contrast) > 40

@@ -1,4 +1,4 @@
-"""An autoencoder that sees the whole picture through a few numbers: what is normal about its arrangement."""
+"""An autoencoder that sees the whole image through a few numbers: what is normal about its arrangement."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 
 CODE = 64
-"""Numbers that a picture is squeezed into."""
+"""Numbers that an image is squeezed into."""
 
 FIELD = 8
-"""Width of the map that becomes these numbers: that of a picture of 256 x 256 after five halvings."""
+"""Width of the map that becomes these numbers: that of an image of 256 x 256 after five halvings."""
 
 LEAST = 32
-"""Side of the smallest picture of which something is left after five halvings."""
+"""Side of the smallest image of which something is left after five halvings."""
 
 ENLARGED = ((64, 1), (32, 0), (16, 1), (8, 0), (4, 1), (2, 1))
-"""Sides to which the maps are enlarged on the way back: that of the picture by the first number, less the second."""
+"""Sides to which the maps are enlarged on the way back: that of the image by the first number, less the second."""
 
 
 class Autoencoder(nn.Module):
-    """A picture to a map of features, through a bottleneck of `CODE` numbers without any place.
+    """An image to a map of features, through a bottleneck of `CODE` numbers without any place.
 
-    Five strided convolutions halve the picture, and one more turns all of the remaining map into the code. The map
-    is enlarged step by step from there, with a convolution after every step. So each output knows the whole picture,
+    Five strided convolutions halve the image, and one more turns all of the remaining map into the code. The map
+    is enlarged step by step from there, with a convolution after every step. So each output knows the whole image,
     and none of them knows its details.
 
-    A picture of another size than 256 x 256 keeps the numbers of layers; its last map is brought to 8 x 8, and the
-    maps on the way back scale with the picture.
+    An image of another size than 256 x 256 keeps the numbers of layers; its last map is brought to 8 x 8, and the
+    maps on the way back scale with the image.
 
     Args:
         channels: C, of the features.
@@ -69,10 +69,10 @@ class Autoencoder(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, batch: Tensor, size: tuple[int, int]) -> Tensor:
-        """Features (N, C, h, w) of pictures (N, 3, H, W), normalised; `size` is (h, w).
+        """Features (N, C, h, w) of images (N, 3, H, W), normalised; `size` is (h, w).
 
         Raises:
-            InputError: Pictures below 32 x 32, of which nothing is left after five halvings.
+            InputError: Images below 32 x 32, of which nothing is left after five halvings.
         """
         x = self.code(batch)
         for layer, rows, columns in zip(self.up, sides(batch.shape[2]), sides(batch.shape[3]), strict=True):
@@ -81,7 +81,7 @@ class Autoencoder(nn.Module):
         return features
 
     def code(self, batch: Tensor) -> Tensor:
-        """The code (N, CODE, 1, 1) of pictures (N, 3, H, W)."""
+        """The code (N, CODE, 1, 1) of images (N, 3, H, W)."""
         height, width = batch.shape[2:]
         if min(height, width) < LEAST:
             raise InputError(f"an image must have at least {LEAST} x {LEAST} pixels, got {height} x {width}")
@@ -92,7 +92,7 @@ class Autoencoder(nn.Module):
 
 
 def sides(pixels: int) -> list[int]:
-    """Sides to which the maps are enlarged on the way back, for a picture of so many pixels.
+    """Sides to which the maps are enlarged on the way back, for an image of so many pixels.
 
     Example:
         >>> sides(256), sides(64)

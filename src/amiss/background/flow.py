@@ -200,7 +200,7 @@ class Flow(nn.Module):
 
 
 def surprise(z: Tensor, log_determinant: Tensor) -> Tensor:
-    """Minus the log density of what a flow turned into z, in nats a channel.
+    """Minus the log density of what a flow turned into z, in nats per channel.
 
     White noise that the flow left as it was scores ``(1 + log(2 pi)) / 2`` = 1.42 on average. Of a map, this is the
     share of each position: times C and summed over the positions it is minus the log density of the map.

@@ -124,7 +124,7 @@ class Gaussian:
         variance, square = self._scatter.trace() / self.count, self.mean.square().sum()
         if variance <= _ROUNDING**2 * square:
             raise InputError(
-                f"the features of {self.count} normal patches or pictures do not vary; give pictures that differ"
+                f"the features of {self.count} normal patches or images do not vary; give images that differ"
             )
 
     def _check(self) -> None:

@@ -28,7 +28,7 @@ class GaussianField:
         dimension: D.
 
     Cost:
-        P x D^2 multiply-adds an image; P x (D^2 + 2 D) float64 numbers, whatever the number of images.
+        P x D^2 multiply-adds per image; P x (D^2 + 2 D) float64 numbers, whatever the number of images.
     """
 
     def __init__(self, positions: int, dimension: int) -> None:
@@ -95,7 +95,7 @@ class GaussianField:
 
     def _check(self, least: int) -> None:
         if self.count < least:
-            raise InputError(f"{self.count} vectors a position; at least {least} are needed")
+            raise InputError(f"{self.count} vectors per position; at least {least} are needed")
 
 
 class FieldWhitening(nn.Module):

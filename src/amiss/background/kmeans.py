@@ -63,7 +63,7 @@ class KMeans:
 
 
 def spread_seeds(points: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Points to begin k-means with (k-means++, Arthur and Vassilvitskii 2007, with several tries a step).
+    """Points to begin k-means with (k-means++, Arthur and Vassilvitskii 2007, with several tries per step).
 
     Each further point is drawn with a probability proportional to its squared distance to the nearest one chosen.
 

@@ -74,7 +74,7 @@ def fit_mixture(
         tolerance: The loop ends when the mean log-likelihood gains less, in nats.
 
     Cost:
-        n x K x D^2 multiply-adds a step, twice; n x K x D with diagonal covariances.
+        n x K x D^2 multiply-adds per step, twice; n x K x D with diagonal covariances.
 
     Example:
         >>> vectors = torch.tensor([[-5.1], [-4.9], [4.9], [5.1]])
@@ -137,7 +137,7 @@ def choose_mixture(
 
     Args:
         vectors: (n, D), what the candidates are fitted to.
-        held_out: (m, D), from other pictures; not looked at when there is a single candidate.
+        held_out: (m, D), from other images; not looked at when there is a single candidate.
         counts: Candidates for K.
         rng: See `fit_mixture`.
         covariance: See `fit_mixture`.

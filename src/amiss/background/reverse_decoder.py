@@ -33,7 +33,7 @@ class ReverseDecoder(nn.Module):
 
     The bottleneck brings every stage onto the grid of the deepest one by strided 3x3 convolutions, puts them side by
     side and halves the grid once more while keeping only twice the deepest stage's channels. The decoder doubles the
-    grid again stage by stage and returns a map of each stage's shape on its way. Trained on normal pictures, the code
+    grid again stage by stage and returns a map of each stage's shape on its way. Trained on normal images, the code
     has room for what those need, and what is strange does not come through.
 
     Grids that are no whole multiples of each other are cut, or their last row and column repeated.

@@ -48,10 +48,10 @@ def learn_standardising(stages: Iterable[nn.Module], batches: Iterable[Sequence[
         InputError: Features that do not vary at all.
 
     Cost:
-        C multiply-adds a position; sums of C numbers, whatever the number of images.
+        C multiply-adds per position; sums of C numbers, whatever the number of images.
     """
     found = [stage for stage in stages if isinstance(stage, Standardising)]
-    fields = [GaussianField(len(stage.mean), 1) for stage in found]  # a Gaussian a channel
+    fields = [GaussianField(len(stage.mean), 1) for stage in found]  # a Gaussian per channel
     for batch in batches:
         for field, features in zip(fields, batch, strict=True):
             field.add(features.cpu().movedim(1, -1).flatten(0, -2)[:, :, None])  # (N h w, C, 1)

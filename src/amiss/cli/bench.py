@@ -132,7 +132,7 @@ def _methods(text: str) -> list[str]:
 
 @contextmanager
 def _display() -> Iterator[tuple[Callable[[Step], None], Progress]]:
-    """A bar with the time left on a terminal, one line a run elsewhere; always on standard error."""
+    """A bar with the time left on a terminal, one line per run elsewhere; always on standard error."""
     if not sys.stderr.isatty():
         yield _log, silent
         return

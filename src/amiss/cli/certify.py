@@ -62,7 +62,7 @@ def _lines(certificate: Certificate) -> list[str]:
     findings |= {f"escapes, {kind}": finding for kind, finding in certificate.per_defect.items()}
     findings |= {f"false alarms, lot {lot}": finding for lot, finding in certificate.per_lot.items()}
     return [
-        f"{certificate.dataset}: {len(certificate.entries)} pictures that {certificate.method} has never seen, "
+        f"{certificate.dataset}: {len(certificate.entries)} images that {certificate.method} has never seen, "
         f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence",
         *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
         *(f"Mind: {warning}" for warning in certificate.warnings),

@@ -17,7 +17,7 @@ def data(
     source: Annotated[
         str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Decode every picture and mask, and look for leaks.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Decode every image and mask, and look for leaks.")] = False,
     seed: Annotated[int, typer.Option(help="Of the split, for sets that come without one.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -43,15 +43,15 @@ def data(
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> list[dict[str, int]]:
-    """Height, width and number of pictures, the commonest first."""
-    return [{"height": height, "width": width, "pictures": count} for (height, width), count in sizes.most_common()]
+    """Height, width and number of images, the commonest first."""
+    return [{"height": height, "width": width, "images": count} for (height, width), count in sizes.most_common()]
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
     tested = ", ".join(f"{count} {defect}" for defect, count in report["test"].items()) or "none"
     lines = [
         f"{report['name']} (read as {report['kind']})",
-        f"normal:  {report['normal']} pictures{_origins(report['normal_origins'])}",
+        f"normal:  {report['normal']} images{_origins(report['normal_origins'])}",
         f"test:    {tested}{_origins(report['test_origins'])}",
         f"masks:   {_masks(report)}",
         f"sizes:   {_size_line(report)}",
@@ -64,17 +64,17 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [f"error:   {error}" for error in errors[:SHOWN]]
     if len(errors) > SHOWN:
         lines.append(f"error:   {len(errors) - SHOWN} more; --json lists all of them")
-    pictures = report["normal"] + sum(report["test"].values())
+    images = report["normal"] + sum(report["test"].values())
     return [
         *lines,
-        f"{len(errors)} errors in {pictures} pictures." if errors else f"All {pictures} pictures are usable.",
+        f"{len(errors)} errors in {images} images." if errors else f"All {images} images are usable.",
     ]
 
 
 def _size_line(report: dict[str, Any]) -> str:
-    sizes, seen = report["sizes"], "all pictures" if report["checked"] else "a sample"
+    sizes, seen = report["sizes"], "all images" if report["checked"] else "a sample"
     if len(sizes) <= 5:
-        shown = ", ".join(f"{size['height']} x {size['width']} ({size['pictures']})" for size in sizes)
+        shown = ", ".join(f"{size['height']} x {size['width']} ({size['images']})" for size in sizes)
         return f"{shown or 'none'}; height x width, {seen}"
     low, high = ({side: pick(size[side] for size in sizes) for side in ("height", "width")} for pick in (min, max))
     return (
@@ -85,7 +85,7 @@ def _size_line(report: dict[str, Any]) -> str:
 
 def _masks(report: dict[str, Any]) -> str:
     if report["masks"] is None:
-        return "none; pictures can be judged, pixels cannot"
+        return "none; images can be judged, pixels cannot"
     return f"{report['masks']}{', each region with its saturation' if report['saturation'] else ''}"
 
 

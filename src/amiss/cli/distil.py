@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amiss.distillation import Distilled
 
 PROCEDURAL = "procedural"
-"""The word for pictures that Amiss draws itself."""
+"""The word for images that Amiss draws itself."""
 
 Steps = Annotated[
     int | None,
@@ -31,18 +31,18 @@ def distil(
     backbone: Annotated[str, typer.Option(help="What it learns from; see docs/backbones.md.")] = "efficientnet-lite0",
     stages: Annotated[str, typer.Option(help="Strides of the backbone's stages that it learns.")] = "8,16",
     images: Annotated[
-        str, typer.Option(help="A folder of pictures of many kinds; or procedural: drawn by Amiss, free of licences.")
+        str, typer.Option(help="A folder of images of many kinds; or procedural: drawn by Amiss, free of licences.")
     ] = PROCEDURAL,
-    count: Annotated[int, typer.Option(help="How many procedural pictures are drawn.")] = 1000,
+    count: Annotated[int, typer.Option(help="How many procedural images are drawn.")] = 1000,
     steps: Steps = None,
-    size: Annotated[int, typer.Option(help="Side that pictures are resized to, in pixels.")] = 256,
+    size: Annotated[int, typer.Option(help="Side that images are resized to, in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="Where it learns: auto, cpu, cuda or mps.")] = "auto",
     output: Annotated[Path, typer.Option(help="The teacher's file, name.safetensors.")],
     checkpoint: State = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a teacher for EfficientAD or Uninformed Students from a backbone and pictures of many kinds.
+    """Make a teacher for EfficientAD or Uninformed Students from a backbone and images of many kinds.
 
     With AMISS_CACHE set to a folder, the backbone's features are kept there for the next time.
     """
@@ -52,11 +52,11 @@ def distil(
     with needs_torch("distilling"):
         from amiss.distillation import distil as make
     _make_folders(output.parent, checkpoint)
-    pictures = _pictures(images, count, size, seed)
+    sources = _images(images, count, size, seed)
     with progress_display() as progress:
         made = make(
             arch,
-            pictures,
+            sources,
             backbone=backbone,
             stages=parse_numbers("stages", stages),
             steps=steps,
@@ -66,7 +66,7 @@ def distil(
             device=device,
             progress=progress,
         )
-    _finish(made, _record(made.record, images, pictures), output, backbone=backbone, json=json)
+    _finish(made, _record(made.record, images, sources), output, backbone=backbone, json=json)
 
 
 def _check_file(output: Path, arch: str) -> None:
@@ -100,28 +100,28 @@ def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: 
         )
         return
     say(
-        f"{record['architecture']} learned from {backbone} in {steps} steps; pictures: {record['pictures']}.",
+        f"{record['architecture']} learned from {backbone} in {steps} steps; images: {record['images']}.",
         f"Loss: {first_loss:.4g} in the first step, {last_loss:.4g} on average in the last {len(last)}.",
         f"Written to {output} ({len(data) / 1e6:.2f} MB of 16-bit weights, licence: {record['licence']}).",
     )
 
 
-def _record(known: dict[str, str], images: str, pictures: Images) -> dict[str, str]:
+def _record(known: dict[str, str], images: str, sources: Images) -> dict[str, str]:
     """What the file says of its making, with the command that makes the same file."""
     drawn = images == PROCEDURAL
     name = PROCEDURAL if drawn else Path(images).name  # other machines have other folders
-    source = f"{name} --count {len(pictures)}" if drawn else name
+    source = f"{name} --count {len(sources)}" if drawn else name
     command = (
         f"amiss distil --arch {known['architecture']} --backbone {known['backbone']} --stages {known['stages']} "
         f"--images {source} --steps {known['steps']} --size {known['size']} --seed {known['seed']}"
     )
     words = "drawn by Amiss" if drawn else f"in folder {name}"
-    licence = known["licence"] + ("" if drawn else " (backbone); that of the pictures is for their owner to say")
-    return {**known, "pictures": f"{len(pictures)}, {words}", "licence": licence, "command": command}
+    licence = known["licence"] + ("" if drawn else " (backbone); that of the images is for their owner to say")
+    return {**known, "images": f"{len(sources)}, {words}", "licence": licence, "command": command}
 
 
-def _pictures(images: str, count: int, size: int, seed: int) -> Images:
+def _images(images: str, count: int, size: int, seed: int) -> Images:
     from amiss.core.images import Images
-    from amiss.synthesis.pictures import procedural_pictures
+    from amiss.synthesis.images import procedural_images
 
-    return procedural_pictures(count, (size, size), seed) if images == PROCEDURAL else Images(images)
+    return procedural_images(count, (size, size), seed) if images == PROCEDURAL else Images(images)

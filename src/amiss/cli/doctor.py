@@ -22,7 +22,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
     from amiss.runtime import installed
 
     packages = {name: _version(name) for name in (*LINE, *MORE, *LAB)}
-    checks = {"decode and resize a picture": _attempt(_decode)}
+    checks = {"decode and resize an image": _attempt(_decode)}
     if all(packages[name] for name in LAB):
         checks["learn, export, save, load and inspect"] = _attempt(_whole_path)
     report: dict[str, Any] = {
@@ -32,7 +32,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
         "threads": threads(),
         "runtimes": installed(),
         "packages": packages,
-        "can_inspect": all(packages[name] for name in LINE) and checks["decode and resize a picture"] == "ok",
+        "can_inspect": all(packages[name] for name in LINE) and checks["decode and resize an image"] == "ok",
         "can_learn": checks.get("learn, export, save, load and inspect") == "ok",
         "checks": checks,
     }

@@ -78,11 +78,11 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *([f"              of defective {evaluation.defective_reviews}"] if asked else []),
         f"precision:    {evaluation.outcomes.precision}",
         f"accuracy:     {evaluation.outcomes.accuracy}",
-        *([f"errors:       {_pictures(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
+        *([f"errors:       {_images(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
         *measured,
         *_rim_line(evaluation),
         *_type_lines(summary),
-        *([f"{1000 * seconds:.1f} ms a picture, from file to verdict"] if seconds is not None else []),
+        *([f"{1000 * seconds:.1f} ms per image, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
     ]
 
@@ -96,8 +96,8 @@ def _rim_line(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _pictures(count: int) -> str:
-    return f"{count} picture{'' if count == 1 else 's'}"
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _value(summary: dict[str, Any], key: str) -> str:

@@ -29,13 +29,11 @@ def fit(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Every picture is resized to these pixels: 256, or 256x384 (height x width). Default: 256."),
+        typer.Option(help="Every image is resized to these pixels: 256, or 256x384 (height x width). Default: 256."),
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option(
-            help="For large pictures: cut them into tiles of this side instead of resizing them, such as 256."
-        ),
+        typer.Option(help="For large images: cut them into tiles of this side instead of resizing them, such as 256."),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of the tile.")
@@ -52,10 +50,10 @@ def fit(
     ] = "auto",
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
     roi: Annotated[
-        Path | None, typer.Option(help="A mask as large as the pictures: what is black is not inspected.")
+        Path | None, typer.Option(help="A mask as large as the images: what is black is not inspected.")
     ] = None,
     ignore: Annotated[
-        Path | None, typer.Option(help="A mask as large as the pictures: what is not black is not inspected.")
+        Path | None, typer.Option(help="A mask as large as the images: what is not black is not inspected.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     device: Annotated[
@@ -115,7 +113,7 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
     if ignored:
-        say(f"Ignored {len(ignored)} files that are no pictures, such as {ignored[0]}.")
+        say(f"Ignored {len(ignored)} files that are not images, such as {ignored[0]}.")
 
 
 def _training_folder(output: Path, resume: bool) -> Path:

@@ -1,4 +1,4 @@
-"""``amiss inspect``: one verdict a picture."""
+"""``amiss inspect``: one verdict per image."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures or folders.")],
+    images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option(help="Also decide over all pictures together: at most this share of those named is good, as 10%."),
+        typer.Option(help="Also decide over all images together: at most this share of those named is good, as 10%."),
     ] = None,
     backend: Backend = "onnxruntime",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
 ) -> None:
-    """Tell good from anomalous. Exits with 3 when a picture could not be inspected."""
+    """Tell good from anomalous. Exits with 3 when an image could not be inspected."""
     from amiss.core.verdict import Label
     from amiss.front import load
     from amiss.reporting import ResultsWriter
 
     together = None if batch is None else read_rate("batch", batch)
     inspector = load(model, backend=backend)
-    pictures = _pictures(images)
+    sources = _images(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
     counts: Counter[str] = Counter()
     judged: list[tuple[str, float | None]] = []
     with writer as results, progress_display() as progress:
-        for index, verdict in enumerate(inspector.inspect(pictures, progress=progress)):
+        for index, verdict in enumerate(inspector.inspect(sources, progress=progress)):
             counts[str(verdict.label)] += 1
             judged.append((verdict.name, verdict.p_value))
             if results is not None:
-                results.add(verdict, None if verdict.label is Label.ERROR else pictures[index])
+                results.add(verdict, None if verdict.label is Label.ERROR else sources[index])
             if json:
                 say_json(verdict.summary())
             else:
@@ -56,10 +56,10 @@ def inspect(
     if together is not None:
         _decide_together(judged, together, inspector.rule.n, json)
     if not json:
-        say(f"{len(pictures)} pictures: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
+        say(f"{len(sources)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement(), *backend_line(inspector, backend))
-        if pictures.ignored:
-            say(f"Ignored {len(pictures.ignored)} files that are no pictures, such as {pictures.ignored[0]}.")
+        if sources.ignored:
+            say(f"Ignored {len(sources.ignored)} files that are not images, such as {sources.ignored[0]}.")
         if output is not None:
             say(f"Written to {output}")
     if counts[Label.ERROR]:
@@ -67,7 +67,7 @@ def inspect(
 
 
 def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
-    """Benjamini-Hochberg over all pictures of this call."""
+    """Benjamini-Hochberg over all images of this call."""
     from amiss.core.errors import CalibrationError
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg
@@ -80,15 +80,15 @@ def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int
         say_json({"batch": {"rate": rate, "judged": decision.judged, "named": named, "warning": decision.warning}})
         return
     say(
-        f"Together, {len(named)} of {decision.judged} pictures are named anomalous; on average at most {percent(rate)} "
+        f"Together, {len(named)} of {decision.judged} images are named anomalous; on average at most {percent(rate)} "
         f"of such names are good parts (Benjamini-Hochberg, n = {n}).",
         *(f"  {name}" for name in named),
         *([f"Mind: {decision.warning}"] if decision.warning else []),
     )
 
 
-def _pictures(sources: list[Path]) -> Images:
-    """All pictures of several files and folders, in the order given."""
+def _images(sources: list[Path]) -> Images:
+    """All images of several files and folders, in the order given."""
     from amiss.core.images import Images
 
     return Images.join([Images(source) for source in sources])

@@ -21,7 +21,7 @@ def monitor(
     model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
     stream: Annotated[
         Path,
-        typer.Argument(help="Folder of pictures in the order of their names, or results.jsonl of `amiss inspect`."),
+        typer.Argument(help="Folder of images in the order of their names, or results.jsonl of `amiss inspect`."),
     ],
     output: Annotated[Path | None, typer.Option(help="Folder for monitor.html and monitor.json.")] = None,
     arl: Annotated[float, typer.Option(help="One false alarm in so many parts, by all charts together.")] = 370,
@@ -29,14 +29,14 @@ def monitor(
         str, typer.Option(help="Charts of scores: cusum, cusum-down, ewma, rate, martingale; commas between.")
     ] = "cusum,cusum-down,rate,martingale",
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of good pictures; light and camera are compared with them.")
+        Path | None, typer.Option(help="Folder of good images; light and camera are compared with them.")
     ] = None,
-    baseline: Annotated[int, typer.Option(help="Without a reference: compare with so many first pictures.")] = 50,
-    by_time: Annotated[bool, typer.Option("--by-time", help="Order pictures by the time of the file.")] = False,
+    baseline: Annotated[int, typer.Option(help="Without a reference: compare with so many first images.")] = 50,
+    by_time: Annotated[bool, typer.Option("--by-time", help="Order images by the time of the file.")] = False,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Watch a line. Exits with 4 when a chart alarms, else with 3 when a picture could not be used."""
+    """Watch a line. Exits with 4 when a chart alarms, else with 3 when an image could not be used."""
     from amiss.evaluation import watch
     from amiss.front import load
     from amiss.reporting.monitor_page import write_monitoring

@@ -1,1 +1,1 @@
-"""The contract: what a picture, a score, a rule, a decision and an error are. Everything else builds on it."""
+"""The contract: what an image, a score, a rule, a decision and an error are. Everything else builds on it."""

@@ -28,7 +28,7 @@ class Card:
         url: Where the source can be found.
         year: Year of the source.
         learning: How the background model is built.
-        localises: True when ``statistic`` returns a map, False when it returns one number an image.
+        localises: True when ``statistic`` returns a map, False when it returns one number per image.
         exportable: True when ``statistic`` can become an ONNX graph.
         weights_licence: Licence of the pretrained weights in the default preset, or "none".
         presets: Hyper-parameters that differ from the constructor's defaults, by preset name. ``default`` runs

@@ -1,4 +1,4 @@
-"""From a file to an RGB array: the only place in Amiss that decodes or resizes pictures.
+"""From a file to an RGB array: the only place in Amiss that decodes or resizes images.
 
 OpenCV does the work. It is imported inside the functions, so that ``import amiss`` stays light.
 """
@@ -23,18 +23,18 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 100_000_000
 """Default cap on width x height, checked from the header before anything is decoded."""
 
-_BYTES_PER_PIXEL = 16  # twice an uncompressed 16-bit RGBA picture: larger files are not read at all
+_BYTES_PER_PIXEL = 16  # twice an uncompressed 16-bit RGBA image: larger files are not read at all
 
 _TIFF_SIZE, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_PLANES = (256, 257), 258, 277, 284  # tags
 _TIFF_WHOLE = (3, 4)  # types: 16 and 32 bits without sign
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read one picture.
+    """Read one image.
 
     PNG, JPEG, BMP, TIFF and WebP, recognised by content; 8 and 16 bit; grey, RGB and RGBA. The EXIF orientation is
     applied, alpha is dropped, the first page is taken, and 16 bits are divided by 257: the scale is the same for
-    every picture, never stretched to what one picture happens to contain.
+    every image, never stretched to what one image happens to contain.
 
     Args:
         path: The file.
@@ -44,13 +44,13 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.
         RGB, uint8 (H, W, 3).
 
     Raises:
-        ImageError: Missing, empty, cut off, not a picture, of another format, or too large.
+        ImageError: Missing, empty, cut off, not an image, of another format, or too large.
     """
     return decode_image(_read_bytes(Path(path), max_pixels), name=str(path), max_pixels=max_pixels)
 
 
 def read_values(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
-    """The numbers of one picture file as they are stored, for masks and position maps: nothing is scaled or turned.
+    """The numbers of one image file as they are stored, for masks and position maps: nothing is scaled or turned.
 
     Args:
         path: The file, of the formats of `read_image`, or a TIFF of floats.
@@ -72,7 +72,7 @@ def read_values(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[An
 
 
 def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode the bytes of one picture file; `name` is how errors call it. See `read_image`."""
+    """Decode the bytes of one image file; `name` is how errors call it. See `read_image`."""
     import cv2
 
     # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
@@ -104,7 +104,7 @@ def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The whole picture at another size: the mean over areas where it shrinks, bilinear where it grows.
+    """The whole image at another size: the mean over areas where it shrinks, bilinear where it grows.
 
     The one resize of Amiss, used in learning, calibration, inspection and evaluation alike. Nothing is cropped.
 
@@ -132,7 +132,7 @@ def _read_bytes(path: Path, max_pixels: int) -> bytes:
     except ValueError as error:  # a zero byte in the name
         raise ImageError(str(path), f"cannot be read ({error})") from error
     if size > max_pixels * _BYTES_PER_PIXEL:
-        raise ImageError(str(path), f"the file has {size} bytes, too many for a picture of {max_pixels} pixels")
+        raise ImageError(str(path), f"the file has {size} bytes, too many for an image of {max_pixels} pixels")
     return data
 
 
@@ -143,7 +143,7 @@ def _decode(data: bytes, name: str, max_pixels: int, flags: int) -> NDArray[Any]
         raise ImageError(name, "the file is empty")
     kind = _format(data)
     if kind is None:
-        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP picture (its first bytes say so)")
+        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP image (its first bytes say so)")
     _check_header(data, kind, name, max_pixels)
     with _quiet(cv2):
         try:

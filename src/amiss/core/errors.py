@@ -2,7 +2,7 @@
 
     AmissError
     ├── InputError (ValueError)          an argument or option is out of its allowed values
-    │   ├── ImageError                   one file or array is not a usable picture: ``.name``, ``.reason``
+    │   ├── ImageError                   one file or array is not a usable image: ``.name``, ``.reason``
     │   └── DataError                    a folder or data set is empty or laid out differently
     ├── CalibrationError (ValueError)    too few normal images for the promise that was asked for
     ├── DivergedError (ArithmeticError)  training has come to a loss that is not finite
@@ -27,7 +27,7 @@ class InputError(AmissError, ValueError):
 
 
 class ImageError(InputError):
-    """One file or array is not a usable picture.
+    """One file or array is not a usable image.
 
     Args:
         name: File path or array index, as the user knows it.

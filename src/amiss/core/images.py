@@ -1,4 +1,4 @@
-"""`Images`: a sized, re-iterable source of pictures that holds none of them in memory."""
+"""`Images`: a sized, re-iterable source of images that holds none of them in memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from amiss.core.errors import DataError, ImageError, InputError
 Size = tuple[int, int]
 
 
-class Picture(Protocol):
-    """A picture that is neither a file of its own nor an array in memory, such as one of many in an archive."""
+class Image(Protocol):
+    """An image that is neither a file of its own nor an array in memory, such as one of many in an archive."""
 
     @property
     def name(self) -> str:
@@ -29,21 +29,21 @@ class Picture(Protocol):
         ...
 
 
-Item = Path | NDArray[Any] | Picture
+Item = Path | NDArray[Any] | Image
 
 
 class Images:
-    """Pictures from a folder, from paths, or from arrays. Each is read when it is asked for, every time anew.
+    """Images from a folder, from paths, or from arrays. Each is read when it is asked for, every time anew.
 
     Args:
         source: A folder (searched recursively, in the order of the names), one file, or a list of paths, of arrays
-            (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Picture` objects. An array
+            (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Image` objects. An array
             (N, H, W, C) works too.
-        size: Height and width that every picture is resized to; None leaves each as it is.
+        size: Height and width that every image is resized to; None leaves each as it is.
         max_pixels: Cap on width x height of a file, checked before it is decoded.
 
     Raises:
-        DataError: The folder is missing or holds no picture.
+        DataError: The folder is missing or holds no image.
         InputError: A source of another kind.
 
     Example:
@@ -86,22 +86,22 @@ class Images:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """How errors and reports call each picture: its path or name, or its number among the arrays."""
+        """How errors and reports call each image: its path or name, or its number among the arrays."""
         return tuple(map(_name, range(len(self)), self._items))
 
     @property
     def paths(self) -> tuple[Path | None, ...]:
-        """The file of each picture; None for one that has no file of its own."""
+        """The file of each image; None for one that has no file of its own."""
         return tuple(item if isinstance(item, Path) else None for item in self._items)
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """One picture, RGB uint8 (H, W, 3).
+        """One image, RGB uint8 (H, W, 3).
 
         Raises:
-            ImageError: The file or array is not a usable picture.
+            ImageError: The file or array is not a usable image.
         """
         item = self._items[index]
         if isinstance(item, Path):
@@ -115,10 +115,10 @@ class Images:
             yield self[index]
 
     def __repr__(self) -> str:
-        return f"Images({len(self)} pictures, size={self.size})"
+        return f"Images({len(self)} images, size={self.size})"
 
     def sha256(self, index: int) -> str:
-        """SHA-256 of one picture as it came, before any resizing: of the file's bytes, or of the pixels.
+        """SHA-256 of one image as it came, before any resizing: of the file's bytes, or of the pixels.
 
         Raises:
             ImageError: The file cannot be read.
@@ -131,24 +131,24 @@ class Images:
         return hashlib.sha256(content).hexdigest()
 
     def resized(self, size: Size) -> Images:
-        """The same pictures, each resized to (height, width)."""
+        """The same images, each resized to (height, width)."""
         return self._with(self._items, _check_size(size))
 
     def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> Images:
-        """Some of the pictures, in the order of `indices`."""
+        """Some of the images, in the order of `indices`."""
         return self._with(tuple(self._items[int(index)] for index in indices), self.size)
 
     def batches(self, count: int) -> Iterator[NDArray[np.uint8]]:
-        """Stacks of up to `count` pictures, uint8 (B, H, W, 3). Needs pictures of one size.
+        """Stacks of up to `count` images, uint8 (B, H, W, 3). Needs images of one size.
 
         Raises:
-            InputError: The pictures differ in size and no `size` was given.
+            InputError: The images differ in size and no `size` was given.
         """
         for start in range(0, len(self), count):
             batch = [self[index] for index in range(start, min(start + count, len(self)))]
             shapes = {image.shape for image in batch}
             if len(shapes) > 1:
-                raise InputError(f"pictures of different sizes {sorted(shapes)}; use Images(..., size=(height, width))")
+                raise InputError(f"images of different sizes {sorted(shapes)}; use Images(..., size=(height, width))")
             yield np.stack(batch)
 
     def _with(self, items: tuple[Item, ...], size: Size | None) -> Images:
@@ -163,10 +163,10 @@ def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such file or folder")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
-    pictures = tuple(path for path in files if path.suffix.lower() in EXTENSIONS)
-    if not pictures:
-        raise DataError(f"{folder}: no picture inside; files ending in {', '.join(EXTENSIONS)} are looked for")
-    return pictures, tuple(path for path in files if path.suffix.lower() not in EXTENSIONS)
+    images = tuple(path for path in files if path.suffix.lower() in EXTENSIONS)
+    if not images:
+        raise DataError(f"{folder}: no image inside; files ending in {', '.join(EXTENSIONS)} are looked for")
+    return images, tuple(path for path in files if path.suffix.lower() not in EXTENSIONS)
 
 
 def _hidden(path: Path) -> bool:
@@ -179,30 +179,30 @@ def _name(number: int, item: Item) -> str:
     return str(item) if isinstance(item, Path) else item.name
 
 
-def _pixels(number: int, item: NDArray[Any] | Picture) -> NDArray[Any]:
+def _pixels(number: int, item: NDArray[Any] | Image) -> NDArray[Any]:
     pixels = item if isinstance(item, np.ndarray) else item.read()
     if not isinstance(pixels, np.ndarray):
         raise ImageError(_name(number, item), f"read() gave a {type(pixels).__name__}; a NumPy array is expected")
     return np.ascontiguousarray(pixels)
 
 
-def _is_picture(item: object) -> TypeGuard[Picture]:
+def _is_image(item: object) -> TypeGuard[Image]:
     return isinstance(getattr(item, "name", None), str) and callable(getattr(item, "read", None))
 
 
 def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
     if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
-        raise InputError(f"one array of shape {source.shape} arrived; give a list of pictures, or (N, H, W, C)")
+        raise InputError(f"one array of shape {source.shape} arrived; give a list of images, or (N, H, W, C)")
     if not isinstance(source, Iterable):
         raise InputError(f"a {type(source).__name__} arrived; a folder, or a list of paths or arrays is expected")
     items: list[Item] = []
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
             items.append(Path(item))
-        elif isinstance(item, np.ndarray) or _is_picture(item):
+        elif isinstance(item, np.ndarray) or _is_image(item):
             items.append(item)
         else:
-            raise InputError(f"item {number} is a {type(item).__name__}; a path, array or Picture is expected")
+            raise InputError(f"item {number} is a {type(item).__name__}; a path, array or Image is expected")
     return tuple(items)
 
 

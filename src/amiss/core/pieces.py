@@ -1,4 +1,4 @@
-"""Square pieces of pictures, as pictures of their own."""
+"""Square pieces of images, as images of their own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from amiss.core.images import Images
 
 
 def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -> Images:
-    """Pieces of pictures, each cut out when it is asked for.
+    """Pieces of images, each cut out when it is asked for.
 
-    The whole picture that was read last is kept, so pieces that are read picture by picture cost one decoding each.
+    The whole image that was read last is kept, so pieces that are read image by image cost one decoding each.
 
     Args:
-        images: The whole pictures.
-        places: Of each piece the number of its picture, its top row and its left column. It must lie inside.
+        images: The whole images.
+        places: Of each piece the number of its image, its top row and its left column. It must lie inside.
         side: Height and width of the pieces.
 
     Example:
@@ -31,7 +31,7 @@ def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -
 
 
 class _Source:
-    """Pictures, of which the one read last is kept."""
+    """Images, of which the one read last is kept."""
 
     def __init__(self, images: Images) -> None:
         self._images, self.names = images, images.names
@@ -39,14 +39,14 @@ class _Source:
 
     def read(self, number: int) -> NDArray[np.uint8]:
         if self._last is None or self._last[0] != number:
-            self._last = None  # two large pictures are never in memory together
+            self._last = None  # two large images are never in memory together
             self._last = (number, self._images[number])
         return self._last[1]
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of a picture, as a `Picture`."""
+    """A piece of an image, as a `Image`."""
 
     source: _Source
     number: int
@@ -59,5 +59,5 @@ class _Piece:
         return f"{self.source.names[self.number]}[row {self.top}, column {self.left}]"
 
     def read(self) -> NDArray[np.uint8]:
-        picture = self.source.read(self.number)
-        return picture[self.top : self.top + self.side, self.left : self.left + self.side]
+        image = self.source.read(self.number)
+        return image[self.top : self.top + self.side, self.left : self.left + self.side]

@@ -31,7 +31,7 @@ class Rule(ABC):
 
         Args:
             normal: Scores of normal images that the detector did not learn from. Only the image scores are used:
-                pixels of one image depend on each other, so one number an image is calibrated.
+                pixels of one image depend on each other, so one number per image is calibrated.
 
         Raises:
             CalibrationError: Fewer images than the promise needs.

@@ -1,6 +1,6 @@
 """What a detector says (`Scores`) and what a rule makes of it (`Decision`). Larger score = more anomalous.
 
-Axis letters: N images, H x W pixels of the map. Maps have the size of the detector's input, or of the picture where it
+Axis letters: N images, H x W pixels of the map. Maps have the size of the detector's input, or of the image where it
 is cut into tiles.
 """
 
@@ -20,8 +20,8 @@ class Scores:
     """Raw anomaly scores of N images.
 
     Args:
-        image: One number an image, float32 (N,). With a map it is the map's maximum.
-        map: One number a pixel, float32 (N, H, W), or None for methods that do not localise.
+        image: One number per image, float32 (N,). With a map it is the map's maximum.
+        map: One number per pixel, float32 (N, H, W), or None for methods that do not localise.
 
     Raises:
         InputError: Wrong shapes, or a number that is not finite.
@@ -61,7 +61,7 @@ class Scores:
         """
         maps = [part.map for part in parts if part.map is not None]
         if len(maps) == len(parts) and len(sizes := {part.shape[1:] for part in maps}) > 1:
-            raise InputError(f"maps of {len(sizes)} sizes arrived; score pictures one by one, or without their maps")
+            raise InputError(f"maps of {len(sizes)} sizes arrived; score images one by one, or without their maps")
         image = np.concatenate([part.image for part in parts]) if parts else np.zeros(0, np.float32)
         return cls(image, np.concatenate(maps) if maps and len(maps) == len(parts) else None)
 

@@ -1,4 +1,4 @@
-"""Which tiles cover a large picture, and how much each of them says about a pixel."""
+"""Which tiles cover a large image, and how much each of them says about a pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amiss.core.images import Size
 
 @dataclass(frozen=True)
 class Tiling:
-    """Square tiles that overlap, for pictures of any size.
+    """Square tiles that overlap, for images of any size.
 
     Args:
         tile: Height and width of a tile, in pixels: the detector's input.
@@ -50,14 +50,14 @@ class Tiling:
         return [*range(0, length - self.tile, self.tile - self.overlap), length - self.tile]
 
     def corners(self, size: Size, name: str = "image") -> list[tuple[int, int]]:
-        """Top row and left column of each tile of a picture, row by row.
+        """Top row and left column of each tile of an image, row by row.
 
         Args:
-            size: Height and width of the picture.
+            size: Height and width of the image.
             name: How errors call it.
 
         Raises:
-            ImageError: The picture is smaller than a tile.
+            ImageError: The image is smaller than a tile.
         """
         if min(size) < self.tile:
             raise ImageError(
@@ -69,7 +69,7 @@ class Tiling:
     def weights(self, length: int) -> NDArray[np.float32]:
         """How much each tile counts at its own pixels along one side, (tiles, tile).
 
-        Linear over the overlap from a tile's edge inwards, full in between, and full up to the border of the picture.
+        Linear over the overlap from a tile's edge inwards, full in between, and full up to the border of the image.
         Divided by the sum over tiles: at each pixel of the side the weights of all tiles sum to 1. The weight of a
         pixel of a map is the product of those of its row and its column.
 
@@ -93,7 +93,7 @@ class Tiling:
 
 
 def read_input(size: int | Size | None, tile: int | None, overlap: int | None) -> tuple[Size, Tiling | None]:
-    """The detector's input, and how pictures are cut when they are.
+    """The detector's input, and how images are cut when they are.
 
     Raises:
         InputError: Both a size and a tile, an overlap without a tile, or one out of range.

@@ -1,4 +1,4 @@
-"""`Verdict`: what is said about one picture, for people and for files."""
+"""`Verdict`: what is said about one image, for people and for files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from amiss.core.scores import Region
 
 
 class Label(StrEnum):
-    """What can be said of a picture. Review: a person should look. An error is never good."""
+    """What can be said of an image. Review: a person should look. An error is never good."""
 
     GOOD = "good"
     REVIEW = "review"
@@ -23,16 +23,16 @@ class Label(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
-    """What is said about one picture.
+    """What is said about one image.
 
     Args:
         name: Path of the file, or number of the array.
         label: Good, review, anomalous, or error.
         score: Image score, larger = more anomalous; None on error.
-        p_value: How often a good picture would look at least this strange; None on error or without calibration.
-        regions: Alarming regions, strongest first, boxes and areas in pixels of the original picture.
+        p_value: How often a good image would look at least this strange; None on error or without calibration.
+        regions: Alarming regions, strongest first, boxes and areas in pixels of the original image.
         reason: What was wrong with the file; empty unless `label` is error.
-        map: Score map float32 (H, W) at the detector's input size, or at the picture's where it is cut into tiles; or
+        map: Score map float32 (H, W) at the detector's input size, or at the image's where it is cut into tiles; or
             None.
         mask: Alarming pixels bool (H, W) at the same size, or None.
     """

@@ -1,4 +1,4 @@
-"""`About`: what a reader knows about its data set besides its pictures, and how it says that a part is missing."""
+"""`About`: what a reader knows about its data set besides its images, and how it says that a part is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class About:
         title: Its name.
         layout: Its files, in one line.
         home: Where people get it. Amiss downloads nothing.
-        licence: Of the pictures.
+        licence: Of the images.
 
     Example:
         >>> about = About("Bolts", "train/ok, test/ok, test/ko", "example.org/bolts", "CC BY 4.0")

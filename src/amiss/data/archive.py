@@ -40,7 +40,7 @@ def map_array(path: Path, name: str) -> NDArray[Any]:
             entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise DataError(
-                f"{path}: compressed, so that a picture cannot be read alone. Once in Python: "
+                f"{path}: compressed, so that an image cannot be read alone. Once in Python: "
                 f"import numpy as np; a = np.load({path.name!r}); np.savez('plain.npz', **a)"
             )
         with path.open("rb") as file:

@@ -2,7 +2,7 @@
 
 root/train/ok/*
 root/test/{ok,ko}/*
-root/ground_truth/ko/*            the same name; BMP or PNG, not always the ending of the picture
+root/ground_truth/ko/*            the same name; BMP or PNG, not always the ending of the image
 
 The three products are the folders 01, 02 and 03. The split is the published one.
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.layout import collect_tests, first_file, need_images
 from amiss.data.reader import in_folders
 
 ABOUT = About(
@@ -39,7 +39,7 @@ def read_btad(root: Path) -> Dataset:
     Raises:
         DataError: A folder or a mask is missing.
     """
-    normal = need_pictures(root, "train/ok", ABOUT)
+    normal = need_images(root, "train/ok", ABOUT)
     masks = root / "ground_truth" / "ko"
     for part in (root / "test", masks):
         if not part.is_dir():

@@ -16,7 +16,7 @@ from amiss.data.dataset import GOOD, Dataset
 from amiss.data.truth import read_mask
 
 SAMPLE = 20
-"""Pictures of each part whose size is looked at without a full check."""
+"""Images of each part whose size is looked at without a full check."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Check:
     Args:
         errors: What makes results wrong or impossible, one line each.
         notes: What a reader of results should know.
-        sizes: How many pictures have each (height, width).
+        sizes: How many images have each (height, width).
     """
 
     errors: tuple[str, ...]
@@ -35,7 +35,7 @@ class Check:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """What a data set holds, without reading its pictures: names, counts, origins, licence, notes.
+    """What a data set holds, without reading its images: names, counts, origins, licence, notes.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def sample_sizes(dataset: Dataset) -> Counter[tuple[int, int]]:
-    """The sizes of some pictures, evenly spread over the data set; those that cannot be decoded are passed over."""
+    """The sizes of some images, evenly spread over the data set; those that cannot be decoded are passed over."""
     sizes: Counter[tuple[int, int]] = Counter()
     for images in (dataset.normal, dataset.test):
         for index in np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)):
@@ -71,13 +71,13 @@ def sample_sizes(dataset: Dataset) -> Counter[tuple[int, int]]:
 
 
 def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
-    """Decode every picture and mask once, and look for what is in both parts.
+    """Decode every image and mask once, and look for what is in both parts.
 
-    A picture counts as the same when its bytes are; the same part photographed twice is found by its origin only.
+    An image counts as the same when its bytes are; the same part photographed twice is found by its origin only.
 
     Args:
         dataset: What to check.
-        progress: Called after every picture.
+        progress: Called after every image.
     """
     errors: list[str] = []
     notes: list[str] = []
@@ -98,20 +98,20 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
             done += 1
             progress("checking", done, total)
     if empty:
-        notes.append(f"{empty} defective test pictures have an empty mask: pixel figures see no defect in them.")
+        notes.append(f"{empty} defective test images have an empty mask: pixel figures see no defect in them.")
     errors += _leaks(dataset, hashes)
     notes += _repeats(hashes) + _shared_lots(dataset)
     return Check(tuple(errors), tuple(notes), sizes)
 
 
 def _check_mask(dataset: Dataset, index: int, shape: tuple[int, int]) -> bool:
-    """Whether a defective picture has an empty mask; a good one whose mask is not is a `DataError`."""
+    """Whether a defective image has an empty mask; a good one whose mask is not is a `DataError`."""
     source = dataset.masks[index] if dataset.masks is not None else None
     if source is None:
         return False
     marked = bool(read_mask(source, shape).any())
     if marked and dataset.defects[index] == GOOD:
-        raise DataError(f"{dataset.test.names[index]}: a good picture, but its mask marks a defect")
+        raise DataError(f"{dataset.test.names[index]}: a good image, but its mask marks a defect")
     return not marked and dataset.defects[index] != GOOD
 
 
@@ -121,7 +121,7 @@ def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
     if both:
         index = next(number for number, value in enumerate(hashes["test"]) if value in both)
         errors.append(
-            f"{len(both)} pictures are in both normal and test, so test figures are too good: such as the one "
+            f"{len(both)} images are in both normal and test, so test figures are too good: such as the one "
             f"of {dataset.test.names[index] if len(hashes['test']) == len(dataset.test) else 'test'}"
         )
     normal, test = _parts(dataset.normal_origins), _parts(dataset.test_origins)
@@ -132,7 +132,7 @@ def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
 
 def _repeats(hashes: dict[str, list[str]]) -> list[str]:
     return [
-        f"{copies} of {len(found)} {part} pictures are copies of others: they are no further evidence."
+        f"{copies} of {len(found)} {part} images are copies of others: they are no further evidence."
         for part, found in hashes.items()
         if (copies := len(found) - len(set(found)))
     ]

@@ -29,8 +29,8 @@ class Dataset:
             is not known; None without any masks.
         normal_origins: For each normal image where it comes from; empty when nothing is known.
         test_origins: The same for each test image.
-        licence: Licence of the pictures, "" when unknown.
-        notes: What a reader of results should know: an own split, pictures left out, masks that are missing.
+        licence: Licence of the images, "" when unknown.
+        notes: What a reader of results should know: an own split, images left out, masks that are missing.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Dataset:
         Resized by nearest neighbour, except that no defect vanishes: see `resize_mask`.
 
         Raises:
-            DataError: The data set has no masks, or a mask has another shape than its picture.
-            ImageError: The picture or its mask cannot be decoded.
+            DataError: The data set has no masks, or a mask has another shape than its image.
+            ImageError: The image or its mask cannot be decoded.
         """
         if self.masks is None:
             raise DataError(f"{self.name} has no masks")
@@ -83,11 +83,11 @@ class Dataset:
     def regions(self, index: int, size: Size) -> list[GroundTruthRegion]:
         """The marked regions of one test image at (height, width); none for a good one.
 
-        A saturation shrinks and grows with the area of the picture, and never exceeds its region.
+        A saturation shrinks and grows with the area of the image, and never exceeds its region.
 
         Raises:
-            DataError: The ground truth knows no saturation (`has_saturation`), or does not fit its picture.
-            ImageError: The picture or a mask cannot be decoded.
+            DataError: The ground truth knows no saturation (`has_saturation`), or does not fit its image.
+            ImageError: The image or a mask cannot be decoded.
         """
         if not self.has_saturation or self.masks is None:
             raise DataError(f"{self.name}: its ground truth says of no region how much of it is enough (saturation)")

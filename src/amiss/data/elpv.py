@@ -1,8 +1,8 @@
-"""ELPV: 2,624 electroluminescence pictures of real solar cells, from the PyPI package ``elpv-dataset``.
+"""ELPV: 2,624 electroluminescence images of real solar cells, from the PyPI package ``elpv-dataset``.
 
 Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
 Solar Energy 185 (2019). Every cell carries the probability of a defect as judged by experts: 0, 1/3, 2/3 or 1.
-Licence of the pictures: CC BY-NC-SA 4.0 (not for commercial use).
+Licence of the images: CC BY-NC-SA 4.0 (not for commercial use).
 """
 
 from __future__ import annotations

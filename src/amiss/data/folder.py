@@ -9,11 +9,11 @@ from amiss.data.about import About
 from amiss.data.dataset import Dataset
 from amiss.data.reader import single
 
-ABOUT = About("A folder of good images", "pictures, at any depth", "your own camera", "yours")
+ABOUT = About("A folder of good images", "images, at any depth", "your own camera", "yours")
 
 
 def read_folder(root: Path) -> Dataset:
-    """Every picture below `root` is a normal image; there is nothing to test on."""
+    """Every image below `root` is a normal image; there is nothing to test on."""
     return Dataset(name=root.resolve().name, normal=Images(root), test=Images([]))
 
 

@@ -1,4 +1,4 @@
-"""What readers of folders share: which pictures a folder holds, and which mask belongs to which."""
+"""What readers of folders share: which images a folder holds, and which mask belongs to which."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from amiss.data.dataset import GOOD
 from amiss.data.truth import MaskSource
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures directly inside, in the order of their names; without hidden files."""
+def list_images(folder: Path) -> list[Path]:
+    """The images directly inside, in the order of their names; without hidden files."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
     return sorted(path for path in found if path.is_file())
 
 
-def need_pictures(root: Path, inside: str, about: About) -> list[Path]:
-    """The pictures of a folder that must be there and hold some.
+def need_images(root: Path, inside: str, about: About) -> list[Path]:
+    """The images of a folder that must be there and hold some.
 
     Raises:
-        DataError: There is no such folder, or no picture in it.
+        DataError: There is no such folder, or no image in it.
     """
     folder = root / inside
     if not folder.is_dir():
         raise about.missing(root, f"{inside}/")
-    if not (found := list_pictures(folder)):
-        raise about.error(f"{folder}: no picture inside")
+    if not (found := list_images(folder)):
+        raise about.error(f"{folder}: no image inside")
     return found
 
 
 @dataclass
 class Tested:
-    """Test pictures as a reader collects them.
+    """Test images as a reader collects them.
 
     Args:
         paths: The files.
@@ -51,25 +51,25 @@ class Tested:
 
 
 def collect_tests(folders: Mapping[str, Path], find_mask: Callable[[str, Path], MaskSource]) -> Tested:
-    """All test pictures of a set that has one folder a defect type, and a mask for every defective picture.
+    """All test images of a set that has one folder a defect type, and a mask for every defective image.
 
     Args:
         folders: For each defect type, "good" among them, its folder.
-        find_mask: The mask of a picture of this type; its error says what is missing.
+        find_mask: The mask of an image of this type; its error says what is missing.
     """
     tested = Tested()
     for defect, folder in folders.items():
-        paths = list_pictures(folder) if folder.is_dir() else []
+        paths = list_images(folder) if folder.is_dir() else []
         if not paths:
-            tested.notes.append(f"There is no test picture of the type {defect}: {folder.name}/ is missing or empty.")
+            tested.notes.append(f"There is no test image of the type {defect}: {folder.name}/ is missing or empty.")
         tested.paths += paths
         tested.defects += [defect] * len(paths)
         tested.masks += [None if defect == GOOD else find_mask(defect, path) for path in paths]
     return tested
 
 
-def first_file(picture: Path, candidates: list[Path]) -> Path:
-    """The mask of a picture: the first of these files that is there.
+def first_file(image: Path, candidates: list[Path]) -> Path:
+    """The mask of an image: the first of these files that is there.
 
     Raises:
         DataError: None is.
@@ -77,15 +77,15 @@ def first_file(picture: Path, candidates: list[Path]) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise DataError(f"{picture}: its mask {candidates[0]} is missing")
+    raise DataError(f"{image}: its mask {candidates[0]} is missing")
 
 
-def without_picture(masks: Path, used: list[MaskSource | None]) -> list[str]:
-    """A note on mask files that belong to no test picture."""
+def without_image(masks: Path, used: list[MaskSource | None]) -> list[str]:
+    """A note on mask files that belong to no test image."""
     known = {path for path in used if isinstance(path, Path)}
-    idle = [path for folder in sorted(masks.iterdir()) if folder.is_dir() for path in list_pictures(folder)]
+    idle = [path for folder in sorted(masks.iterdir()) if folder.is_dir() for path in list_images(folder)]
     idle = [path for path in idle if path not in known]
-    return [f"{len(idle)} masks belong to no test picture, such as {idle[0]}."] if idle else []
+    return [f"{len(idle)} masks belong to no test image, such as {idle[0]}."] if idle else []
 
 
 def licence_beside(root: Path) -> str:

@@ -1,11 +1,11 @@
-"""A manifest: one table that lists a factory's own pictures and what is known about them.
+"""A manifest: one table that lists a factory's own images and what is known about them.
 
-path        the picture, relative to the manifest's folder; the only column that must be there
+path        the image, relative to the manifest's folder; the only column that must be there
 label       good or defective (see `GOOD_WORDS`, `DEFECTIVE_WORDS`), or a defect type (see `read_manifest`)
-split       train, validation or test; validation pictures are normal images like those of train
+split       train, validation or test; validation images are normal images like those of train
 mask        file of the ground truth; any value above 0 is defective
 product     what is made; with several the user says which
-lot, part   pictures of one lot, or of one part, are never divided by an own split
+lot, part   images of one lot, or of one part, are never divided by an own split
 timestamp   ISO 8601, such as 2026-03-01T06:30:00+01:00
 
 Other columns are passed over and named in the notes. CSV (commas, UTF-8), JSON lines, or Parquet with amiss[parquet].
@@ -48,7 +48,7 @@ DEFECTIVE_WORDS = (
     "true",
 )
 DEFECTIVE = "defective"
-"""The defect type of a picture of which nothing more is known."""
+"""The defect type of an image of which nothing more is known."""
 
 SPLITS = {"train": True, "training": True, "validation": True, "val": True, "test": False}
 """Words for the split, and whether they mean normal images."""
@@ -56,7 +56,7 @@ SPLITS = {"train": True, "training": True, "validation": True, "val": True, "tes
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a picture, its defect type (None where there is no label), and whether it is for learning."""
+    """One row: an image, its defect type (None where there is no label), and whether it is for learning."""
 
     path: Path
     defect: str | None
@@ -73,13 +73,13 @@ def is_manifest(path: Path) -> bool:
 def read_manifest(path: Path, *, product: str | None = None, seed: int = 0) -> Dataset:
     """Read a manifest.
 
-    Without labels every picture is good: the ones of test need one. Without a split, defective pictures are for
-    testing and the good ones are divided with the seed, by whole lots and parts. Defective pictures of train are left
+    Without labels every image is good: the ones of test need one. Without a split, defective images are for
+    testing and the good ones are divided with the seed, by whole lots and parts. Defective images of train are left
     out and counted in the notes.
 
     A label that is neither a good nor a defective word is a defect type. Because a slip of the pen must never make a
-    defect normal or the other way round, a type is accepted only for a test picture, in a manifest that calls
-    some picture good in a known word, and when it is no number and not spelled like a known word.
+    defect normal or the other way round, a type is accepted only for a test image, in a manifest that calls
+    some image good in a known word, and when it is no number and not spelled like a known word.
 
     Args:
         path: The table.
@@ -202,11 +202,11 @@ def _time(where: str, value: Any) -> datetime | None:
 def _check_entries(path: Path, entries: list[Entry]) -> None:
     twice = [str(name) for name, count in Counter(entry.path for entry in entries).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: {len(twice)} pictures are listed twice, such as {twice[0]}")
+        raise DataError(f"{path}: {len(twice)} images are listed twice, such as {twice[0]}")
     if 0 < (bare := sum(entry.learn is None for entry in entries)) < len(entries):
         raise DataError(f"{path}: {bare} rows have no split while others have; give all or none")
     _check_types(path, entries)
-    need_files(path, [entry.path for entry in entries], "pictures")
+    need_files(path, [entry.path for entry in entries], "images")
     need_files(path, [entry.mask for entry in entries if entry.mask is not None], "masks")
 
 
@@ -221,7 +221,7 @@ def _check_types(path: Path, entries: list[Entry]) -> None:
     for entry in typed:
         if entry.learn:
             raise DataError(
-                f"{path}: {entry.path.name} has the label {entry.defect!r} in train; a picture to learn from is "
+                f"{path}: {entry.path.name} has the label {entry.defect!r} in train; an image to learn from is "
                 f"called {', '.join(GOOD_WORDS)}, and one to leave out {', '.join(DEFECTIVE_WORDS)}"
             )
 
@@ -240,9 +240,9 @@ def _divide(path: Path, entries: list[Entry], seed: int, notes: list[str]) -> tu
         numbers, rest = split_good(len(good), seed, origins=[entry.origin for entry in good])
         learn = [good[index] for index in numbers]
         test = [good[index] for index in rest] + [entry for entry in entries if entry.defect != GOOD]
-        notes.append("The manifest has no split; the good pictures are divided with the seed.")
+        notes.append("The manifest has no split; the good images are divided with the seed.")
     if not learn:
-        raise DataError(f"{path}: no good picture to learn from")
+        raise DataError(f"{path}: no good image to learn from")
     return learn, test
 
 
@@ -250,9 +250,9 @@ def _by_split(path: Path, entries: list[Entry], notes: list[str]) -> tuple[list[
     learn = [entry for entry in entries if entry.learn and entry.defect in (None, GOOD)]
     test = [entry for entry in entries if not entry.learn]
     if silent := [entry for entry in test if entry.defect is None]:
-        raise DataError(f"{path}: {len(silent)} test pictures have no label, such as {silent[0].path.name}")
+        raise DataError(f"{path}: {len(silent)} test images have no label, such as {silent[0].path.name}")
     if left_out := len(entries) - len(learn) - len(test):
-        notes.append(f"{left_out} defective pictures of train are left out.")
+        notes.append(f"{left_out} defective images of train are left out.")
     return learn, test
 
 
@@ -262,7 +262,7 @@ def _masks(test: list[Entry], notes: list[str]) -> tuple[Path | None, ...] | Non
     bare = sum(entry.mask is None and entry.defect != GOOD for entry in test)
     if bare:
         total = sum(entry.defect != GOOD for entry in test)
-        notes.append(f"{bare} of {total} defective test pictures have no mask; pixel figures leave them out.")
+        notes.append(f"{bare} of {total} defective test images have no mask; pixel figures leave them out.")
     return tuple(entry.mask for entry in test)
 
 

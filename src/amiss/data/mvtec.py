@@ -5,9 +5,9 @@ root/test/good/*.png
 root/test/<defect type>/*.png
 root/ground_truth/<defect type>/<name>_mask.png      optional; white = defective
 
-MVTec AD itself has 15 categories, each such a root, with 3,629 + 467 good and 1,258 defective pictures. The split is
+MVTec AD itself has 15 categories, each such a root, with 3,629 + 467 good and 1,258 defective images. The split is
 the published one. The licence is read from the licence file of the root, because the layout does not tell whose
-pictures they are.
+images they are.
 
 Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021). CC BY-NC-SA 4.0 (not for commercial use).
 """
@@ -20,7 +20,7 @@ from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.layout import first_file, licence_beside, without_picture
+from amiss.data.layout import first_file, licence_beside, without_image
 from amiss.data.reader import in_folders
 
 ABOUT = About(
@@ -40,7 +40,7 @@ def read_mvtec(root: Path) -> Dataset:
     """Read one category.
 
     Raises:
-        DataError: A folder is missing, a test picture lies outside a defect folder, or a mask is missing while
+        DataError: A folder is missing, a test image lies outside a defect folder, or a mask is missing while
             other masks are there.
     """
     test, truth = root / "test", root / "ground_truth"
@@ -53,9 +53,9 @@ def read_mvtec(root: Path) -> Dataset:
     defects = [_defect(path, test) for path in paths]
     masks = tuple(_mask(path, defect, truth) for path, defect in zip(paths, defects, strict=True))
     empty = sorted(folder.name for folder in test.iterdir() if folder.is_dir() and folder.name not in defects)
-    notes = [f"There is no test picture of the type {name}: its folder is empty." for name in empty]
+    notes = [f"There is no test image of the type {name}: its folder is empty." for name in empty]
     if GOOD not in defects and GOOD not in empty:
-        notes.append("There are no good test pictures, so false alarms cannot be measured.")
+        notes.append("There are no good test images, so false alarms cannot be measured.")
     return Dataset(
         name=root.resolve().name,
         normal=Images(root / "train" / GOOD),
@@ -63,14 +63,14 @@ def read_mvtec(root: Path) -> Dataset:
         defects=tuple(defects),
         masks=masks if truth.is_dir() else None,
         licence=licence_beside(root),
-        notes=(*notes, *(without_picture(truth, list(masks)) if truth.is_dir() else [])),
+        notes=(*notes, *(without_image(truth, list(masks)) if truth.is_dir() else [])),
     )
 
 
 def _defect(path: Path, test: Path) -> str:
     parts = path.relative_to(test).parts
     if len(parts) != 2:
-        raise DataError(f"{path}: expected test/<type>/<picture>; the folder under test/ names the defect type")
+        raise DataError(f"{path}: expected test/<type>/<image>; the folder under test/ names the defect type")
     return parts[0]
 
 

@@ -1,4 +1,4 @@
-"""MVTec AD 2: eight scenarios under changing light, with good pictures set apart for validation.
+"""MVTec AD 2: eight scenarios under changing light, with good images set apart for validation.
 
 root/train/good/NNN_regular.png
 root/validation/good/NNN_regular.png
@@ -6,7 +6,7 @@ root/test_public/{good,bad}/NNN_<light>.png
 root/test_public/ground_truth/bad/NNN_<light>_mask.png
 root/test_private, root/test_private_mixed       without truth: MVTec's server judges them; not read here
 
-One scene is photographed under several lights: the pictures of a scene are one part, and no independent evidence.
+One scene is photographed under several lights: the images of a scene are one part, and no independent evidence.
 The published figures learn from train/good alone and keep validation/good for thresholds. Here both are normal images,
 because Amiss holds out its own share for calibration; figures on test_public are comparable, those on the private parts
 come from the server alone.
@@ -22,7 +22,7 @@ from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.layout import collect_tests, first_file, need_images
 from amiss.data.reader import in_folders
 
 ABOUT = About(
@@ -48,7 +48,7 @@ def read_mvtec_ad2(root: Path) -> Dataset:
     Raises:
         DataError: A folder or a mask is missing.
     """
-    normal = [path for part in ("train", "validation") for path in need_pictures(root, f"{part}/{GOOD}", ABOUT)]
+    normal = [path for part in ("train", "validation") for path in need_images(root, f"{part}/{GOOD}", ABOUT)]
     for part in (_PUBLIC, f"{_PUBLIC}/ground_truth/bad"):
         if not (root / part).is_dir():
             raise ABOUT.missing(root, f"{part}/")

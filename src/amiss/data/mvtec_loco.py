@@ -23,7 +23,7 @@ from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.layout import collect_tests, list_pictures, need_pictures
+from amiss.data.layout import collect_tests, list_images, need_images
 from amiss.data.mvtec_ad2 import VALIDATION
 from amiss.data.reader import in_folders
 from amiss.data.truth import RegionFiles, Saturation
@@ -41,7 +41,7 @@ _CONFIG = "defects_config.json"
 
 
 def is_mvtec_loco(root: Path) -> bool:
-    """True when `root` has the layout of MVTec LOCO AD: its list of defects, or masks in one folder a picture."""
+    """True when `root` has the layout of MVTec LOCO AD: its list of defects, or masks in one folder per image."""
     if not (root / "train" / GOOD).is_dir():
         return False
     truth = [root / "ground_truth" / name for name in TYPES]
@@ -56,14 +56,14 @@ def read_mvtec_loco(root: Path) -> Dataset:
     Raises:
         DataError: A folder, a mask or the list of defects is missing or damaged.
     """
-    normal = [path for part in ("train", "validation") for path in need_pictures(root, f"{part}/{GOOD}", ABOUT)]
+    normal = [path for part in ("train", "validation") for path in need_images(root, f"{part}/{GOOD}", ABOUT)]
     if not (root / "test").is_dir():
         raise ABOUT.missing(root, "test/")
     saturations = _saturations(root / _CONFIG, root)
 
     def find(defect: str, path: Path) -> RegionFiles:
         folder = root / "ground_truth" / defect / path.stem
-        files = list_pictures(folder) if folder.is_dir() else []
+        files = list_images(folder) if folder.is_dir() else []
         if not files:
             raise DataError(f"{path}: its masks {folder}/*.png are missing")
         return RegionFiles(tuple(files), saturations)

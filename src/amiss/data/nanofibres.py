@@ -1,11 +1,11 @@
 """NanoTWICE: nanofibres under the electron microscope, with beads, flattened fibres and dust.
 
-root/Normal/*.tif                       5 good pictures
+root/Normal/*.tif                       5 good images
 root/Anomalous/images/*.tif             40 defective ones
 root/Anomalous/gt/<name>_gt.png         white = defective
 
-The split is the published one. It has no good test picture, so nothing can be said about false alarms of whole
-pictures; pixel figures are what papers give.
+The split is the published one. It has no good test image, so nothing can be said about false alarms of whole
+images; pixel figures are what papers give.
 
 Carrera et al., "Defect Detection in SEM Images of Nanofibrous Materials", IEEE Trans. Industrial Informatics 13 (2017).
 The authors state no licence: ask them before any use other than research.
@@ -18,7 +18,7 @@ from pathlib import Path
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import Dataset
-from amiss.data.layout import collect_tests, first_file, need_pictures
+from amiss.data.layout import collect_tests, first_file, need_images
 from amiss.data.reader import single
 
 ABOUT = About(
@@ -41,8 +41,8 @@ def read_nanofibres(root: Path) -> Dataset:
     Raises:
         DataError: A folder or a mask is missing.
     """
-    normal = need_pictures(root, "Normal", ABOUT)
-    need_pictures(root, "Anomalous/images", ABOUT)
+    normal = need_images(root, "Normal", ABOUT)
+    need_images(root, "Anomalous/images", ABOUT)
     masks = root / "Anomalous" / "gt"
     tested = collect_tests(
         {DEFECT: root / "Anomalous" / "images"}, lambda _, path: first_file(path, [masks / f"{path.stem}_gt.png"])
@@ -54,7 +54,7 @@ def read_nanofibres(root: Path) -> Dataset:
         defects=tuple(tested.defects),
         masks=tuple(tested.masks),
         licence=ABOUT.licence,
-        notes=("There are no good test pictures, so false alarms cannot be measured.",),
+        notes=("There are no good test images, so false alarms cannot be measured.",),
     )
 
 

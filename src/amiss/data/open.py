@@ -38,9 +38,9 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
         seed: Seed of the random split, for sets that come without one.
 
     Raises:
-        DataError: Nothing there, no pictures, or a layout that no reader knows.
+        DataError: Nothing there, no images, or a layout that no reader knows.
         InputError: An unknown kind or category.
-        ImageError: Only where a mask tells which picture is good; pictures are read when they are used.
+        ImageError: Only where a mask tells which image is good; images are read when they are used.
     """
     address = read_address(source, category)
     if address.kind == "elpv":

@@ -2,10 +2,10 @@
 
 root/train_images/*.jpg
 root/train.csv            ImageId,ClassId,EncodedPixels, one row a defect
-                          or ImageId_ClassId,EncodedPixels, four rows a picture, empty where there is no defect
+                          or ImageId_ClassId,EncodedPixels, four rows per image, empty where there is no defect
 
-5,902 of the 12,568 pictures of train_images/ have no defect; the truth of test_images/ was never published. The set is
-made for supervised methods and has no split for learning from good pictures alone: this one is drawn here, and no
+5,902 of the 12,568 images of train_images/ have no defect; the truth of test_images/ was never published. The set is
+made for supervised methods and has no split for learning from good images alone: this one is drawn here, and no
 figure is comparable with a paper's.
 
 The Kaggle competition "Severstal: Steel Defect Detection" (2019). Its rules are the licence: read them there.
@@ -19,7 +19,7 @@ from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data.about import OWN_SPLIT, About
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.layout import need_pictures
+from amiss.data.layout import need_images
 from amiss.data.reader import single
 from amiss.data.split import split_good
 from amiss.data.table import read_table
@@ -39,9 +39,9 @@ def is_severstal(root: Path) -> bool:
 
 
 def read_severstal(root: Path, *, seed: int = 0) -> Dataset:
-    """Read the set: most good pictures to learn from; the other good and all defective ones to test on.
+    """Read the set: most good images to learn from; the other good and all defective ones to test on.
 
-    The defect type tells all classes of a picture, such as "class_3" or "class_1+class_3".
+    The defect type tells all classes of an image, such as "class_3" or "class_1+class_3".
 
     Args:
         root: The folder that holds train_images/ and train.csv.
@@ -50,16 +50,16 @@ def read_severstal(root: Path, *, seed: int = 0) -> Dataset:
     Raises:
         DataError: A file is missing, or a row is not understood.
     """
-    pictures = need_pictures(root, "train_images", ABOUT)
+    images = need_images(root, "train_images", ABOUT)
     table = root / "train.csv"
     if not table.is_file():
         raise ABOUT.missing(root, "train.csv")
     runs = _runs(table)
-    names = {path.name for path in pictures}
+    names = {path.name for path in images}
     if lost := sorted(set(runs) - names):
-        raise ABOUT.error(f"{table}: {len(lost)} pictures are not in train_images/, such as {lost[0]}")
-    good = [path for path in pictures if path.name not in runs]
-    defective = [path for path in pictures if path.name in runs]
+        raise ABOUT.error(f"{table}: {len(lost)} images are not in train_images/, such as {lost[0]}")
+    good = [path for path in images if path.name not in runs]
+    defective = [path for path in images if path.name in runs]
     learn, rest = split_good(len(good), seed)
     return Dataset(
         name="severstal",
@@ -73,7 +73,7 @@ def read_severstal(root: Path, *, seed: int = 0) -> Dataset:
 
 
 def _runs(table: Path) -> dict[str, dict[str, str]]:
-    """For each defective picture its classes, and the runs of each."""
+    """For each defective image its classes, and the runs of each."""
     found: dict[str, dict[str, str]] = {}
     for number, row in enumerate(read_table(table), 1):
         if "EncodedPixels" not in row or not ("ImageId_ClassId" in row or {"ImageId", "ClassId"} <= set(row)):
@@ -83,7 +83,7 @@ def _runs(table: Path) -> dict[str, dict[str, str]]:
         both = str(row.get("ImageId_ClassId") or f"{row.get('ImageId')}_{row.get('ClassId')}")
         name, _, kind = both.rpartition("_")
         if not name or not kind.isdecimal() or kind in found.setdefault(name, {}):
-            raise DataError(f"{table}, row {number}: {both!r}; a picture and a class are expected, each pair once")
+            raise DataError(f"{table}, row {number}: {both!r}; an image and a class are expected, each pair once")
         found[name][kind] = str(row["EncodedPixels"])
     return found
 

@@ -1,4 +1,4 @@
-"""An own split for sets that come without one: some good pictures to learn from, the others to test on."""
+"""An own split for sets that come without one: some good images to learn from, the others to test on."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from amiss.core.errors import DataError
 from amiss.core.origin import Origin, stay_together
 
 LEARN = 0.8
-"""Share of the good pictures that an own split gives to learning and calibration."""
+"""Share of the good images that an own split gives to learning and calibration."""
 
 
 def split_good(
     n: int, seed: int, *, share: float = LEARN, origins: Sequence[Origin] = ()
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw who of n good pictures is learned from, and who is tested on; both in ascending order.
+    """Draw who of n good images is learned from, and who is tested on; both in ascending order.
 
-    Pictures of one lot stay together where several lots are known, and pictures of one part always do.
+    Images of one lot stay together where several lots are known, and images of one part always do.
 
     Args:
-        n: Number of good pictures.
+        n: Number of good images.
         seed: Of the draw.
         share: About how many of them to learn from.
-        origins: Of each picture, or nothing.
+        origins: Of each image, or nothing.
 
     Raises:
-        DataError: Fewer than two pictures, lots or parts.
+        DataError: Fewer than two images, lots or parts.
 
     Example:
         >>> learn, test = split_good(10, 0)
@@ -39,7 +39,7 @@ def split_good(
     check_rate("share", share)
     groups = stay_together(n, origins)
     if len(groups) < 2:
-        raise DataError(f"{n} good pictures of {len(groups)} part arrived; some to learn from and others to test on")
+        raise DataError(f"{n} good images of {len(groups)} part arrived; some to learn from and others to test on")
     order = np.random.default_rng(seed).permutation(len(groups))
     sizes = np.cumsum([len(groups[index]) for index in order])
     count = int(np.abs(sizes[:-1] - share * n).argmin()) + 1

@@ -1,4 +1,4 @@
-"""Tables that describe pictures: CSV, JSON lines and Parquet files, and paths inside them."""
+"""Tables that describe images: CSV, JSON lines and Parquet files, and paths inside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ground truth of one picture: where its mask comes from, and how a mask gets to another size.
+"""Ground truth of one image: where its mask comes from, and how a mask gets to another size.
 
 A mask keeps its own numbers until it is asked for: any value above 0 is defective.
 """
@@ -29,7 +29,7 @@ class Truth(Protocol):
         ...
 
     def read(self, size: Size) -> Mask:
-        """The mask of a picture of this (height, width), at that size or at the one its files have."""
+        """The mask of an image of this (height, width), at that size or at the one its files have."""
         ...
 
 
@@ -128,7 +128,7 @@ class RunLengths:
         """The union of all runs.
 
         Raises:
-            DataError: A run is no pair of whole numbers, or leaves the picture.
+            DataError: A run is no pair of whole numbers, or leaves the image.
         """
         flat = np.zeros(size[0] * size[1], np.bool_)
         for text in self.runs:
@@ -137,7 +137,7 @@ class RunLengths:
                 raise DataError(f"{self.name}: {text[:40]!r} is no list of pairs 'start length'")
             for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
                 if start < 1 or start + length - 1 > flat.size:
-                    raise DataError(f"{self.name}: the run {start} {length} leaves the picture of {flat.size} pixels")
+                    raise DataError(f"{self.name}: the run {start} {length} leaves the image of {flat.size} pixels")
                 flat[start - 1 : start - 1 + length] = True
         return flat.reshape(size, order="F")
 
@@ -146,7 +146,7 @@ def read_levels(path: Path) -> NDArray[Any]:
     """The numbers of a mask file, (H, W); of colours the largest, without alpha.
 
     Raises:
-        DataError: A JPEG, whose losses look like defects, or a picture of floats.
+        DataError: A JPEG, whose losses look like defects, or an image of floats.
         ImageError: The file cannot be decoded.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
@@ -158,10 +158,10 @@ def read_levels(path: Path) -> NDArray[Any]:
 
 
 def read_mask(source: MaskSource, size: Size) -> Mask:
-    """The mask of a picture of this (height, width).
+    """The mask of an image of this (height, width).
 
     Raises:
-        DataError: The mask has another size than its picture, or cannot be read as one.
+        DataError: The mask has another size than its image, or cannot be read as one.
         ImageError: Its file cannot be decoded.
     """
     if isinstance(source, Path):
@@ -182,9 +182,9 @@ def mask_name(source: MaskSource) -> str:
 
 
 def check_size(name: str, shape: tuple[int, ...], size: Size) -> None:
-    """A mask fits its picture, or a `DataError`."""
+    """A mask fits its image, or a `DataError`."""
     if shape != size:
-        raise DataError(f"{name}: {shape} pixels, but its picture has {size}")
+        raise DataError(f"{name}: {shape} pixels, but its image has {size}")
 
 
 def resize_mask(mask: Mask, size: Size) -> Mask:

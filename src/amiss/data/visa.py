@@ -6,7 +6,7 @@ root/<object>/Data/Masks/Anomaly/*.png           the number of the defect, 0 = g
 root/<object>/image_anno.csv                     image,label,mask: names the defect types; optional
 
 The split is the published one-class split, so figures are comparable. The two-class splits beside it teach with defects
-and are not read. Pictures of several defects are called by all of them, joined with "+".
+and are not read. Images of several defects are called by all of them, joined with "+".
 
 Zou et al., "SPot-the-Difference Self-supervised Pre-training for Anomaly Detection and Segmentation", ECCV 2022.
 CC BY 4.0.
@@ -67,7 +67,7 @@ def read_visa(root: Path, name: str) -> Dataset:
     tests = [row for row in rows if row["split"] == "test"]
     images = [inside(root, row["image"], table) for row in tests]
     masks = [_mask(root, row) for row in tests]
-    need_files(table, normal + images, "pictures")
+    need_files(table, normal + images, "images")
     need_files(table, [mask for mask in masks if mask is not None], "masks")
     types = _types(root, name)
     return Dataset(
@@ -98,7 +98,7 @@ def _mask(root: Path, row: Row) -> Path | None:
 
 
 def _types(root: Path, name: str) -> dict[str, str]:
-    """For each defective picture the names of its defects."""
+    """For each defective image the names of its defects."""
     path = root / name / "image_anno.csv"
     if not path.is_file():
         return {}

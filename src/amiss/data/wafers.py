@@ -1,6 +1,6 @@
 """Wafer maps: which dies of a wafer work. Two public sets, WM-811K and MixedWM38, each one .npz file.
 
-A map is shown as a picture of one pixel a die: black where there is no die, grey where the die works, white where it
+A map is shown as an image of one pixel a die: black where there is no die, grey where the die works, white where it
 fails. Published MixedWM38 has a few dies with the undocumented value 3; they are shown as failing. Neither set has
 masks.
 
@@ -79,7 +79,7 @@ class WaferMap:
     shape: tuple[int, int]
 
     def read(self) -> NDArray[np.uint8]:
-        """Its picture, uint8 (H, W)."""
+        """Its image, uint8 (H, W)."""
         return np.asarray(_GREY[np.clip(self.dies[self.place], 0, 3).astype(np.intp)].reshape(self.shape), np.uint8)
 
 

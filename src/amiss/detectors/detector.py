@@ -1,4 +1,4 @@
-"""The contract of ingredients 1 and 2: a detector learns what normal looks like and says how strange a picture is."""
+"""The contract of ingredients 1 and 2: a detector learns what normal looks like and says how strange an image is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from amiss.features.on_runtime import WORTH, on_runtime
 from amiss.training import Checkpoint
 
 BATCH = 8
-"""Pictures per batch: enough to keep two cores busy, little memory."""
+"""Images per batch: enough to keep two cores busy, little memory."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(buffer,))
@@ -97,9 +97,9 @@ class Detector(nn.Module):
 
     @abstractmethod
     def statistic(self, batch: Tensor) -> Tensor:
-        """How strange: a batch (N, 3, H, W) in [0, 1] to a map (N, H, W), or to one score an image (N,).
+        """How strange: a batch (N, 3, H, W) in [0, 1] to a map (N, H, W), or to one score per image (N,).
 
-        Larger = more anomalous. Pure: the score of a picture depends on nothing but the picture and the model.
+        Larger = more anomalous. Pure: the score of an image depends on nothing but the image and the model.
         """
 
     def forward(self, batch: Tensor) -> Tensor:
@@ -176,11 +176,11 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """Score every picture with torch. `amiss.runtime` does the same with the exported graph, faster.
+        """Score every image with torch. `amiss.runtime` does the same with the exported graph, faster.
 
         Raises:
             NotReadyError: Before `fit`.
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be used.
         """
         if not any(True for _ in chain(self.parameters(), self.buffers())):
             raise NotReadyError(f"{self.card.name} has not learned yet; call fit(images)")
@@ -188,7 +188,7 @@ class Detector(nn.Module):
             return Scores.join([_scores(self(batch)) for batch in self.batches(images, "scoring", progress)])
 
     def batches(self, images: Images, stage: str, progress: Progress) -> Iterator[Tensor]:
-        """Batches (N, 3, H, W) in [0, 1] on the detector's device; reports the pictures done."""
+        """Batches (N, 3, H, W) in [0, 1] on the detector's device; reports the images done."""
         device, done = self.device, 0
         for pixels in images.batches(BATCH):
             yield to_batch(torch.from_numpy(pixels).to(device))
@@ -216,7 +216,7 @@ class Detector(nn.Module):
 
 
 class TorchScorer:
-    """Scores pictures of one size in torch: stands in for the graph of a method that cannot be exported.
+    """Scores images of one size in torch: stands in for the graph of a method that cannot be exported.
 
     Args:
         detector: A learned detector.

@@ -1,4 +1,4 @@
-"""Making teachers: small patch networks that learn from a large frozen backbone what pictures are made of."""
+"""Making teachers: small patch networks that learn from a large frozen backbone what images are made of."""
 
 from amiss.distillation.teachers import Distilled, default_steps, distil
 

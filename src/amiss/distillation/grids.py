@@ -1,8 +1,8 @@
 """Distilling a patch description network (PDN) on whole grids of features, as EfficientAD does.
 
-The backbone sees a picture at twice the side, so that a stage of stride 8 has one cell for every 4 pixels, as many as
+The backbone sees an image at twice the side, so that a stage of stride 8 has one cell for every 4 pixels, as many as
 the PDN has descriptors. The PDN does not pad (the published distillation does, and only there): it describes the cells
-whose patches lie whole in the picture, and is compared with these alone. So nothing is learned from borders that
+whose patches lie whole in the image, and is compared with these alone. So nothing is learned from borders that
 detection never sees, and a teacher is used exactly as it was made.
 """
 
@@ -27,7 +27,7 @@ from amiss.features.on_runtime import on_runtime
 from amiss.features.patch_network import PatchNetwork
 
 ENLARGE = 2
-"""The backbone's picture is so many times as wide as the PDN's: 512 and 256 pixels as published."""
+"""The backbone's image is so many times as wide as the PDN's: 512 and 256 pixels as published."""
 
 NEIGHBOURHOOD = 3
 """Cells over which each stage is averaged, as PatchCore does."""
@@ -54,7 +54,7 @@ class GridTargets:
 
     @torch.no_grad()
     def __call__(self, batch: Tensor) -> list[Tensor]:
-        """One grid (N, C, h, w) of a batch of enlarged pictures."""
+        """One grid (N, C, h, w) of a batch of enlarged images."""
         stages = self.features(batch.contiguous(memory_format=torch.channels_last))
         grid = patch_descriptors(stages, neighbourhood=NEIGHBOURHOOD)  # (N, D, h, w)
         pooled = functional.adaptive_avg_pool1d(grid.flatten(2).transpose(1, 2), self.channels)  # (N, h * w, C)
@@ -89,7 +89,7 @@ class Alignment:
         """Targets (N, C, count, count) of crops.
 
         Args:
-            grids: Targets (N, C, h, w) of whole pictures.
+            grids: Targets (N, C, h, w) of whole images.
             starts: (N, 2) row and column of the crops' first pixels, divided by the stride.
             count: Descriptors along a side of a crop.
         """
@@ -100,15 +100,15 @@ class Alignment:
 def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDArray[np.uint8], run: Run) -> list[float]:
     """Train a PDN in place; its output becomes the backbone's features, standardised channel by channel.
 
-    Departs from the paper: crops of 96 of the 256 pixels instead of whole pictures, so that a step sees as many
-    pictures at a seventh of the cost; the backbone sees the PDN's own picture enlarged, and so no detail that the PDN
+    Departs from the paper: crops of 96 of the 256 pixels instead of whole images, so that a step sees as many
+    images at a seventh of the cost; the backbone sees the PDN's own image enlarged, and so no detail that the PDN
     cannot see; no padding (above); each layer but the last is normalised over the batch, at a higher rate, and the
     normalisation becomes part of the layer in the end.
 
     Args:
         network: A PDN.
         features: See `GridTargets`.
-        pixels: Pictures, uint8 (N, side, side, 3).
+        pixels: Images, uint8 (N, side, side, 3).
         run: Steps of 16 crops each. Progress reports "features" first.
 
     Returns:
@@ -158,13 +158,13 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
 def cut(
     pixels: NDArray[np.uint8], chosen: NDArray[np.integer], corners: NDArray[np.integer], side: int
 ) -> NDArray[np.uint8]:
-    """Squares (N, side, side, 3) out of the chosen pictures, from their upper left corners (N, 2) on."""
+    """Squares (N, side, side, 3) out of the chosen images, from their upper left corners (N, 2) on."""
     places = zip(chosen.tolist(), corners.tolist(), strict=True)
     return np.stack([pixels[index, y : y + side, x : x + side] for index, (y, x) in places])
 
 
 def channel_moments(cache: CachedFeatures) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (C, 1, 1) of each channel over all cells of all pictures.
+    """Mean and standard deviation (C, 1, 1) of each channel over all cells of all images.
 
     A channel that hardly varies keeps its scale: divided by 1e-6 it would be all noise.
     """

@@ -31,7 +31,7 @@ def fold(network: PatchNetwork, batches: Iterable[Tensor]) -> None:
 
     Args:
         network: Leaves in evaluation mode.
-        batches: Pictures as in the training, (N, 3, H, W) in [0, 1]; one at least.
+        batches: Images as in the training, (N, 3, H, W) in [0, 1]; one at least.
     """
     network.train()
     norms = [norm for norm in network.norms if isinstance(norm, nn.BatchNorm2d)]

@@ -20,7 +20,7 @@ from amiss.features import FeatureExtractor
 from amiss.features.patch_network import PatchNetwork
 
 SIDES = (4, 16)
-"""Pictures are resized to a side between 4 and 16 patches before a patch is cut, as published."""
+"""Images are resized to a side between 4 and 16 patches before a patch is cut, as published."""
 
 SEEN = 64
 """Side of what the backbone sees of a patch, at least, in pixels.
@@ -98,13 +98,13 @@ class PatchTargets:
 def draw_patches(
     pixels: NDArray[np.uint8], chosen: NDArray[np.integer], patch: int, rng: np.random.Generator, margin: int = 0
 ) -> Tensor:
-    """One patch at a random scale and place of each chosen picture.
+    """One patch at a random scale and place of each chosen image.
 
-    Cutting a square of ``side * patch / s`` pixels and resizing it to the patch is the same as resizing the picture
+    Cutting a square of ``side * patch / s`` pixels and resizing it to the patch is the same as resizing the image
     to a side of s pixels and cutting the patch out of it, and reads only what is needed.
 
     Args:
-        pixels: Pictures, uint8 (N, side, side, 3).
+        pixels: Images, uint8 (N, side, side, 3).
         chosen: (B,) which of them.
         patch: p, in pixels.
         rng: Draws s from 4p, 4p + 1 ... 16p, and the place.
@@ -147,7 +147,7 @@ class PatchLoss:
         network: The teacher to be.
         decoder: Linear, from its descriptors to the backbone's; thrown away afterwards.
         targets: Of the backbone.
-        pixels: Pictures, uint8 (N, side, side, 3).
+        pixels: Images, uint8 (N, side, side, 3).
         weights: See `LossWeights`.
     """
 
@@ -200,18 +200,18 @@ def distil_patches(
     Args:
         network: A teacher to be, with random weights.
         features: The backbone.
-        pixels: Pictures, uint8 (N, side, side, 3).
+        pixels: Images, uint8 (N, side, side, 3).
         weights: See `LossWeights`.
-        run: Steps of 64 patches each, of as many pictures as there are.
+        run: Steps of 64 patches each, of as many images as there are.
 
     Returns:
         The loss of every step.
 
     Raises:
-        InputError: One picture alone, when triplets need another.
+        InputError: One image alone, when triplets need another.
     """
     if weights.metric and len(pixels) < 2:
-        raise InputError("1 picture arrived; the metric loss compares patches of different pictures, so give 2 or more")
+        raise InputError("1 image arrived; the metric loss compares patches of different images, so give 2 or more")
     targets, rng = PatchTargets(features), np.random.default_rng([run.seed, PROBES])
     place = features.mean.device
     targets.learn_scale(draw_patches(pixels, rng.integers(len(pixels), size=PROBES), network.patch, rng).to(place))

@@ -1,4 +1,4 @@
-"""All pictures at one size in one file on disk, so that each is read or drawn once."""
+"""All images at one size in one file on disk, so that each is read or drawn once."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from amiss.core.progress import Progress
 from amiss.features.batch import to_batch
 
 GREY = 0.1
-"""Share of the pictures that lose their colours, as published; here always the same ones."""
+"""Share of the images that lose their colours, as published; here always the same ones."""
 
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @contextmanager
 def stored_pixels(images: Images, size: int, seed: int, progress: Progress) -> Iterator[NDArray[np.uint8]]:
-    """Memory-mapped pictures, a tenth of them grey.
+    """Memory-mapped images, a tenth of them grey.
 
     Args:
         images: Of any sizes.
         size: Side of the squares that they are resized to, in pixels.
         seed: Chooses the grey ones.
-        progress: Reports the stage "pictures".
+        progress: Reports the stage "images".
 
     Yields:
         uint8 (N, size, size, 3); the file is gone afterwards.
 
     Raises:
-        ImageError: A picture cannot be used.
+        ImageError: An image cannot be used.
     """
     resized = images.resized((size, size))
     grey = np.random.default_rng([seed, len(images)]).random(len(images)) < GREY
-    with tempfile.TemporaryDirectory(prefix="amiss-pictures-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="amiss-images-", ignore_cleanup_errors=True) as folder:
         shape = (len(images), size, size, 3)
         pixels = np.lib.format.open_memmap(Path(folder) / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for index, picture in enumerate(resized):
-            pixels[index] = without_colours(picture) if grey[index] else picture
-            progress("pictures", index + 1, len(images))
+        for index, image in enumerate(resized):
+            pixels[index] = without_colours(image) if grey[index] else image
+            progress("images", index + 1, len(images))
         yield pixels
 
 
-def without_colours(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def without_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Brightness in all three channels, uint8 (H, W, 3)."""
-    return np.repeat(np.round(picture @ _BRIGHTNESS).astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.repeat(np.round(image @ _BRIGHTNESS).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def digest(pixels: NDArray[np.uint8]) -> str:
-    """SHA-256 of all pictures."""
+    """SHA-256 of all images."""
     found = hashlib.sha256()
-    for picture in pixels:
-        found.update(picture.tobytes())
+    for image in pixels:
+        found.update(image.tobytes())
     return found.hexdigest()
 
 
-def as_batch(pictures: NDArray[np.uint8]) -> Tensor:
+def as_batch(images: NDArray[np.uint8]) -> Tensor:
     """From uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1]."""
-    return to_batch(torch.from_numpy(pictures))
+    return to_batch(torch.from_numpy(images))

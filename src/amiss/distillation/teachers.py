@@ -1,4 +1,4 @@
-"""`distil`: from a backbone and pictures of many kinds to a teacher, and the teacher's file."""
+"""`distil`: from a backbone and images of many kinds to a teacher, and the teacher's file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAGES = (8, 16)
 """Strides of the backbone's stages that are distilled unless others are named: those of PatchCore and EfficientAD."""
 
 SIZE = 256
-"""Side of the pictures, in pixels."""
+"""Side of the images, in pixels."""
 
 CELL = 32
 """Sides are multiples of it, so that the backbone's stages have whole numbers of cells."""
@@ -44,7 +44,7 @@ class Distilled:
     Args:
         network: In evaluation mode.
         losses: One a step.
-        record: What a file says of its making: architecture, backbone, pictures, steps, seed, licence.
+        record: What a file says of its making: architecture, backbone, images, steps, seed, licence.
     """
 
     network: PatchNetwork
@@ -104,7 +104,7 @@ def distil(
         stages: Strides of its stages; for a PDN, 8 and any coarser ones, with as many channels together as the PDN has
             or more. What a cell of a coarse stage sees reaches beyond the PDN's patch, and cannot be learned.
         steps: Training steps; None for `default_steps`.
-        size: Side of the squares that pictures are resized to, in pixels.
+        size: Side of the squares that images are resized to, in pixels.
         weights: Of the three losses of single patches; None for the defaults.
         seed: Of everything that is drawn.
         checkpoint: Folder for the state of the training, so that the same call goes on after it was stopped.
@@ -113,17 +113,17 @@ def distil(
 
     Raises:
         InputError: An unknown architecture, backbone or device, a number out of range, or a checkpoint of another run.
-        ImageError: A picture cannot be used.
+        ImageError: An image cannot be used.
         DivergedError: The loss is not finite.
 
     Cost:
-        Disk, for a PDN of C channels: ``4 C (size / 4)^2`` bytes a picture while it learns, 2 MB for pdn-xs at 256;
-        AMISS_CACHE keeps them for the next time. Memory does not grow with the number of pictures.
+        Disk, for a PDN of C channels: ``4 C (size / 4)^2`` bytes per image while it learns, 2 MB for pdn-xs at 256;
+        AMISS_CACHE keeps them for the next time. Memory does not grow with the number of images.
 
     Example:
-        >>> from amiss.synthesis.pictures import procedural_pictures
-        >>> pictures = procedural_pictures(4, (64, 64))
-        >>> made = distil("pdn-tiny", pictures, backbone="tiny-random", steps=3, size=64)
+        >>> from amiss.synthesis.images import procedural_images
+        >>> images = procedural_images(4, (64, 64))
+        >>> made = distil("pdn-tiny", images, backbone="tiny-random", steps=3, size=64)
         >>> len(made.losses), made.record["architecture"]
         (3, 'pdn-tiny')
     """
@@ -144,8 +144,8 @@ def distil(
             losses = _learn(architecture, network, features, pixels, weights, run)
     record = {
         "architecture": architecture,
-        "pictures": str(len(images)),
-        "pictures_sha256": found,
+        "images": str(len(images)),
+        "images_sha256": found,
         "size": str(size),
         "steps": str(steps),
         "seed": str(seed),

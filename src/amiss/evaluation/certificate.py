@@ -28,13 +28,13 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of a certificate.
+    """One image of a certificate.
 
     Args:
         name: Its path.
         sha256: Of its file; "" where that cannot be read.
         defect: Its true type, "good" for a good part.
-        part: Number of the part that it shows; pictures of one part share it.
+        part: Number of the part that it shows; images of one part share it.
         lot: Its lot, or None.
         verdict: What the inspector said, without arrays.
     """
@@ -73,9 +73,9 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Certificate:
-    """What was shown. Counts are of parts: a part alarms when one of its pictures does.
+    """What was shown. Counts are of parts: a part alarms when one of its images does.
 
-    A picture that cannot be used counts against the inspector: as a false alarm on a good part, and as an escape on a
+    An image that cannot be used counts against the inspector: as a false alarm on a good part, and as an escape on a
     defective one. A part that is left to a person is neither; `reviews` counts those.
 
     Args:
@@ -85,8 +85,8 @@ class Certificate:
         statement: The inspector's own promise.
         alpha: False-alarm rate that its rule promises, or None.
         confidence: Of every bound.
-        date: When the pictures were inspected, UTC, ISO 8601.
-        entries: One a picture.
+        date: When the images were inspected, UTC, ISO 8601.
+        entries: One an image.
         false_alarms: Good parts called anomalous.
         escapes: Defective parts passed as good.
         reviews: Parts left to a person, "good" and "defective"; empty when the rule asks nobody.
@@ -117,7 +117,7 @@ class Certificate:
 
     @property
     def errors(self) -> tuple[Entry, ...]:
-        """Pictures that could not be used."""
+        """Images that could not be used."""
         return tuple(entry for entry in self.entries if entry.verdict.label is Label.ERROR)
 
     def summary(self) -> dict[str, Any]:
@@ -149,11 +149,11 @@ def certify(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Certificate:
-    """Inspect the test pictures of a data set and state what that shows.
+    """Inspect the test images of a data set and state what that shows.
 
     Args:
         inspector: Ready to inspect.
-        dataset: Its test pictures, good and defective; none of them may be one that the inspector has seen.
+        dataset: Its test images, good and defective; none of them may be one that the inspector has seen.
         confidence: Of every bound, in (0, 1).
         false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
         escape: Rate among defective parts that is to be shown, in (0, 1), or None.
@@ -161,13 +161,13 @@ def certify(
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test pictures, or some that the inspector has learned from or was calibrated on.
+        DataError: No test images, or some that the inspector has learned from or was calibrated on.
         InputError: A rate out of range.
     """
     check_rate("confidence", confidence)
     demands = [None if rate is None else check_rate("demanded rate", rate) for rate in (false_alarm, escape)]
     if len(dataset.test) == 0:
-        raise DataError(f"{dataset.name}: no test pictures; give good and defective parts that the model never saw")
+        raise DataError(f"{dataset.name}: no test images; give good and defective parts that the model never saw")
     entries, copies = _distinct(_inspect(inspector, dataset, progress))
     good = [entry for entry in entries if entry.defect == GOOD]
     defective = [entry for entry in entries if entry.defect != GOOD]
@@ -213,12 +213,12 @@ def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress) -> list
 
 
 def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
-    """Without the copies of a picture: the same file twice is no second part. And how many copies there were."""
+    """Without the copies of an image: the same file twice is no second part. And how many copies there were."""
     first: dict[str, Entry] = {}
     for entry in entries:
         kept = first.setdefault(entry.sha256 or entry.name, entry)
         if kept.defect != entry.defect:
-            raise DataError(f"{kept.name} ({kept.defect}) and {entry.name} ({entry.defect}) are the same picture")
+            raise DataError(f"{kept.name} ({kept.defect}) and {entry.name} ({entry.defect}) are the same image")
     return list(first.values()), len(entries) - len(first)
 
 
@@ -230,17 +230,17 @@ def _by_part(entries: Iterable[Entry]) -> dict[int, list[Label]]:
 
 
 def _alarming(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether a picture of it raised an alarm, or could not be used."""
+    """For each part whether an image of it raised an alarm, or could not be used."""
     return [not {Label.ANOMALOUS, Label.ERROR}.isdisjoint(labels) for labels in _by_part(entries).values()]
 
 
 def _escaping(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether every picture of it was passed, or could not be used."""
+    """For each part whether every image of it was passed, or could not be used."""
     return [{Label.ANOMALOUS, Label.REVIEW}.isdisjoint(labels) for labels in _by_part(entries).values()]
 
 
 def _left_to_a_person(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether no picture of it raised an alarm, and one was for review."""
+    """For each part whether no image of it raised an alarm, and one was for review."""
     return [Label.REVIEW in labels and Label.ANOMALOUS not in labels for labels in _by_part(entries).values()]
 
 
@@ -254,12 +254,12 @@ def _warnings(
 ) -> Iterator[str]:
     parts = len({entry.part for entry in entries})
     if parts < len(entries):
-        yield f"{len(entries)} pictures show {parts} parts; n counts parts, and one alarming picture rejects its part."
+        yield f"{len(entries)} images show {parts} parts; n counts parts, and one alarming image rejects its part."
     if copies:
-        yield f"{copies} pictures are copies of others, byte for byte; each picture counts once."
+        yield f"{copies} images are copies of others, byte for byte; each image counts once."
     errors = sum(entry.verdict.label is Label.ERROR for entry in entries)
     if errors:
-        yield f"{errors} pictures could not be used; each counts as a false alarm, or as an escape of a defective part."
+        yield f"{errors} images could not be used; each counts as a false alarm, or as an escape of a defective part."
     good = [entry for entry in entries if entry.defect == GOOD]
     alarms, alpha = Rate(sum(_alarming(good)), len(_by_part(good))), inspector.rule.alpha
     at_least = 1 - rate_shown(alarms.n, confidence, alarms.n - alarms.count)

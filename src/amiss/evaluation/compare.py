@@ -107,7 +107,7 @@ def compare(
 
     Args:
         first: Ready to inspect.
-        second: Ready to inspect; its method, picture size and rule may differ.
+        second: Ready to inspect; its method, image size and rule may differ.
         dataset: Whose test images are used, and whose masks where it has some.
         names: How the two are called.
         seed: Of the bootstrap.
@@ -115,7 +115,7 @@ def compare(
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test images, some that one of the inspectors has seen, or masks that do not fit their pictures.
+        DataError: No test images, some that one of the inspectors has seen, or masks that do not fit their images.
         ImageError: A mask cannot be read.
         InputError: Not a whole number of resamples.
     """

@@ -35,8 +35,8 @@ def evaluate(
 ) -> Evaluation:
     """Inspect every test image once and measure.
 
-    With ground-truth masks the score maps are kept until the pixel metrics are computed: 5 H W bytes an image, in
-    memory at the inspector's size, and in a temporary file where pictures are cut into tiles and keep their own.
+    With ground-truth masks the score maps are kept until the pixel metrics are computed: 5 H W bytes per image, in
+    memory at the inspector's size, and in a temporary file where images are cut into tiles and keep their own.
     Without masks no map is kept.
 
     Args:
@@ -129,14 +129,14 @@ def check_tests(dataset: Dataset) -> None:
     if len(dataset.test) == 0:
         raise DataError(
             f"{dataset.name}: no test images arrived, so there is nothing to measure on. Give a data set in MVTec "
-            "layout (train/good, test/good, test/<defect type>), or inspect a folder of pictures instead"
+            "layout (train/good, test/good, test/<defect type>), or inspect a folder of images instead"
         )
 
 
 def _inspect(
     inspector: Inspector, dataset: Dataset, pixels: Pixels, rim: RimCount, progress: Progress
 ) -> tuple[tuple[Verdict, ...], float]:
-    """One verdict an image without its arrays, and the mean seconds that a usable image took."""
+    """One verdict per image without its arrays, and the mean seconds that a usable image took."""
     verdicts: list[Verdict] = []
     seconds = []
     stream = inspector.inspect(dataset.test)

@@ -20,8 +20,8 @@ from amiss.metrics import Outcomes, Rate, at_threshold
 class Evaluation:
     """What an inspector did on the test images of one data set.
 
-    A picture that cannot be used is an error. It is listed, and it enters no rate and no metric: neither the good
-    nor the defective ones, for nothing was measured on it. A picture for review raises no alarm and is not passed
+    An image that cannot be used is an error. It is listed, and it enters no rate and no metric: neither the good
+    nor the defective ones, for nothing was measured on it. An image for review raises no alarm and is not passed
     either: it is no false alarm, no detection and no escape.
 
     Args:
@@ -71,12 +71,12 @@ class Evaluation:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """Raw image scores, float32 (N,); NaN for a picture that could not be used."""
+        """Raw image scores, float32 (N,); NaN for an image that could not be used."""
         return np.array([np.nan if v.score is None else v.score for v in self.verdicts], dtype=np.float32)
 
     @property
     def errors(self) -> tuple[Verdict, ...]:
-        """The verdicts on pictures that could not be used."""
+        """The verdicts on images that could not be used."""
         return tuple(verdict for verdict in self.verdicts if verdict.label is Label.ERROR)
 
     @property

@@ -1,4 +1,4 @@
-"""Score maps of pictures that keep their own size: too many pixels for memory, so they lie in a temporary file."""
+"""Score maps of images that keep their own size: too many pixels for memory, so they lie in a temporary file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pixels_of(inspector: Inspector, dataset: Dataset) -> Pixels:
 
 
 class OwnSizePixels(Pixels):
-    """Maps of any sizes, on disk: 5 H W bytes an image, gone with this object. Metrics are taken from counts.
+    """Maps of any sizes, on disk: 5 H W bytes per image, gone with this object. Metrics are taken from counts.
 
     Each image is reduced once to counts in cells of the score axis, see `amiss.metrics.cells`; areas taken from those
     are within 1e-4 of the exact ones, which would sort all pixels of all images together.

@@ -20,7 +20,7 @@ class Backbone:
             when there is a `network`.
         strides: Image pixels per feature cell of each stage; the layers of a plain transformer all have the same.
         channels: Channels of each stage.
-        mean: Per-channel mean of the pictures the weights were trained with, in [0, 1].
+        mean: Per-channel mean of the images the weights were trained with, in [0, 1].
         std: Their standard deviation.
         licence: Licence of the weights.
         displacements: For each stage, how many pixels below and right of where it answers a cell looks, negative for

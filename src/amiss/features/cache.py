@@ -1,4 +1,4 @@
-"""Features of a frozen backbone on disk: every picture goes through the network once, however long training takes."""
+"""Features of a frozen backbone on disk: every image goes through the network once, however long training takes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CPU = torch.device("cpu")
 
 
 class CachedFeatures:
-    """Feature maps of a list of pictures, memory-mapped: reading one touches no other.
+    """Feature maps of a list of images, memory-mapped: reading one touches no other.
 
     Args:
-        files: One .npy file a picture, the flattened stages one after the other, float32.
+        files: One .npy file per image, the flattened stages one after the other, float32.
         shapes: (C, h, w) of each stage.
         device: Where they are wanted.
     """
@@ -45,7 +45,7 @@ class CachedFeatures:
         return len(self._files)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer]) -> list[Tensor]:
-        """The features of some pictures: one (B, C, h, w) a stage."""
+        """The features of some images: one (B, C, h, w) a stage."""
         rows = np.stack([np.load(self._files[int(index)], mmap_mode="r", allow_pickle=False) for index in indices])
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
         parts = np.split(rows, ends[:-1], axis=1)
@@ -55,7 +55,7 @@ class CachedFeatures:
         ]
 
     def batches(self, count: int = BATCH) -> Iterator[list[Tensor]]:
-        """All pictures in order, up to `count` at a time."""
+        """All images in order, up to `count` at a time."""
         for start in range(0, len(self), count):
             yield self.batch(range(start, min(start + count, len(self))))
 
@@ -69,7 +69,7 @@ def cached_features(
     *,
     device: torch.device = CPU,
 ) -> Iterator[CachedFeatures]:
-    """Features of all pictures, computed where they are not on disk yet.
+    """Features of all images, computed where they are not on disk yet.
 
     Args:
         extract: A batch (B, 3, H, W) in [0, 1] to one (B, C, h, w) a stage; frozen, and independent of the batch.
@@ -82,7 +82,7 @@ def cached_features(
         The features, in the order of `images`; the files are gone afterwards unless AMISS_CACHE names a folder.
 
     Cost:
-        Disk: 4 bytes a number; 0.3 MB a picture of 256 x 256 at strides 8 and 16 of EfficientNet-Lite0.
+        Disk: 4 bytes a number; 0.3 MB per image of 256 x 256 at strides 8 and 16 of EfficientNet-Lite0.
     """
     kept = os.environ.get(VARIABLE)
     with tempfile.TemporaryDirectory(prefix="amiss-features-") as temporary:

@@ -4,7 +4,7 @@ Wolf et al., "Transformers: state-of-the-art natural language processing" (2020)
 of a model's repository is run, and weights are read from safetensors files only.
 
 The full name carries what is needed to build the network without its folder, as JSON after a "#": the architecture
-and the statistics of the pictures its weights were trained with.
+and the statistics of the images its weights were trained with.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
 
     Raises:
         MissingExtraError: transformers is not installed.
-        InputError: The model is not on disk, is no image network with feature maps, or its weights are incomplete.
+        InputError: The model is not on disk, is not an image network with feature maps, or its weights are incomplete.
     """
     library = _transformers()
     source, mark, rest = address.partition("#{")
     facts = _read(library, source) if pretrained or not mark else _parse(mark[1:] + rest, source)
-    size = _picture_size(facts["config"])
+    size = _image_size(facts["config"])
     with torch.device("meta"), torch.no_grad():
         trial, maps = _create(library, source, facts["config"], None)
         strides, channels = grid(_run(source, trial.eval(), maps, size), size)
@@ -87,16 +87,16 @@ def _transformers() -> ModuleType:
 
 
 def _read(library: ModuleType, source: str) -> dict[str, Any]:
-    """Architecture, picture statistics and licence of a model on this disk."""
+    """Architecture, image statistics and licence of a model on this disk."""
     try:
         config = library.AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_absent(source, error)) from error
-    pictures = _read_json(_file(source, "preprocessor_config.json"))
+    images = _read_json(_file(source, "preprocessor_config.json"))
     return {
         "config": {key: value for key, value in config.to_diff_dict().items() if key not in NOT_ARCHITECTURE},
-        "mean": pictures.get("image_mean", IMAGENET_MEAN),
-        "std": pictures.get("image_std", IMAGENET_STD),
+        "mean": images.get("image_mean", IMAGENET_MEAN),
+        "std": images.get("image_std", IMAGENET_STD),
         "licence": _licence(_file(source, "README.md")),
     }
 
@@ -159,8 +159,8 @@ def _config(library: ModuleType, settings: dict[str, Any]) -> Any:
         ) from error
 
 
-def _picture_size(config: dict[str, Any]) -> int:
-    """Side of a square picture to try the network with: a whole number of patches, 32 of them at the most."""
+def _image_size(config: dict[str, Any]) -> int:
+    """Side of a square image to try the network with: a whole number of patches, 32 of them at the most."""
     patch = config.get("patch_size", 16)
     size = config.get("image_size", 224)
     patch, size = (max(value) if isinstance(value, (list, tuple)) else int(value) for value in (patch, size))
@@ -223,12 +223,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(source: str, module: nn.Module, maps: Any, size: int) -> list[Tensor]:
-    """All maps of one empty picture."""
+    """All maps of one empty image."""
     try:
         return list(maps(module, torch.zeros(1, 3, size, size)))
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"hf:{source} gives no feature maps of a picture: {reason}") from error
+        raise InputError(f"hf:{source} gives no feature maps of an image: {reason}") from error
 
 
 def _backbone_maps(network: Any, x: Tensor) -> list[Tensor]:

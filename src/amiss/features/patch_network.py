@@ -137,12 +137,12 @@ class PatchNetwork(nn.Module):
             channels: Those of the C numbers that are wanted; the last layer computes no others.
 
         Raises:
-            InputError: A picture smaller than a patch.
+            InputError: An image smaller than a patch.
         """
         return self._run((batch - MEAN) / STD, dense=False, channels=channels)
 
     def dense(self, batch: Tensor) -> Tensor:
-        """Descriptors (N, C, H, W) of the patches around every pixel; beyond the border the picture is grey.
+        """Descriptors (N, C, H, W) of the patches around every pixel; beyond the border the image is grey.
 
         Equal to the forward pass over every patch by itself: poolings keep every pixel, and what comes after them
         is dilated instead.

@@ -1,4 +1,4 @@
-"""From feature maps of several stages to one descriptor a patch."""
+"""From feature maps of several stages to one descriptor per patch."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MOMENTUM = 0.1
 
 
 class Student(Stages):
-    """The architecture of a backbone with random weights, to be trained; it has never seen a picture.
+    """The architecture of a backbone with random weights, to be trained; it has never seen an image.
 
     Args:
         backbone: See `amiss.features.create_backbone`. Best the full name of a teacher, ``teacher.name``.

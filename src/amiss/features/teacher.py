@@ -1,4 +1,4 @@
-"""`Teacher`: a frozen patch network that was distilled on pictures of many kinds, by `amiss distil`."""
+"""`Teacher`: a frozen patch network that was distilled on images of many kinds, by `amiss distil`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EMBEDDED = "embedded"
 RANDOM = "random"
 
 LICENCES = {
-    "pdn-xs": "Apache-2.0, learned from drawn pictures (decision 9)",
+    "pdn-xs": "Apache-2.0, learned from drawn images (decision 9)",
     "students-33-xs": "Apache-2.0, learned from photographs for research (decision 9)",
     "students-65-xs": "Apache-2.0, learned from photographs for research (decision 9)",
 }

@@ -18,7 +18,7 @@ from amiss.features.backbone import Backbone
 from amiss.features.whole import WholeNetwork, at_patches, grid, near_miss, positions
 
 OPTIONS: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
-"""What makes a timm network take pictures of any size; the first that it knows is used."""
+"""What makes a timm network take images of any size; the first that it knows is used."""
 
 UNKNOWN_LICENCE = "unknown: see the model's page"
 

@@ -30,18 +30,18 @@ class WholeNetwork(nn.Module):
         """Feature maps, each (N, C, h, w).
 
         Raises:
-            InputError: The network does not take pictures of this size.
+            InputError: The network does not take images of this size.
         """
         height, width = x.shape[-2:]
         try:
             return list(self.maps(self.network, x))
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = f"{error}".strip().splitlines() or [type(error).__name__]
-            raise InputError(f"{self.name} does not take pictures of {height} x {width} pixels: {reason[0]}") from error
+            raise InputError(f"{self.name} does not take images of {height} x {width} pixels: {reason[0]}") from error
 
 
 def grid(maps: Sequence[Tensor], size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Strides and channels of the maps (1, C, h, w) of one square picture with sides of `size` pixels."""
+    """Strides and channels of the maps (1, C, h, w) of one square image with sides of `size` pixels."""
     return tuple(round(size / map.shape[-1]) for map in maps), tuple(map.shape[1] for map in maps)
 
 

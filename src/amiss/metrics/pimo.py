@@ -1,4 +1,4 @@
-"""AUPIMO: how much of each defect is found while good pictures stay almost free of false pixels.
+"""AUPIMO: how much of each defect is found while good images stay almost free of false pixels.
 
 One number for each defective image, so that the distribution over images is seen and not only a mean. The axis
 of false positives is made from good images alone and is shared by all defective ones.
@@ -67,7 +67,7 @@ def aupimo(masks: Stack, maps: Stack, *, defective: ArrayLike | None = None, lim
     of the image's anomalous pixels that score at least t, and F the mean over the good images of the share of their
     pixels that do. Exact: every distinct score of a good pixel is a threshold, and where good and anomalous pixels
     share a score the curve is a straight line over F. It misleads with few good images: 1e-5 of the pixels of 20
-    pictures of 256 x 256 are 13 pixels, and one speck of dust in one picture decides.
+    images of 256 x 256 are 13 pixels, and one speck of dust in one image decides.
 
     Args:
         masks: Ground truth, True or 1 = anomalous, (H, W) for each image.

@@ -49,7 +49,7 @@ def aupro(masks: Stack, maps: Stack, limits: Sequence[float] = (0.3, 0.05)) -> t
     """Area under the PRO curve up to a false-positive rate, divided by that rate.
 
     The curve is cut at exactly the limit, by linear interpolation. All limits share one sort. It misleads
-    when read without its limit, for 0.3 forgives false pixels on a third of every good picture, and where
+    when read without its limit, for 0.3 forgives false pixels on a third of every good image, and where
     masks are rough: a region of one stray pixel weighs as much as a whole scratch.
 
     Args:

@@ -28,10 +28,10 @@ CHARTS = ("cusum", "cusum-down", "ewma", "rate", "martingale")
 DEFAULT_CHARTS = ("cusum", "cusum-down", "rate", "martingale")
 
 FEWEST_CHARTED = 10
-"""Pictures after the baseline, at least."""
+"""Images after the baseline, at least."""
 
 BASELINE = 50
-"""Pictures at the start of a stream that the later ones are compared with when there is no reference folder."""
+"""Images at the start of a stream that the later ones are compared with when there is no reference folder."""
 
 
 def monitor(
@@ -47,10 +47,10 @@ def monitor(
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Monitoring:
-    """Chart the scores of a stream, and its pictures where they were measured, and say what it looks like.
+    """Chart the scores of a stream, and its images where they were measured, and say what it looks like.
 
     The charts that have a limit share the false alarms: with three of them each is designed for one in 3 x `arl`
-    parts, so that together they raise at most one in `arl`. The charts of the pictures share another one in `arl`.
+    parts, so that together they raise at most one in `arl`. The charts of the images share another one in `arl`.
 
     Args:
         stream: Parts in time order.
@@ -59,7 +59,7 @@ def monitor(
         charts: Some of `CHARTS`.
         arl: One false alarm in so many parts, 20 to 100,000.
         delta: Probability that the martingale ever alarms on an unchanged process.
-        reference: Measures of good pictures, taken when all was well; at least 20. Without it, the first pictures of
+        reference: Measures of good images, taken when all was well; at least 20. Without it, the first images of
             the stream are what later ones are compared with.
         baseline: How many those are, at least 20.
         seed: Of the calibration sets that limits are designed on, and of the martingale's random numbers.
@@ -145,14 +145,14 @@ def _health_runs(
     """One run a measure, and what they are compared with, or why there is none."""
     found = [stream.health[part] for part in stream.usable] if stream.health else []
     if not found or any(one is None for one in found):
-        return [], "There are no pictures to measure, so whether light or camera changed is not known."
+        return [], "There are not images to measure, so whether light or camera changed is not known."
     if 0 < len(reference) < LEAST:
-        raise InputError(f"{len(reference)} reference pictures arrived; at least {LEAST} are needed")
+        raise InputError(f"{len(reference)} reference images arrived; at least {LEAST} are needed")
     start = 0 if reference else baseline
     if start and len(found) < start + FEWEST_CHARTED:
         return [], (
-            f"Pictures are compared with the first {start} of the stream; {len(found)} usable ones are too few to tell "
-            "whether light or camera changed. Give a folder of reference pictures."
+            f"Images are compared with the first {start} of the stream; {len(found)} usable ones are too few to tell "
+            "whether light or camera changed. Give a folder of reference images."
         )
     columns = as_columns(found)
     usual = as_columns(reference or found[:start])
@@ -163,17 +163,17 @@ def _health_runs(
         design = chart.design(len(usual[name]), arl=min(100_000, arl * len(varying)), seed=seed)
         runs.append(run_health(name, columns[name], usual[name], start, design, chart))
     if reference:
-        return runs, f"Pictures are compared with {len(reference)} reference pictures."
+        return runs, f"Images are compared with {len(reference)} reference images."
     return runs, (
-        f"Pictures are compared with the first {start} of this stream: a change of light or camera before it began "
-        "cannot be seen. A folder of reference pictures shows it."
+        f"Images are compared with the first {start} of this stream: a change of light or camera before it began "
+        "cannot be seen. A folder of reference images shows it."
     )
 
 
 def _warnings(stream: Stream, normal: Floats, runs: Sequence[ChartRun], health: Sequence[HealthRun]) -> list[str]:
     notes = []
     if stream.errors:
-        notes.append(f"{len(stream.errors)} of {len(stream)} pictures could not be used; they are in no chart.")
+        notes.append(f"{len(stream.errors)} of {len(stream)} images could not be used; they are in no chart.")
     alarms = [run.alarm for run in runs if run.alarm is not None]
     changed = max((alarm.changed for alarm in alarms), key=lambda one: one.strength, default=None)
     found = autocorrelation(normal_scores(stream.values, normal), changed)
@@ -185,7 +185,7 @@ def _warnings(stream: Stream, normal: Floats, runs: Sequence[ChartRun], health: 
     restless = [run.measure for run in health if _is_restless(run)]
     if restless:
         notes.append(
-            f"Successive pictures resemble each other in {', '.join(restless)}: the charts of the pictures alarm "
+            f"Successive images resemble each other in {', '.join(restless)}: the charts of the images alarm "
             "more often than stated."
         )
     limits = [run for run in runs if run.design is not None]
@@ -206,7 +206,7 @@ def _is_restless(run: HealthRun) -> bool:
 
 def _statement(n: int, runs: Sequence[ChartRun], health: Sequence[HealthRun], arl: float) -> str:
     limited = [run.name for run in runs if run.design is not None]
-    words = [f"Scores are compared with those of n = {n} good calibration pictures."]
+    words = [f"Scores are compared with those of n = {n} good calibration images."]
     if limited:
         together = f"Charts {', '.join(limited)} together raise" if len(limited) > 1 else f"Chart {limited[0]} raises"
         words.append(f"{together} at most one false alarm in {arl:g} parts, over calibration sets.")
@@ -214,5 +214,5 @@ def _statement(n: int, runs: Sequence[ChartRun], health: Sequence[HealthRun], ar
         if run.design is None:
             words.append(f"The {run.name} {run.promise}.")
     if health:
-        words.append(f"The {len(health)} charts of the pictures together raise at most another one in {arl:g}.")
+        words.append(f"The {len(health)} charts of the images together raise at most another one in {arl:g}.")
     return " ".join(words)

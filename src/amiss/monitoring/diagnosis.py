@@ -1,4 +1,4 @@
-"""From alarms to plain words: did the parts change, the pictures, or only the number of defects?"""
+"""From alarms to plain words: did the parts change, the images, or only the number of defects?"""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LEVEL = 0.01
 """Evidence of a test is called clear below this. The stretch was chosen for looking strange, so it is not a rate."""
 
 APART = 0.7
-"""A measure stands out when so many pairs of one changed and one usual picture are ordered alike."""
+"""A measure stands out when so many pairs of one changed and one usual image are ordered alike."""
 
 JUST_BEFORE, FEWEST = 50, 10
-"""A stretch is compared with so many pictures just before it, so that an older change does not pass for the cause; with
+"""A stretch is compared with so many images just before it, so that an older change does not pass for the cause; with
 fewer than the second number it is not compared."""
 
 ADVICE = {
@@ -37,7 +37,7 @@ class Evidence:
     """What tells apart why scores rose.
 
     Args:
-        typical: p-value of "parts of the stretch that do not alarm score as calibration pictures that do not".
+        typical: p-value of "parts of the stretch that do not alarm score as calibration images that do not".
         more: p-value of "parts of the stretch alarm as often as good parts do"; None without a threshold.
         above: Parts of the stretch above the threshold.
     """
@@ -48,8 +48,8 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class PictureChange:
-    """A measure that moved: medians before and then, and how far apart pictures then and before are, 0 to 0.5."""
+class ImageChange:
+    """A measure that moved: medians before and then, and how far apart images then and before are, 0 to 0.5."""
 
     measure: str
     direction: str
@@ -88,11 +88,11 @@ def weigh(stretch: Stretch, scores: Floats, normal: Floats, threshold: float | N
     return Evidence(typical, None if threshold is None else more, above)
 
 
-def moved_with(stretch: Stretch, health: Sequence[HealthRun]) -> list[PictureChange]:
-    """Measures whose pictures of the stretch stand out from those just before it, the clearest first.
+def moved_with(stretch: Stretch, health: Sequence[HealthRun]) -> list[ImageChange]:
+    """Measures whose images of the stretch stand out from those just before it, the clearest first.
 
     Clear evidence is asked for (1 % over all measures) and a size that matters, see `APART`: with thousands of
-    pictures every lamp has changed a little.
+    images every lamp has changed a little.
 
     Args:
         stretch: Which parts.
@@ -110,7 +110,7 @@ def moved_with(stretch: Stretch, health: Sequence[HealthRun]) -> list[PictureCha
         if test.pvalue < LEVEL / len(health) and abs(share - 0.5) >= APART - 0.5:
             side = "up" if share > 0.5 else "down"
             apart = round(abs(share - 0.5), 2)
-            result.append(PictureChange(run.measure, side, float(np.median(before)), float(np.median(then)), apart))
+            result.append(ImageChange(run.measure, side, float(np.median(before)), float(np.median(then)), apart))
     return sorted(result, key=lambda change: -change.apart)
 
 
@@ -122,12 +122,12 @@ def diagnose(
     threshold: float | None,
     arl: float,
 ) -> Diagnosis:
-    """The clearest change of the scores explained, or that of the pictures when scores are in control.
+    """The clearest change of the scores explained, or that of the images when scores are in control.
 
     Args:
         stream: What was monitored.
         charts: Runs over its scores.
-        health: Runs over its pictures; empty when there are none.
+        health: Runs over its images; empty when there are none.
         normal: Calibration scores, (n,).
         threshold: Of the rule, or None.
         arl: One false alarm in so many parts.
@@ -137,14 +137,14 @@ def diagnose(
         return _quiet(stream, health, arl)
     clearest = max(alarms, key=lambda alarm: alarm.changed.strength)
     stretch = _to_the_end(clearest.changed, stream)
-    pictures = moved_with(stretch, health)
+    images = moved_with(stretch, health)
     caution = _chance(alarms, arl)
     if clearest.direction == "down":
-        text = f"Scores fell {_when(stream, stretch)}{_also(pictures)}. Good parts do not become better than good by "
+        text = f"Scores fell {_when(stream, stretch)}{_also(images)}. Good parts do not become better than good by "
         text += "themselves: look whether the camera still sees the parts (covered lens, empty belt, other product)."
         return Diagnosis("fell", text + caution, stretch)
     evidence = weigh(stretch, stream.values, normal, threshold, clearest.direction)
-    rose = _rose(stream, stretch, evidence, pictures, health)
+    rose = _rose(stream, stretch, evidence, images, health)
     return replace(rose, text=rose.text + caution)
 
 
@@ -165,14 +165,14 @@ def _rose(
     stream: Stream,
     stretch: Stretch,
     evidence: Evidence,
-    pictures: Sequence[PictureChange],
+    images: Sequence[ImageChange],
     health: Sequence[HealthRun],
 ) -> Diagnosis:
     when = _when(stream, stretch)
     share = f"{evidence.above} of {stretch.count} parts are above the threshold"
     share = f"{stretch.count} parts, no threshold" if evidence.more is None else share
-    if pictures:
-        text = f"Scores rose {when}{_also(pictures)}: {ADVICE[pictures[0].measure]}. Until that is settled the alarms "
+    if images:
+        text = f"Scores rose {when}{_also(images)}: {ADVICE[images[0].measure]}. Until that is settled the alarms "
         return Diagnosis("light", text + f"since then say little about the parts ({share}).", stretch)
     more = evidence.more is not None and evidence.more < LEVEL
     if more and evidence.above == stretch.count:
@@ -189,7 +189,7 @@ def _rose(
         text = f"Scores rose {when}, those of ordinary parts too ({share}).{unknown}"
         return Diagnosis("scores", text, stretch)
     measures = ", ".join(run.measure for run in health)
-    text = f"Scores rose {when}, those of ordinary parts too ({share}), and the pictures did not change ({measures}): "
+    text = f"Scores rose {when}, those of ordinary parts too ({share}), and the images did not change ({measures}): "
     return Diagnosis("parts", text + "the parts changed. Look at material, tools and process.", stretch)
 
 
@@ -198,7 +198,7 @@ def _quiet(stream: Stream, health: Sequence[HealthRun], arl: float) -> Diagnosis
     if not moved:
         return Diagnosis("in control", "In control: no chart sees a change.")
     changes = [
-        PictureChange(
+        ImageChange(
             run.measure,
             alarm.direction,
             float(np.median(run.reference)),
@@ -207,9 +207,9 @@ def _quiet(stream: Stream, health: Sequence[HealthRun], arl: float) -> Diagnosis
         for run, alarm in moved
     ]
     stretch = _to_the_end(max((alarm.changed for _, alarm in moved), key=lambda one: one.strength), stream)
-    text = f"The pictures changed {_when(stream, stretch)}: {', '.join(change.words() for change in changes)}. "
+    text = f"The images changed {_when(stream, stretch)}: {', '.join(change.words() for change in changes)}. "
     text += f"The scores do not show it so far; {ADVICE[changes[0].measure]}."
-    return Diagnosis("pictures", text + _chance([alarm for _, alarm in moved], arl), stretch)
+    return Diagnosis("images", text + _chance([alarm for _, alarm in moved], arl), stretch)
 
 
 def _when(stream: Stream, stretch: Stretch) -> str:
@@ -219,18 +219,18 @@ def _when(stream: Stream, stretch: Stretch) -> str:
     return f"from {first} to {stream.describe(stretch.end - 1)}"
 
 
-def _also(pictures: Sequence[PictureChange]) -> str:
-    if not pictures:
+def _also(images: Sequence[ImageChange]) -> str:
+    if not images:
         return ""
-    return ", and at the same time " + " and ".join(change.words() for change in pictures)
+    return ", and at the same time " + " and ".join(change.words() for change in images)
 
 
 def _unseen(stretch: Stretch, health: Sequence[HealthRun], lead: str) -> str:
-    """Why nothing can be said about the pictures; empty when something can."""
+    """Why nothing can be said about the images; empty when something can."""
     if not health:
-        return f"{lead}Whether the light changed is not known: there are no pictures to measure."
+        return f"{lead}Whether the light changed is not known: there are not images to measure."
     if len(health[0].before(stretch.first)) < FEWEST:
-        return f"{lead}Whether the light changed is not known: the change comes before pictures to compare with."
+        return f"{lead}Whether the light changed is not known: the change comes before images to compare with."
     return ""
 
 

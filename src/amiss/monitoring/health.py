@@ -1,4 +1,4 @@
-"""Is the picture itself as it was? Brightness, contrast, sharpness and colour of every picture, whatever it shows."""
+"""Is the image itself as it was? Brightness, contrast, sharpness and colour of every image, whatever it shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from amiss.core.decode import resize
 from amiss.core.errors import InputError
 
 SIDE = 512
-"""Pictures are measured at this height and width, so that the size of the file does not matter."""
+"""Images are measured at this height and width, so that the size of the file does not matter."""
 
 MEASURES = ("brightness", "contrast", "sharpness", "colour")
 """In the order in which a person should look at them."""
@@ -20,14 +20,14 @@ MEASURES = ("brightness", "contrast", "sharpness", "colour")
 
 @dataclass(frozen=True)
 class Health:
-    """Four numbers about one picture that say nothing about defects.
+    """Four numbers about one image that say nothing about defects.
 
     Args:
         brightness: Mean grey value, 0 to 255.
         contrast: 95 % minus 5 % quantile of the grey values, 0 to 255: a small defect does not move it.
         sharpness: Variance of the Laplacian over variance of the grey values; brighter light leaves it as it is,
-            a blurred picture has less.
-        colour: (red - blue) over their sum, -1 to 1: the warmth of the light; 0 for grey pictures.
+            a blurred image has less.
+        colour: (red - blue) over their sum, -1 to 1: the warmth of the light; 0 for grey images.
     """
 
     brightness: float
@@ -36,11 +36,11 @@ class Health:
     colour: float
 
 
-def measure_health(picture: NDArray[np.uint8]) -> Health:
-    """Measure one picture.
+def measure_health(image: NDArray[np.uint8]) -> Health:
+    """Measure one image.
 
     Args:
-        picture: RGB uint8 (H, W, 3).
+        image: RGB uint8 (H, W, 3).
 
     Raises:
         InputError: An array of another kind.
@@ -51,9 +51,9 @@ def measure_health(picture: NDArray[np.uint8]) -> Health:
     """
     import cv2
 
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(f"{picture.dtype} of shape {picture.shape} arrived; RGB uint8 (H, W, 3) is expected")
-    small = resize(picture, (SIDE, SIDE))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"{image.dtype} of shape {image.shape} arrived; RGB uint8 (H, W, 3) is expected")
+    small = resize(image, (SIDE, SIDE))
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     low, high = np.quantile(grey[::2, ::2], [0.05, 0.95])
     variance = float(grey.var())
@@ -68,7 +68,7 @@ def measure_health(picture: NDArray[np.uint8]) -> Health:
 
 
 def as_columns(health: Sequence[Health | None]) -> dict[str, NDArray[np.float64]]:
-    """One array a measure, (N,); NaN where there was no usable picture.
+    """One array a measure, (N,); NaN where there was no usable image.
 
     Example:
         >>> as_columns([Health(1.0, 2.0, 3.0, 4.0), None])["contrast"].tolist()

@@ -61,7 +61,7 @@ class Martingale:
 
         Args:
             scores: Of the stream, in time order, (N,).
-            normal: Of the calibration pictures, in any order, (n,); may be empty, then the stream starts from nothing.
+            normal: Of the calibration images, in any order, (n,); may be empty, then the stream starts from nothing.
 
         Raises:
             InputError: A number that is not finite.

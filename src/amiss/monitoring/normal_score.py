@@ -34,7 +34,7 @@ def normal_scores(scores: ArrayLike, normal: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         scores: Of the stream, (N,).
-        normal: Of good pictures that learning never saw, in any order, (n,).
+        normal: Of good images that learning never saw, in any order, (n,).
 
     Returns:
         (N,); about standard normal while the process is what it was, larger = more anomalous.

@@ -71,12 +71,12 @@ class ChartRun:
 
 @dataclass(frozen=True)
 class HealthRun:
-    """One measure of the pictures over a stream.
+    """One measure of the images over a stream.
 
     Args:
         measure: One of `amiss.monitoring.health.MEASURES`.
         values: Of every usable part, (N,).
-        reference: Of the pictures that it is compared with, (m,).
+        reference: Of the images that it is compared with, (m,).
         start: The first part that is charted; m when the first m parts are the reference, else 0.
         chart: EWMA of its normal scores over the whole stream; NaN before `start`.
     """
@@ -106,8 +106,8 @@ class Diagnosis:
     """What it looks like, in plain words.
 
     Args:
-        kind: "in control", "pictures" (only they changed), "light" (they changed with the scores), "parts" (scores
-            rose, pictures did not change), "scores" (the same, pictures unknown), "defects" (more alarms, typical
+        kind: "in control", "images" (only they changed), "light" (they changed with the scores), "parts" (scores
+            rose, images did not change), "scores" (the same, images unknown), "defects" (more alarms, typical
             score as ever), "fell" or "unclear".
         text: One to four sentences.
         changed: The stretch of parts, or None.
@@ -128,8 +128,8 @@ class Monitoring:
         arl: One false alarm in so many parts, by all charts of scores that have a limit, together.
         threshold: Of the rule, or None.
         charts: Charts of the scores.
-        health: Charts of the pictures; empty without pictures.
-        health_note: What the pictures were compared with, or why there is nothing to say about them.
+        health: Charts of the images; empty without images.
+        health_note: What the images were compared with, or why there is nothing to say about them.
         diagnosis: In plain words.
         warnings: What weakens it.
         statement: The promise, with n and the run length.
@@ -148,7 +148,7 @@ class Monitoring:
 
     @property
     def alarm(self) -> bool:
-        """Some chart has alarmed, of scores or of pictures."""
+        """Some chart has alarmed, of scores or of images."""
         return any(run.alarm is not None for run in (*self.charts, *(one.chart for one in self.health)))
 
     def summary(self) -> dict[str, Any]:

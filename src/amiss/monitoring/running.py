@@ -53,7 +53,7 @@ def run_martingale(chart: Martingale, scores: Floats, normal: Floats, z: Floats)
 
 
 def run_health(measure: str, values: Floats, reference: Floats, start: int, design: Design, chart: Ewma) -> HealthRun:
-    """One measure of the pictures, (N,), against reference pictures (m,); charted from part `start` on."""
+    """One measure of the images, (N,), against reference images (m,); charted from part `start` on."""
     run = run_ewma(chart, normal_scores(values[start:], reference), design)
     blank = np.full(start, np.nan)
     path, upper = np.concatenate([blank, run.path]), np.concatenate([blank, run.upper])

@@ -22,11 +22,11 @@ class Stream:
     """Parts in time order.
 
     Args:
-        scores: One number a part, larger = more anomalous; None for a picture that could not be used.
+        scores: One number per part, larger = more anomalous; None for an image that could not be used.
         names: What each part is called; "part 1" and so on when left out.
-        reasons: Why a picture could not be used; empty for the others.
-        times: When each picture was taken, as text; empty when that is not known.
-        health: Measures of each picture, None where there was none; empty when there are no pictures.
+        reasons: Why an image could not be used; empty for the others.
+        times: When each image was taken, as text; empty when that is not known.
+        health: Measures of each image, None where there was none; empty when there are not images.
 
     Raises:
         InputError: No part, a score that is not finite, or lists of different lengths.
@@ -69,7 +69,7 @@ class Stream:
 
     @property
     def errors(self) -> list[tuple[str, str]]:
-        """Name and reason of every picture that could not be used."""
+        """Name and reason of every image that could not be used."""
         reasons = self.reasons or [""] * len(self)
         return [(n, r or "no score") for n, r, s in zip(self.names, reasons, self.scores, strict=True) if s is None]
 

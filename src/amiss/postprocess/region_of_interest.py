@@ -58,7 +58,7 @@ class RegionOfInterest:
 
     @cached_property
     def inside(self) -> NDArray[np.bool_]:
-        """True where the picture is inspected, (H, W)."""
+        """True where the image is inspected, (H, W)."""
         count = self.size[0] * self.size[1]
         wanted = -(-count // 8)
         try:
@@ -72,7 +72,7 @@ class RegionOfInterest:
 
     def __call__(self, scores: Scores) -> Scores:
         if scores.map is None:
-            raise InputError("a region of interest needs a score map; this detector gives one score an image")
+            raise InputError("a region of interest needs a score map; this detector gives one score per image")
         if scores.map.shape[1:] != self.size:
             raise InputError(f"maps of {scores.map.shape[1:]} arrived; the region of interest is made for {self.size}")
         lowest = np.min(scores.map, axis=(1, 2), where=self.inside, initial=np.inf)
@@ -84,14 +84,14 @@ class RegionOfInterest:
 
 
 def read_region(
-    region: str | Path | None, ignored: str | Path | None, picture: Size, size: Size
+    region: str | Path | None, ignored: str | Path | None, image: Size, size: Size
 ) -> RegionOfInterest | None:
     """The region of interest that mask files describe, at the size of the maps; None without any file.
 
     Args:
-        region: A picture in which all that is not black is inspected, or None for everything.
-        ignored: A picture in which all that is not black is left out, or None for nothing.
-        picture: Height and width of the inspected pictures; the masks must have the same.
+        region: An image in which all that is not black is inspected, or None for everything.
+        ignored: An image in which all that is not black is left out, or None for nothing.
+        image: Height and width of the inspected images; the masks must have the same.
         size: Height and width of the maps. A pixel of the map lies inside when half of it does.
 
     Raises:
@@ -102,22 +102,22 @@ def read_region(
 
     if region is None and ignored is None:
         return None
-    inside = np.ones(picture, bool)
+    inside = np.ones(image, bool)
     for path, keep in ((region, True), (ignored, False)):
         if path is not None:
-            inside &= _read_mask(path, picture) == keep
+            inside &= _read_mask(path, image) == keep
     if not inside.any():
         raise InputError(f"{region or 'no region'} without {ignored or 'anything'} leaves no pixel to inspect")
     share = cv2.resize(inside.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     return RegionOfInterest.of_mask(share >= 0.5)
 
 
-def _read_mask(path: str | Path, picture: Size) -> NDArray[np.bool_]:
+def _read_mask(path: str | Path, image: Size) -> NDArray[np.bool_]:
     values = read_values(path)
-    if values.shape[:2] != picture:
+    if values.shape[:2] != image:
         raise InputError(
             f"{path}: a mask of {values.shape[0]} x {values.shape[1]} pixels arrived; it must have the size of the "
-            f"pictures, {picture[0]} x {picture[1]} (height x width)"
+            f"images, {image[0]} x {image[1]} (height x width)"
         )
     colours = values if values.ndim == 2 else values[:, :, : 3 if values.shape[2] > 2 else 1].max(axis=2)
     return np.asarray(colours != 0)

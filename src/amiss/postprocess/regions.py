@@ -32,13 +32,13 @@ def find_regions(mask: NDArray[np.bool_], score_map: NDArray[np.float32]) -> tup
     return tuple(sorted(regions, key=lambda region: -region.peak))
 
 
-def resize_regions(regions: Sequence[Region], size: Size, picture: Size) -> tuple[Region, ...]:
-    """Regions in pixels of a map of one (height, width) to pixels of the picture: boxes grow to whole pixels."""
+def resize_regions(regions: Sequence[Region], size: Size, image: Size) -> tuple[Region, ...]:
+    """Regions in pixels of a map of one (height, width) to pixels of the image: boxes grow to whole pixels."""
     result = []
     for region in regions:
         left, top, width, height = region.box
-        x, y = left * picture[1] // size[1], top * picture[0] // size[0]
-        x_end, y_end = -((left + width) * -picture[1] // size[1]), -((top + height) * -picture[0] // size[0])
-        area = max(1, round(region.area * picture[0] * picture[1] / (size[0] * size[1])))
+        x, y = left * image[1] // size[1], top * image[0] // size[0]
+        x_end, y_end = -((left + width) * -image[1] // size[1]), -((top + height) * -image[0] // size[0])
+        area = max(1, round(region.area * image[0] * image[1] / (size[0] * size[1])))
         result.append(Region(box=(x, y, x_end - x, y_end - y), area=area, peak=region.peak))
     return tuple(result)

@@ -43,7 +43,7 @@ class IgnoreBorder:
 
     def __call__(self, scores: Scores) -> Scores:
         if scores.map is None:
-            raise InputError("ignore_border needs a score map; this detector gives one score an image")
+            raise InputError("ignore_border needs a score map; this detector gives one score per image")
         edge = self.pixels
         if 2 * edge >= min(scores.map.shape[1:]):
             raise InputError(f"a border of {edge} pixels leaves nothing of a map of {scores.map.shape[1:]}")

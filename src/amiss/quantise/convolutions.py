@@ -22,16 +22,16 @@ FUSED = frozenset({"Clip", "Relu"})
 """What vanishes in the range of the convolution before it."""
 
 
-def quantise_convolutions(model: bytes, pictures: Iterable[NDArray[np.uint8]]) -> bytes:
-    """The graph with its convolutions in int8: weights with one scale a channel, activations uint8 with one a tensor.
+def quantise_convolutions(model: bytes, images: Iterable[NDArray[np.uint8]]) -> bytes:
+    """The graph with its convolutions in int8: weights with one scale per channel, activations uint8 with one a tensor.
 
     That is what ONNX Runtime multiplies quickest where the processor has instructions for it (VNNI). Three things stay
-    in float32: convolutions that see the picture itself, which cost little and would need every picture laid out anew;
+    in float32: convolutions that see the image itself, which cost little and would need every image laid out anew;
     the statistic; and whatever follows it.
 
     Args:
         model: An ONNX graph that `amiss.export` wrote.
-        pictures: uint8 (H, W, 3) of the graph's size. The smallest and largest value that they bring to each
+        images: uint8 (H, W, 3) of the graph's size. The smallest and largest value that they bring to each
             activation become its range.
 
     Raises:
@@ -57,7 +57,7 @@ def quantise_convolutions(model: bytes, pictures: Iterable[NDArray[np.uint8]]) -
         quantize_static(
             graph,
             path,
-            _Reader(graph.graph.input[0].name, pictures),
+            _Reader(graph.graph.input[0].name, images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MaxPool", *sorted(FUSED)],
             nodes_to_quantize=chosen,
@@ -69,15 +69,15 @@ def quantise_convolutions(model: bytes, pictures: Iterable[NDArray[np.uint8]]) -
 
 
 class _Reader:
-    """Pictures one by one, as the quantiser asks for them."""
+    """Images one by one, as the quantiser asks for them."""
 
-    def __init__(self, entry: str, pictures: Iterable[NDArray[np.uint8]]) -> None:
-        self._entry, self._pictures = entry, iter(pictures)
+    def __init__(self, entry: str, images: Iterable[NDArray[np.uint8]]) -> None:
+        self._entry, self._images = entry, iter(images)
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         """The next input, or None."""
-        picture = next(self._pictures, None)
-        return None if picture is None else {self._entry: picture[None]}
+        image = next(self._images, None)
+        return None if image is None else {self._entry: image[None]}
 
     def __iter__(self) -> Iterator[dict[str, NDArray[np.uint8]]]:
         return iter(self.get_next, None)

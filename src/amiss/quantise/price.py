@@ -1,4 +1,4 @@
-"""What int8 costs in detections and brings in time, on the same pictures."""
+"""What int8 costs in detections and brings in time, on the same images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from amiss.runtime import Graph, fastest_runs
 from amiss.synthesis.defects import draw_defect
 
 DEFECTIVE = 200
-"""Pictures with defects that are drawn at least; every normal picture gets as many as any other."""
+"""Images with defects that are drawn at least; every normal image gets as many as any other."""
 
 _STREAM = 5
 """Keeps these draws apart from others of the same seed."""
@@ -28,11 +28,11 @@ _STREAM = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """Verdicts of both on the same pictures.
+    """Verdicts of both on the same images.
 
     Args:
-        n: Number of pictures.
-        changed: Pictures on which the verdicts differ.
+        n: Number of images.
+        changed: Images on which the verdicts differ.
         float32: Alarms of the float32 inspector.
         int8: Alarms of the int8 inspector.
     """
@@ -45,14 +45,14 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """A float32 inspector and its int8 twin on good pictures, and on the same with synthetic defects.
+    """A float32 inspector and its int8 twin on good images, and on the same with synthetic defects.
 
     Args:
-        auroc: Image AUROC: first float32, second int8. The interval draws the good pictures anew, each together with
+        auroc: Image AUROC: first float32, second int8. The interval draws the good images anew, each together with
             the defective ones made of it.
-        good: Verdicts on the good pictures.
+        good: Verdicts on the good images.
         defective: Verdicts on those with defects.
-        seconds: Fastest run of one picture, in float32 and in int8; None without graphs.
+        seconds: Fastest run of one image, in float32 and in int8; None without graphs.
         seed: Of defects and resamples.
     """
 
@@ -76,11 +76,11 @@ class Price:
         """For a person."""
         low, high = self.auroc.interval
         words = [
-            f"Image AUROC on {self.good.n} good pictures and {self.defective.n} with synthetic defects: "
+            f"Image AUROC on {self.good.n} good images and {self.defective.n} with synthetic defects: "
             f"{self.auroc.first:.4f} in float32, {self.auroc.second:.4f} in int8; the difference is "
             f"{self.auroc.difference:.4f} (95 % interval {low:.4f} to {high:.4f}).",
             *(
-                f"Verdicts that change: {one.changed} of {one.n} {name} pictures; alarms: {one.float32} in float32, "
+                f"Verdicts that change: {one.changed} of {one.n} {name} images; alarms: {one.float32} in float32, "
                 f"{one.int8} in int8."
                 for name, one in (("good", self.good), ("defective", self.defective))
             ),
@@ -89,51 +89,51 @@ class Price:
             return words
         before, after = self.seconds
         gain = f"{before / after:.2f} times as fast" if after < before else "not faster here: keep the float32 model"
-        return [*words, f"One picture: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in int8: {gain}."]
+        return [*words, f"One image: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in int8: {gain}."]
 
 
 def measure_price(
     float32: Inspector, int8: Inspector, normal: Images, *, seed: int = 0, progress: Progress = silent
 ) -> Price:
-    """Inspect good pictures, and the same with synthetic defects, with both.
+    """Inspect good images, and the same with synthetic defects, with both.
 
     Args:
         float32: An inspector.
         int8: The same with another graph.
-        normal: Good pictures that neither has learned from.
+        normal: Good images that neither has learned from.
         seed: Of defects and resamples.
         progress: See `amiss.core.progress`.
 
     Raises:
-        ImageError: A picture cannot be used.
+        ImageError: An image cannot be used.
     """
     rounds = -(-DEFECTIVE // len(normal))
-    pictures = normal.resized(float32.size) if float32.tiling is None else normal
+    images = normal.resized(float32.size) if float32.tiling is None else normal
     verdicts: tuple[list[Verdict], list[Verdict]] = ([], [])
-    for done, picture in enumerate(_pictures(pictures, rounds, seed), start=1):
+    for done, image in enumerate(_images(images, rounds, seed), start=1):
         for inspector, kept in zip((float32, int8), verdicts, strict=True):
-            kept.append(_small(inspector.inspect_one(picture)))
-        progress("comparing", done, len(pictures) * (1 + rounds))
-    shape = (1 + rounds, len(pictures))
+            kept.append(_small(inspector.inspect_one(image)))
+        progress("comparing", done, len(images) * (1 + rounds))
+    shape = (1 + rounds, len(images))
     scores = [np.array([verdict.score for verdict in one], np.float32).reshape(shape) for one in verdicts]
     graphs = [one.scorer for one in (float32, int8) if isinstance(one.scorer, Graph)]
-    one = resize(pictures[0], float32.size)[None]
+    one = resize(images[0], float32.size)[None]
     times = fastest_runs(graphs, one, runs=10) if len(graphs) == 2 else None
     return Price(
         auroc=_difference(scores[0], scores[1], seed),
-        good=_flips(*(each[: len(pictures)] for each in verdicts)),
-        defective=_flips(*(each[len(pictures) :] for each in verdicts)),
+        good=_flips(*(each[: len(images)] for each in verdicts)),
+        defective=_flips(*(each[len(images) :] for each in verdicts)),
         seconds=None if times is None else (times[0], times[1]),
         seed=seed,
     )
 
 
-def _pictures(normal: Images, rounds: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _images(normal: Images, rounds: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """All good ones, then all with a defect, once a round."""
     yield from normal
     for turn in range(rounds):
-        for index, picture in enumerate(normal):
-            yield draw_defect(picture, np.random.default_rng([_STREAM, seed, turn, index]))[0]
+        for index, image in enumerate(normal):
+            yield draw_defect(image, np.random.default_rng([_STREAM, seed, turn, index]))[0]
 
 
 def _small(verdict: Verdict) -> Verdict:
@@ -151,7 +151,7 @@ def _flips(float32: list[Verdict], int8: list[Verdict]) -> Flips:
 
 
 def _difference(float32: NDArray[np.float32], int8: NDArray[np.float32], seed: int) -> Difference:
-    """Of the AUROC; scores are (1 + rounds, n), the first row of good pictures, each column of one of them."""
+    """Of the AUROC; scores are (1 + rounds, n), the first row of good images, each column of one of them."""
     weights = draw(np.zeros(float32.shape[1], bool), seed=seed).astype(np.float64)
     everyone = np.ones((1, float32.shape[1]))
     values = [[_auroc(one, drawn) for drawn in (everyone, weights)] for one in (float32, int8)]

@@ -22,10 +22,10 @@ from amiss.runtime import Graph, Tiles, open_graph
 from amiss.synthesis.defects import draw_defect
 
 LEAST = 32
-"""Pictures learned from that must be there for the ranges, or all when fewer were learned from."""
+"""Images learned from that must be there for the ranges, or all when fewer were learned from."""
 
 MOST = 64
-"""Pictures learned from that are used."""
+"""Images learned from that are used."""
 
 TOLERANCE = 0.02
 """How far a golden score may move on another machine, as a share of the largest: another rounding of the last bit of
@@ -47,16 +47,16 @@ def quantise(
     seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[Inspector, Price]:
-    """The same inspector with its convolutions in int8, calibrated anew on the pictures it was calibrated on.
+    """The same inspector with its convolutions in int8, calibrated anew on the images it was calibrated on.
 
     The graph is made for and measured on the runtime that the inspector was loaded with.
 
     Args:
-        inspector: In float32, calibrated on held-out pictures.
-        images: The pictures it was made from, and any others: which are which is found by their SHA-256.
+        inspector: In float32, calibrated on held-out images.
+        images: The images it was made from, and any others: which are which is found by their SHA-256.
         origins: Of each image, or nothing, as when it was calibrated.
         most_lost: Image AUROC on synthetic defects that it may cost.
-        seed: Of the draw of pictures, of defects and resamples.
+        seed: Of the draw of images, of defects and resamples.
         progress: See `amiss.core.progress`.
 
     Returns:
@@ -64,7 +64,7 @@ def quantise(
 
     Raises:
         InputError: There is no graph, it is in int8 already, or it has no convolution to quantise.
-        DataError: Pictures that it was made from are not among the images.
+        DataError: Images that it was made from are not among the images.
         CalibrationError: It was calibrated by folds, or int8 costs more than `most_lost`.
         MissingExtraError: onnx is not installed.
     """
@@ -92,7 +92,7 @@ def with_graph(inspector: Inspector, graph: bytes, *, learned_from: int) -> Insp
     Args:
         inspector: In float32.
         graph: ONNX.
-        learned_from: Number of pictures that the ranges come from, for the record.
+        learned_from: Number of images that the ranges come from, for the record.
     """
     runtime = inspector.scorer.program.runtime if isinstance(inspector.scorer, Graph) else "onnxruntime"
     pixels = inspector.parts.golden.pixels
@@ -115,24 +115,24 @@ def check_price(price: Price, most: float) -> None:
     if price.auroc.difference > most:
         raise CalibrationError(
             f"in int8 the image AUROC falls from {price.auroc.first:.4f} to {price.auroc.second:.4f} "
-            f"({price.good.n} good pictures, {price.defective.n} with synthetic defects); at most {most:g} may be "
+            f"({price.good.n} good images, {price.defective.n} with synthetic defects); at most {most:g} may be "
             "lost. Keep the float32 model"
         )
 
 
-def _inputs(inspector: Inspector, pictures: Images, seed: int) -> Images:
-    """What the graph sees of pictures: the whole of each, or where they are cut, `MOST` of their tiles."""
+def _inputs(inspector: Inspector, images: Images, seed: int) -> Images:
+    """What the graph sees of images: the whole of each, or where they are cut, `MOST` of their tiles."""
     if inspector.tiling is None:
-        return pictures.resized(inspector.size)
-    tiles = Tiles(pictures, inspector.tiling).of(range(len(pictures)))
+        return images.resized(inspector.size)
+    tiles = Tiles(images, inspector.tiling).of(range(len(images)))
     return tiles.subset(np.sort(np.random.default_rng(seed).permutation(len(tiles))[:MOST]))
 
 
 def _with_defects(images: Images, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Each picture, and the same with a defect: ranges of good pictures alone would cut off what is strange."""
-    for index, picture in enumerate(images):
-        yield picture
-        yield draw_defect(picture, np.random.default_rng([_STREAM, seed, index]))[0]
+    """Each image, and the same with a defect: ranges of good images alone would cut off what is strange."""
+    for index, image in enumerate(images):
+        yield image
+        yield draw_defect(image, np.random.default_rng([_STREAM, seed, index]))[0]
 
 
 def _check(inspector: Inspector) -> bytes:
@@ -143,13 +143,13 @@ def _check(inspector: Inspector) -> bytes:
     if inspector.calibration.kind == "folds":
         raise CalibrationError(
             "this model was calibrated by folds, and the detectors of the folds are gone, so it cannot be calibrated "
-            "anew in int8; fit with --calibration 20%, or calibrate it on good pictures that it never saw"
+            "anew in int8; fit with --calibration 20%, or calibrate it on good images that it never saw"
         )
     return inspector.parts.graph
 
 
 def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of the pictures that the inspector has learned from, as far as they are there, and is calibrated on."""
+    """Indices of the images that the inspector has learned from, as far as they are there, and is calibrated on."""
     places: dict[str, list[int]] = {}
     for index in range(len(images)):
         places.setdefault(images.sha256(index), []).append(index)
@@ -162,23 +162,23 @@ def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArr
     learned, calibrated = found["learned"], found["calibrated"]
     if len(calibrated) < len(wanted["calibrated"]):
         raise DataError(
-            f"{len(calibrated)} of the {len(wanted['calibrated'])} pictures that calibrated this model are among the "
+            f"{len(calibrated)} of the {len(wanted['calibrated'])} images that calibrated this model are among the "
             f"{len(images)} given; all are needed. Give the folder that it was made from"
         )
     if len(learned) < (least := min(LEAST, len(wanted["learned"]))):
         raise DataError(
-            f"{len(learned)} of the {len(wanted['learned'])} pictures that this model has learned from are among the "
+            f"{len(learned)} of the {len(wanted['learned'])} images that this model has learned from are among the "
             f"{len(images)} given; at least {least} are needed. Give the folder that it was made from"
         )
     return learned, calibrated
 
 
 def _check_scores(inspector: Inspector, normal: Images, parts: NDArray[np.intp], progress: Progress) -> None:
-    """The pictures must give the scores that the rule was calibrated on, or parts are not what they were."""
+    """The images must give the scores that the rule was calibrated on, or parts are not what they were."""
     kept = inspector.rule.normal
     found = np.sort(largest_of_each(inspector.image_scores(normal, progress=progress).image, parts).image)
     if found.shape != kept.shape or not np.allclose(found, kept, rtol=0.01, atol=0.01 * float(np.abs(kept).max())):
         raise DataError(
-            f"the calibration pictures show {len(found)} parts here and {len(kept)} parts when the model was "
+            f"the calibration images show {len(found)} parts here and {len(kept)} parts when the model was "
             "calibrated, or score otherwise; give the data set that it was made from, with its lots and parts"
         )

@@ -48,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Accuracy against milliseconds a picture, the latter on a logarithmic axis."""
+    """Accuracy against milliseconds per image, the latter on a logarithmic axis."""
 
     title: str
     data: str
@@ -62,7 +62,7 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Dot:
-    """One row of a panel: its mean, spread over seeds, interval over pictures, and what others have published."""
+    """One row of a panel: its mean, spread over seeds, interval over images, and what others have published."""
 
     name: str
     y: float

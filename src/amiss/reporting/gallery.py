@@ -1,4 +1,4 @@
-"""Which test pictures a report shows, and how: small, next to their overlay, inside the page."""
+"""Which test images a report shows, and how: small, next to their overlay, inside the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
 
 THUMBNAIL = 320
-"""Pixels of the long side of a picture in the report."""
+"""Pixels of the long side of an image in the report."""
 
 TRUTH = (255, 255, 255)
 """RGB of the contour around what people marked as defective."""
@@ -30,13 +30,13 @@ TRUTH = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Card:
-    """One picture of the report: name, truth, numbers, and two images as data URIs (empty without a map)."""
+    """One image of the report: name, truth, numbers, and two images as data URIs (empty without a map)."""
 
     name: str
     defect: str
     score: float
     p_value: float | None
-    picture: str
+    image: str
     overlay: str
     marked: bool
 
@@ -66,13 +66,13 @@ def typical_detections(evaluation: Evaluation, count: int) -> list[int]:
 
 
 def make_card(index: int, inspector: Inspector, dataset: Dataset, scale: ColourScale, name: str) -> Card | None:
-    """Inspect one test picture again, now with its map, and draw it; None when the file is gone by now."""
+    """Inspect one test image again, now with its map, and draw it; None when the file is gone by now."""
     try:
-        picture = dataset.test[index]
+        image = dataset.test[index]
     except ImageError:
         return None
-    verdict = inspector.inspect_one(picture)
-    small, drawn = fit_inside(picture, THUMBNAIL), ""
+    verdict = inspector.inspect_one(image)
+    small, drawn = fit_inside(image, THUMBNAIL), ""
     if verdict.map is not None:
         drawn = data_uri(overlay(small, verdict.map, scale, verdict.mask))
     truth = _truth(index, dataset, (small.shape[0], small.shape[1]))
@@ -81,17 +81,17 @@ def make_card(index: int, inspector: Inspector, dataset: Dataset, scale: ColourS
         defect=dataset.defects[index],
         score=verdict.score or 0.0,
         p_value=verdict.p_value,
-        picture=data_uri(small if truth is None else outline(small, truth, TRUTH)),
+        image=data_uri(small if truth is None else outline(small, truth, TRUTH)),
         overlay=drawn,
         marked=truth is not None,
     )
 
 
-def data_uri(picture: NDArray[np.uint8]) -> str:
-    """A picture RGB uint8 (H, W, 3) as JPEG in a data URI."""
+def data_uri(image: NDArray[np.uint8]) -> str:
+    """An image RGB uint8 (H, W, 3) as JPEG in a data URI."""
     import cv2
 
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     fine = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # thin lines keep their colour
     data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88, *fine])[1].tobytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

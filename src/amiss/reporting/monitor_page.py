@@ -33,10 +33,10 @@ TITLES = {
     "ewma": ("Level of the scores", "EWMA"),
     "rate": ("Parts above the threshold", "CUSUM of alarms"),
     "martingale": ("A bet on any change", "capital"),
-    "brightness": ("Brightness of the picture", "EWMA"),
-    "contrast": ("Contrast of the picture", "EWMA"),
-    "sharpness": ("Sharpness of the picture", "EWMA"),
-    "colour": ("Colour of the picture", "EWMA"),
+    "brightness": ("Brightness of the image", "EWMA"),
+    "contrast": ("Contrast of the image", "EWMA"),
+    "sharpness": ("Sharpness of the image", "EWMA"),
+    "colour": ("Colour of the image", "EWMA"),
 }
 
 
@@ -126,7 +126,7 @@ def chart_panel(found: Monitoring, run: ChartRun) -> Panel:
 
 
 def health_panel(found: Monitoring, run: HealthRun) -> Panel:
-    """A measure of the pictures as its chart, with its plain values in words."""
+    """A measure of the images as its chart, with its plain values in words."""
     facts = run.summary(found.stream)
     low, high = facts["usual_90"]
     words = f"Usually {facts['usual']:.4g} (90 % within {low:.4g} to {high:.4g})"

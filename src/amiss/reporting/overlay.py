@@ -1,4 +1,4 @@
-"""Score maps as colour on the picture, on one absolute scale for every picture of an inspector."""
+"""Score maps as colour on the image, on one absolute scale for every image of an inspector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from amiss.core.rule import Rule
 
 
 class Stop(NamedTuple):
-    """A colour of the scale and how much of the picture it covers."""
+    """A colour of the scale and how much of the image it covers."""
 
     red: int
     green: int
@@ -32,11 +32,11 @@ OUTLINE = (0, 217, 255)
 
 @dataclass(frozen=True)
 class ColourScale:
-    """Which score gets which colour. Three scores fix it, and none of them depends on the picture.
+    """Which score gets which colour. Three scores fix it, and none of them depends on the image.
 
     Up to `start` a pixel is left as it is. From there to `threshold` a yellow tint rises and becomes orange at the
     threshold; from there to `full` it becomes red, and beyond it stays so. Colours and cover are linear in the score
-    in between. Two pixels of one tint have one score, hence one p-value, in whatever pictures they are.
+    in between. Two pixels of one tint have one score, hence one p-value, in whatever images they are.
 
     Args:
         start: Score up to which nothing is drawn.
@@ -78,7 +78,7 @@ class ColourScale:
         return cls(threshold, threshold, threshold + (spread or abs(threshold) or 1.0))
 
     def colours(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The colour of each score, RGB in [0, 255], (..., 3), and how much of the picture it covers, (...)."""
+        """The colour of each score, RGB in [0, 255], (..., 3), and how much of the image it covers, (...)."""
         scores = np.asarray(scores, np.float32)
         below = np.float32(self.threshold) - np.float32(self.start)
         rise = (scores - np.float32(self.start)) / below if below > 0 else (scores > self.threshold).astype(np.float32)
@@ -90,25 +90,25 @@ class ColourScale:
 
 
 def overlay(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     score_map: NDArray[np.float32],
     scale: ColourScale,
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """The picture with its scores as colour, RGB uint8 (H, W, 3) at the size of the picture.
+    """The image with its scores as colour, RGB uint8 (H, W, 3) at the size of the image.
 
     Args:
-        picture: RGB uint8 (H, W, 3); it is not changed.
-        score_map: Scores (h, w) of the whole picture at any size; resized bilinearly where it grows. Where it shrinks
+        image: RGB uint8 (H, W, 3); it is not changed.
+        score_map: Scores (h, w) of the whole image at any size; resized bilinearly where it grows. Where it shrinks
             a pixel shows the highest of the scores it stands for, so that what alarms is seen.
         scale: The scale of the inspector.
         mask: Alarming pixels (h, w); their contour is drawn.
     """
-    scores = _resize_scores(score_map, (picture.shape[0], picture.shape[1]))
-    result = picture.copy()
+    scores = _resize_scores(score_map, (image.shape[0], image.shape[1]))
+    result = image.copy()
     tinted = scores > np.float32(scale.start)
     colour, cover = scale.colours(scores[tinted])
-    result[tinted] = np.rint(picture[tinted] + cover[:, None] * (colour - picture[tinted])).astype(np.uint8)
+    result[tinted] = np.rint(image[tinted] + cover[:, None] * (colour - image[tinted])).astype(np.uint8)
     return result if mask is None else outline(result, mask)
 
 
@@ -124,15 +124,15 @@ def _resize_scores(score_map: NDArray[np.float32], size: Size) -> NDArray[np.flo
 
 
 def outline(
-    picture: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = OUTLINE
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = OUTLINE
 ) -> NDArray[np.uint8]:
-    """A copy of the picture with the contour of a mask of any size, one pixel wide and wider on large pictures."""
+    """A copy of the image with the contour of a mask of any size, one pixel wide and wider on large images."""
     import cv2
 
-    size = (picture.shape[0], picture.shape[1])
+    size = (image.shape[0], image.shape[1])
     contours, _ = cv2.findContours(resize_mask(mask, size).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(max(size) / 500))
-    drawn = picture.copy()
+    drawn = image.copy()
     cv2.drawContours(drawn, contours, -1, colour, thickness=width)
     return drawn
 
@@ -151,10 +151,10 @@ def resize_mask(mask: NDArray[np.bool_], size: Size) -> NDArray[np.bool_]:
     return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def fit_inside(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The picture, made smaller when its long side has more than `side` pixels; never larger."""
-    height, width = picture.shape[:2]
+def fit_inside(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The image, made smaller when its long side has more than `side` pixels; never larger."""
+    height, width = image.shape[:2]
     if max(height, width) <= side:
-        return picture
+        return image
     share = side / max(height, width)
-    return resize(picture, (max(1, round(height * share)), max(1, round(width * share))))
+    return resize(image, (max(1, round(height * share)), max(1, round(width * share))))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html.jinja"
 
 _METRICS = (
-    ("image_auroc", "Image AUROC", "chance that a defective picture scores above a good one", "images"),
+    ("image_auroc", "Image AUROC", "chance that a defective image scores above a good one", "images"),
     ("image_ap", "Image average precision", "mean precision over all recalls; hangs on the share of defects", "images"),
     ("image_f1_max", "Image F1, best possible", "an oracle: it chooses its threshold with the labels", "images"),
     (
@@ -38,14 +38,14 @@ _METRICS = (
     ("pixel_aupro", "Pixel AUPRO up to 30 %", "mean overlap with each marked defect", "pixels"),
     ("pixel_aupro_05", "Pixel AUPRO up to 5 %", "the same, when only few false pixels are allowed", "pixels"),
     ("pixel_spro_05", "Pixel sPRO up to 5 %", "the same, each defect found once enough of it is", "regions"),
-    ("aupimo", "AUPIMO, mean", "share of a defect found while good pictures stay almost clean", "clean"),
-    ("aupimo_p33", "AUPIMO, lowest third", "a third of the defective pictures has at most this", "clean"),
+    ("aupimo", "AUPIMO, mean", "share of a defect found while good images stay almost clean", "clean"),
+    ("aupimo_p33", "AUPIMO, lowest third", "a third of the defective images has at most this", "clean"),
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the verdict table: how the pictures of one truth were judged, and the rate of alarms."""
+    """One row of the verdict table: how the images of one truth were judged, and the rate of alarms."""
 
     title: str
     good: int
@@ -71,15 +71,15 @@ class Figure:
 def write_report(
     path: str | Path, evaluation: Evaluation, inspector: Inspector, dataset: Dataset, *, worst: int = 6
 ) -> None:
-    """Write one HTML file: no network, no scripts, all pictures and charts inside. Complete or not at all.
+    """Write one HTML file: no network, no scripts, all images and charts inside. Complete or not at all.
 
-    A few test pictures are read and inspected again to draw their maps; the rest comes from the evaluation.
+    A few test images are read and inspected again to draw their maps; the rest comes from the evaluation.
 
     Args:
         path: The file; folders are made when they are missing.
         evaluation: What `amiss.evaluation.evaluate` returned for this inspector and data set.
         inspector: Whose scale, promise and origin are shown.
-        dataset: Whose test pictures are shown.
+        dataset: Whose test images are shown.
         worst: At most this many misses, false alarms and typical detections each.
     """
     write_file(Path(path), render(TEMPLATE, **_context(evaluation, inspector, dataset, worst)))
@@ -125,25 +125,25 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
 
 
 def promise_kept(evaluation: Evaluation) -> str:
-    """What the false alarms on the test pictures say about the promise, in one sentence."""
+    """What the false alarms on the test images say about the promise, in one sentence."""
     seen, alpha = evaluation.false_alarms, evaluation.alpha
     if seen.n == 0:
-        return "There were no usable good test pictures, so the promise could not be checked here."
-    found = f"On the test pictures {seen} of the good ones raised an alarm"
+        return "There were no usable good test images, so the promise could not be checked here."
+    found = f"On the test images {seen} of the good ones raised an alarm"
     if alpha is None:
         return f"{found}."
     if seen.interval[0] > alpha:
         return (
             f"{found}. That is more than promised, and more than chance explains at 95 %: ask whether the test "
-            "pictures were taken as the calibration pictures were."
+            "images were taken as the calibration images were."
         )
     if seen.interval[1] <= alpha:
         return f"{found}, which confirms the promise."
-    return f"{found}, which agrees with the promise; {seen.n} pictures cannot tell more."
+    return f"{found}, which agrees with the promise; {seen.n} images cannot tell more."
 
 
 def verdict_rows(evaluation: Evaluation) -> list[Row]:
-    """Good pictures, defective pictures, and below them each defect type when there are several."""
+    """Good images, defective images, and below them each defect type when there are several."""
 
     def row(title: str, wanted: set[str], rate: Rate, part: bool = False) -> Row:
         labels = [v.label for v, d in zip(evaluation.verdicts, evaluation.defects, strict=True) if d in wanted]
@@ -185,15 +185,15 @@ def decision_rows(evaluation: Evaluation) -> list[Figure]:
     """What the verdicts are worth, at the rule's threshold."""
     outcomes, values = evaluation.outcomes, evaluation.metrics.summary()
     rates = (
-        ("Precision", outcomes.precision, "alarms that are right; hangs on the share of defects among these pictures"),
+        ("Precision", outcomes.precision, "alarms that are right; hangs on the share of defects among these images"),
         ("Accuracy", outcomes.accuracy, "verdicts that are right; flatters when one kind is rare"),
     )
     shares = (
-        ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} pictures"),
-        ("Pixel F1", "seg_f1", "the same of all pixels above the threshold", f"{outcomes.n} pictures"),
+        ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} images"),
+        ("Pixel F1", "seg_f1", "the same of all pixels above the threshold", f"{outcomes.n} images"),
     )
     rows = [
-        Figure(title, meaning, rate.rate if rate.n else None, rate.interval if rate.n else None, f"{rate.n} pictures")
+        Figure(title, meaning, rate.rate if rate.n else None, rate.interval if rate.n else None, f"{rate.n} images")
         for title, rate, meaning in rates
     ]
     return rows + [
@@ -204,7 +204,7 @@ def decision_rows(evaluation: Evaluation) -> list[Figure]:
 
 
 def type_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Each defect type against the good pictures, where there are several."""
+    """Each defect type against the good images, where there are several."""
     parts = evaluation.summary()["per_defect"]
     measured = {defect: part for defect, part in parts.items() if part.get("image_auroc") is not None}
     return [{"defect": defect, **part} for defect, part in measured.items()] if len(measured) > 1 else []
@@ -223,15 +223,15 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
         ("Method", record.method),
         ("Settings", settings or "none"),
         ("Backbone", f"{record.weights_name} (licence of the weights: {record.weights_licence})"),
-        ("Picture size", f"{size}, the whole picture resized")
+        ("Image size", f"{size}, the whole image resized")
         if cut is None
-        else ("Tiles", f"{size}, overlapping by {cut.overlap}; pictures keep their size"),
-        ("Learned from", f"{record.learned_from} good pictures"),
-        ("Calibrated on", f"{evaluation.n_calibration} good pictures, {record.calibration.kind}"),
+        else ("Tiles", f"{size}, overlapping by {cut.overlap}; images keep their size"),
+        ("Learned from", f"{record.learned_from} good images"),
+        ("Calibrated on", f"{evaluation.n_calibration} good images, {record.calibration.kind}"),
         ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),
         ("Filters", filters),
-        ("Data set", f"{evaluation.dataset} (licence of the pictures: {dataset.licence or 'not stated'})"),
-        ("Time per picture", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
+        ("Data set", f"{evaluation.dataset} (licence of the images: {dataset.licence or 'not stated'})"),
+        ("Time per image", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
         ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the intervals of the metrics"),
         ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),
         ("Made with", f"amiss {record.amiss_version}, {versions}"),

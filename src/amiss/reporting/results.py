@@ -1,4 +1,4 @@
-"""`ResultsWriter`: verdicts as files in a folder, one picture at a time."""
+"""`ResultsWriter`: verdicts as files in a folder, one image at a time."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ COLUMNS = (
     "height",
     "area",
     "reason",
-    "picture",
+    "image",
 )
-"""Of ``results.csv``; left to area are those of the region with the largest area, in pixels of the picture."""
+"""Of ``results.csv``; left to area are those of the region with the largest area, in pixels of the image."""
 
 LONGEST = 2048
-"""Pixels of the long side of an overlay; larger pictures are made smaller."""
+"""Pixels of the long side of an overlay; larger images are made smaller."""
 
 _NAME_BYTES = 180  # of 255 that file systems allow: room for a number, the ending and a temporary name
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -45,18 +45,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 class ResultsWriter:
     """Writes what was found.
 
-        results.csv                one row a picture, for spreadsheets
-        results.jsonl              one line a picture, `Verdict.summary`, with all regions
-        overlays/<picture>.png     the picture with its scores as colour, long side at most 2048 pixels
-        masks/<picture>.png        255 = alarming pixel, at the size of the picture
+        results.csv                one row per image, for spreadsheets
+        results.jsonl              one line per image, `Verdict.summary`, with all regions
+        overlays/<image>.png     the image with its scores as colour, long side at most 2048 pixels
+        masks/<image>.png        255 = alarming pixel, at the size of the image
 
-    Pictures are written as they come. The two tables appear when the writer is closed, each at once: whoever finds
+    Images are written as they come. The two tables appear when the writer is closed, each at once: whoever finds
     one has all of it. A run that is interrupted leaves the tables of an earlier run as they were, or none.
 
     Args:
         folder: Made when it is missing.
         rule: The inspector's rule, which fixes the colours of the overlays: see `ColourScale`.
-        root: The folder that was inspected; picture files are named by their path below it.
+        root: The folder that was inspected; image files are named by their path below it.
 
     Example:
         >>> import tempfile
@@ -85,21 +85,21 @@ class ResultsWriter:
         if kind is None:
             self.close()
 
-    def add(self, verdict: Verdict, picture: NDArray[np.uint8] | None) -> None:
-        """Write the pictures of one verdict and remember its row.
+    def add(self, verdict: Verdict, image: NDArray[np.uint8] | None) -> None:
+        """Write the images of one verdict and remember its row.
 
         Args:
             verdict: As `Inspector.inspect_one` returns it.
-            picture: The picture it is about, RGB uint8 (H, W, 3). Without it, without a map, and on error there are
-                rows and no pictures.
+            image: The image it is about, RGB uint8 (H, W, 3). Without it, without a map, and on error there are
+                rows and no images.
         """
         file = ""
-        if picture is not None and verdict.map is not None and verdict.label is not Label.ERROR:
+        if image is not None and verdict.map is not None and verdict.label is not Label.ERROR:
             file = self._unique(verdict.name)
-            small = fit_inside(picture, LONGEST)
+            small = fit_inside(image, LONGEST)
             self._write("overlays", file, overlay(small, verdict.map, self._scale, verdict.mask))
             if verdict.mask is not None:
-                mask = resize_mask(verdict.mask, (picture.shape[0], picture.shape[1]))
+                mask = resize_mask(verdict.mask, (image.shape[0], image.shape[1]))
                 self._write("masks", file, mask.astype(np.uint8) * 255)
         self._lines.append(json.dumps(verdict.summary(), allow_nan=False))
         self._rows.append(_row(verdict, file))
@@ -146,7 +146,7 @@ def safe_stem(name: str, root: PurePath | None = None) -> str:
     parts = [part for part in path.parts if part not in (path.anchor, "..", ".")]
     stem = "__".join(re.sub(r"[^\w.-]", "_", part) for part in parts)
     short = stem.encode("utf-8")[-_NAME_BYTES:].decode("utf-8", "ignore")
-    return short.strip(".- ") or "picture"
+    return short.strip(".- ") or "image"
 
 
 def _same_file(name: str) -> str:

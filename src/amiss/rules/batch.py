@@ -14,7 +14,7 @@ from amiss.core.errors import InputError
 
 @dataclass(frozen=True)
 class BatchDecision:
-    """What is said of m parts together. Parts without a p-value (pictures in error) are in `error` and nowhere else.
+    """What is said of m parts together. Parts without a p-value (images in error) are in `error` and nowhere else.
 
     Args:
         rejected: (m,) True = called anomalous.
@@ -44,11 +44,11 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float, *, n: int | None = None
     part, which `Rule.alpha` promises, is another promise: in a batch of good parts only, one part called anomalous is
     a false discovery rate of 1, and happens in at most a share `rate` of such batches.
 
-    A picture in error has no p-value (NaN). It is left out of m and is never called good or anomalous; the promise is
+    An image in error has no p-value (NaN). It is left out of m and is never called good or anomalous; the promise is
     about the parts that were judged.
 
     Args:
-        p_values: (m,) in [0, 1], all from one calibrated rule; NaN for a picture in error.
+        p_values: (m,) in [0, 1], all from one calibrated rule; NaN for an image in error.
         rate: False discovery rate in (0, 1).
         n: Number of calibration images behind the p-values. Their smallest value is 1 / (n + 1); with n given, the
             decision warns when that is too large for this m.

@@ -1,4 +1,4 @@
-"""How many parts a promise or a proof needs, before any picture is taken."""
+"""How many parts a promise or a proof needs, before any image is taken."""
 
 from __future__ import annotations
 

@@ -46,16 +46,16 @@ def installed() -> dict[str, str]:
 
 
 def open_graph(
-    model: bytes, backend: str, picture: NDArray[np.uint8], check: Callable[[Graph], None] = lambda graph: None
+    model: bytes, backend: str, image: NDArray[np.uint8], check: Callable[[Graph], None] = lambda graph: None
 ) -> Graph:
     """A graph on the runtime of that name; "auto" takes the quickest here.
 
     Args:
         model: The ONNX graph.
-        backend: One of `BACKENDS`. For "auto" every installed runtime is timed once on the picture. The choice is kept
+        backend: One of `BACKENDS`. For "auto" every installed runtime is timed once on the image. The choice is kept
             in the user's cache folder, for this graph, this machine and these versions; where it cannot be kept or is
             damaged, they are timed again.
-        picture: uint8 (1, H, W, 3) to time with.
+        image: uint8 (1, H, W, 3) to time with.
         check: Raises `ArtefactError` where a runtime does not score as it must: "auto" then takes another.
 
     Raises:
@@ -76,14 +76,14 @@ def open_graph(
             check(graph)
             return graph
     graphs = _usable(model, names, check)
-    times = {name: seconds for name, seconds in zip(graphs, fastest_runs(list(graphs.values()), picture), strict=True)}
+    times = {name: seconds for name, seconds in zip(graphs, fastest_runs(list(graphs.values()), image), strict=True)}
     quickest = min(times, key=lambda name: times[name])
     milliseconds = {name: round(1000 * seconds, 3) for name, seconds in times.items()}
     _keep(identity, {**identity, "milliseconds": milliseconds, "backend": quickest})
     return graphs[quickest]
 
 
-def fastest_runs(graphs: list[Graph], picture: NDArray[np.uint8], runs: int = RUNS) -> list[float]:
+def fastest_runs(graphs: list[Graph], image: NDArray[np.uint8], runs: int = RUNS) -> list[float]:
     """Seconds of the fastest run of each graph, in turns, so that what slows the machine slows all of them.
 
     Every measured run follows one of the same graph that is not: the threads of the graph before may still be awake.
@@ -91,9 +91,9 @@ def fastest_runs(graphs: list[Graph], picture: NDArray[np.uint8], runs: int = RU
     best = [float("inf")] * len(graphs)
     for _ in range(runs):
         for number, graph in enumerate(graphs):
-            graph.run(picture)
+            graph.run(image)
             start = time.perf_counter()
-            graph.run(picture)
+            graph.run(image)
             best[number] = min(best[number], time.perf_counter() - start)
     return best
 

@@ -28,7 +28,7 @@ class Program:
         shape: Of the input, a whole number for every fixed side.
         kind: Type of the input: "uint8".
         result: Name of the output.
-        run: Pictures in, output out. May be called from several threads.
+        run: Images in, output out. May be called from several threads.
     """
 
     runtime: str
@@ -79,7 +79,7 @@ def onnxruntime_engine(model: bytes, cores: int) -> Program:
 
 
 class Graph:
-    """An exported detector: uint8 pictures (N, H, W, 3) of one size in, scores out.
+    """An exported detector: uint8 images (N, H, W, 3) of one size in, scores out.
 
     Args:
         model: The ONNX graph.
@@ -88,7 +88,7 @@ class Graph:
 
     Attributes:
         program: The graph as the runtime has loaded it.
-        size: Height and width of its pictures.
+        size: Height and width of its images.
 
     Raises:
         ArtefactError: The runtime refuses the graph, or its inputs and outputs are not those of Amiss.
@@ -119,14 +119,14 @@ class Graph:
 
     @cached_property
     def on_one_core(self) -> Graph:
-        """The same graph with one thread a run, to be run from several threads at once."""
+        """The same graph with one thread per run, to be run from several threads at once."""
         return self if self.program.threads == 1 else Graph(self._model, self._engine, cores=1)
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """Scores of every picture, resized to the graph's size.
+        """Scores of every image, resized to the graph's size.
 
         Raises:
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be used.
         """
         resized, graph = images.resized(self.size), self.on_one_core
         parts = []

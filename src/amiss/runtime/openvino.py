@@ -17,7 +17,7 @@ def openvino_engine(model: bytes, cores: int) -> Program:
     """OpenVINO on the processor, in float32.
 
     Left alone it computes in bfloat16 where the processor can, and scores would depend on the machine. The graph is
-    compiled for one picture at a time, which is the quickest that it does; a batch is so many runs.
+    compiled for one image at a time, which is the quickest that it does; a batch is so many runs.
 
     Raises:
         ArtefactError: OpenVINO refuses the graph.

@@ -70,7 +70,7 @@ def over_stages(distance: Distance, ones: Sequence[Tensor], others: Sequence[Ten
 
     Args:
         distance: Of two maps (N, C, h, w), such as `cosine_distance`.
-        ones: One map a stage.
+        ones: One map per stage.
         others: The same shapes.
     """
     return torch.stack([distance(one, other).mean() for one, other in zip(ones, others, strict=True)]).sum()

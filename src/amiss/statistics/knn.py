@@ -104,7 +104,7 @@ def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def nearest_distance_of_each(queries: Tensor, banks: Tensor) -> Tensor:
-    """As `nearest_distance`, but every picture has a bank of its own.
+    """As `nearest_distance`, but every image has a bank of its own.
 
     Args:
         queries: (N, P, D).

@@ -33,7 +33,7 @@ def inverse_root(covariance: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         raise InputError(
-            "a covariance arrived that cannot be inverted; give more normal pictures that differ, or regularise more"
+            "a covariance arrived that cannot be inverted; give more normal images that differ, or regularise more"
         )
     identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
     root: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
@@ -86,7 +86,7 @@ def mahalanobis_field(vectors: Tensor, mean: Tensor, strips: Sequence[Tensor]) -
         (N, P).
 
     Cost:
-        Of one strip P x D^2 multiply-adds an image; of strips with few rows each half as many.
+        Of one strip P x D^2 multiply-adds per image; of strips with few rows each half as many.
     """
     centred = (vectors - mean).permute(1, 2, 0)  # (P, D, N)
     squares = [(strip @ centred[:, : strip.shape[2]]).square().sum(dim=1) for strip in strips]  # (P, N) each

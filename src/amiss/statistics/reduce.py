@@ -20,8 +20,8 @@ def smooth_upsample(grid: Tensor, size: tuple[int, int], *, smoothing: float) ->
     Args:
         grid: (N, h, w).
         size: Height and width of the result.
-        smoothing: Standard deviation of the Gaussian, in pixels of a picture whose shorter side is 256; it scales
-            with the picture. 0 switches it off.
+        smoothing: Standard deviation of the Gaussian, in pixels of an image whose shorter side is 256; it scales
+            with the image. 0 switches it off.
 
     Returns:
         (N, H, W).
@@ -33,7 +33,7 @@ def smooth_upsample(grid: Tensor, size: tuple[int, int], *, smoothing: float) ->
 
 
 def place_patches(grid: Tensor, size: tuple[int, int], *, patch: int, stride: int) -> Tensor:
-    """Scores of the patches that lie whole in a picture, to scores of its pixels.
+    """Scores of the patches that lie whole in an image, to scores of its pixels.
 
     Each score stands at the middle of its patch; between two middles it runs linearly, and out to the border it is
     that of the nearest patch. So the border never holds a maximum of its own, and with patches of an odd width the
@@ -41,7 +41,7 @@ def place_patches(grid: Tensor, size: tuple[int, int], *, patch: int, stride: in
 
     Args:
         grid: (N, h, w).
-        size: Height and width of the picture.
+        size: Height and width of the image.
         patch: Width of a patch, in pixels.
         stride: Pixels between two patches.
 

@@ -23,7 +23,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
         [0, 4, 6]
     """
     if length < window:
-        raise InputError(f"a picture with a side of {length} pixels arrived; windows of {window} pixels do not fit in")
+        raise InputError(f"an image with a side of {length} pixels arrived; windows of {window} pixels do not fit in")
     return [*range(0, length - window, stride), length - window]
 
 
@@ -54,7 +54,7 @@ def spread_windows(scores: Tensor, size: tuple[int, int], window: int, stride: i
 
     Args:
         scores: (N, a, b), one a window.
-        size: Height and width of the picture.
+        size: Height and width of the image.
         window: Side of the windows, in pixels.
         stride: See `window_starts`; at most `window`, so that every pixel is covered.
 

@@ -1,1 +1,1 @@
-"""Pictures that Amiss draws itself: noise, textures, dead leaves, and whole pictures that need no licence."""
+"""Images that Amiss draws itself: noise, textures, dead leaves, and whole images that need no licence."""

@@ -1,6 +1,6 @@
 """Dead leaves: shapes of all sizes that lie on top of each other, as things do in photographs.
 
-Radii follow a power law with exponent 3, which makes the picture look alike at every scale (Lee, Mumford and Huang,
+Radii follow a power law with exponent 3, which makes the image look alike at every scale (Lee, Mumford and Huang,
 "Occlusion models for natural images", 2001).
 """
 
@@ -24,7 +24,7 @@ _PLAIN = 5.0
 
 @dataclass(frozen=True)
 class Leaves:
-    """What a picture's leaves have in common.
+    """What an image's leaves have in common.
 
     Args:
         count: Number of leaves.
@@ -62,12 +62,12 @@ def draw_leaves(size: tuple[int, int], rng: np.random.Generator) -> Leaves:
 
 
 def lay(canvas: Canvas, leaves: Leaves, fills: list[Canvas], rng: np.random.Generator) -> Canvas:
-    """Lay leaves on a picture, one after the other.
+    """Lay leaves on an image, one after the other.
 
     Args:
         canvas: What lies below; (H, W, 3), not changed.
         leaves: See `Leaves`.
-        fills: Pictures of the same size that large leaves are cut from; without any, all have one colour.
+        fills: Images of the same size that large leaves are cut from; without any, all have one colour.
         rng: Draws places, shapes and colours.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Defects drawn into good pictures: blobs of foreign texture, noise, leaves, or of another place of the picture."""
+"""Defects drawn into good images: blobs of foreign texture, noise, leaves, or of another place of the image."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SMALLEST = 32
 """Textures are drawn at least this large, in pixels, and cut."""
 
 
-def draw_defect(picture: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Field]:
+def draw_defect(image: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Field]:
     """One defect, at a random place, of random size, content and strength.
 
     Args:
-        picture: RGB (H, W, 3), at least 8 pixels a side; not changed.
+        image: RGB (H, W, 3), at least 8 pixels a side; not changed.
         rng: Draws everything.
 
     Returns:
-        The picture with the defect, uint8 (H, W, 3), and alpha (H, W) in [0, 1]: the share of the defect in each pixel,
+        The image with the defect, uint8 (H, W, 3), and alpha (H, W) in [0, 1]: the share of the defect in each pixel,
         0 where nothing was changed.
 
     Cost:
@@ -41,18 +41,18 @@ def draw_defect(picture: NDArray[np.uint8], rng: np.random.Generator) -> tuple[N
         >>> bool((bad[alpha == 0] == 128).all()), bool((bad != good).any())
         (True, True)
     """
-    size = (picture.shape[0], picture.shape[1])
+    size = (image.shape[0], image.shape[1])
     for _ in range(20):
         box = _box(size, rng)
         shape = blob((box[2] - box[0], box[3] - box[1]), rng) * np.float32(rng.uniform(0.25, 1))
-        content = _content(picture, shape.shape, rng)
-        changed = picture.copy()
+        content = _content(image, shape.shape, rng)
+        changed = image.copy()
         window = changed[box[0] : box[2], box[1] : box[3]]
         mixed = window + shape[:, :, None] * (content - window)
         window[:] = np.where(shape[:, :, None] > 0, np.round(mixed), window).astype(np.uint8)
         alpha = np.zeros(size, np.float32)
         alpha[box[0] : box[2], box[1] : box[3]] = shape
-        difference = np.abs(changed.astype(np.float32) - picture).mean(axis=2)
+        difference = np.abs(changed.astype(np.float32) - image).mean(axis=2)
         if alpha.any() and difference[alpha > 0].mean() >= LEAST:
             break
     return changed, alpha
@@ -80,13 +80,13 @@ def _sides(area: float, aspect: float) -> tuple[float, float]:
     return math.sqrt(area * aspect), math.sqrt(area / aspect)
 
 
-def _content(picture: NDArray[np.uint8], size: tuple[int, ...], rng: np.random.Generator) -> Canvas:
+def _content(image: NDArray[np.uint8], size: tuple[int, ...], rng: np.random.Generator) -> Canvas:
     """What the defect is made of, (h, w, 3)."""
     height, width = size
     kind = rng.integers(4)
-    if kind == 0:  # another place of the picture, turned over
-        top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
-        return picture[top : top + height, left : left + width][::-1, ::-1].astype(np.float32)
+    if kind == 0:  # another place of the image, turned over
+        top, left = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
+        return image[top : top + height, left : left + width][::-1, ::-1].astype(np.float32)
     drawn = (max(height, _SMALLEST), max(width, _SMALLEST))
     canvas = noise_canvas(drawn, rng) if kind == 1 else paint(draw_texture(drawn, rng), rng)
     if kind == 3:

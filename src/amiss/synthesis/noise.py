@@ -11,7 +11,7 @@ from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
 
 Field = NDArray[np.float32]
-"""One number a pixel, (H, W)."""
+"""One number per pixel, (H, W)."""
 
 _SKEW, _UNSKEW = (math.sqrt(3) - 1) / 2, (3 - math.sqrt(3)) / 6
 """From the plane to the lattice of squares whose halves are the triangles, and back."""

@@ -1,4 +1,4 @@
-"""Textures: functions of a size and a generator that draw one number a pixel, in [0, 1]."""
+"""Textures: functions of a size and a generator that draw one number per pixel, in [0, 1]."""
 
 from __future__ import annotations
 

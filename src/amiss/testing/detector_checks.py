@@ -8,7 +8,7 @@ For authors of methods, ours and plugged in::
         check_detector(lambda: MyMethod(steps=20))
 
 `CHECKS` lists the single checks, to run each as a test of its own. A check that does not apply raises
-`unittest.SkipTest`, which pytest and unittest report as skipped. Everything runs on the toy world's 64 x 64 pictures:
+`unittest.SkipTest`, which pytest and unittest report as skipped. Everything runs on the toy world's 64 x 64 images:
 give a detector that fits 16 of them in seconds.
 """
 
@@ -56,7 +56,7 @@ from amiss.training import Checkpoint
 
 AUROC_FLOOR = 0.9
 PEAK_FLOOR = 0.6
-"""Share of defective toy pictures whose largest map value lies on the defect, or at most 4 pixels beside it."""
+"""Share of defective toy images whose largest map value lies on the defect, or at most 4 pixels beside it."""
 BUDGET_SECONDS = 5.0
 
 
@@ -93,7 +93,7 @@ def check_fit_leaves_no_trace(make: Make) -> None:
 
 
 def check_score_shape(make: Make) -> None:
-    """*Score*: float32, finite, one number an image, and a map exactly when the card says so."""
+    """*Score*: float32, finite, one number per image, and a map exactly when the card says so."""
     detector = fitted(make)
     with torch.no_grad():
         output = detector(_batch(toy_texture(3, seed=1)))
@@ -119,7 +119,7 @@ def check_learns(make: Make) -> None:
     """*Learns*: scores are not constant and depend on the normal images; training beats no training."""
     detector, test = fitted(make), toy_texture(8, seed=1, defective=True).images
     scores = detector.score(test).image
-    require(float(np.ptp(scores)) > 1e-6 * float(np.abs(scores).max()), f"every picture scores {scores[0]}")
+    require(float(np.ptp(scores)) > 1e-6 * float(np.abs(scores).max()), f"every image scores {scores[0]}")
     if detector.card.learning is Learning.NONE:
         return
     scores, other = (fitted(make, world, few_steps=True).score(test).image for world in (toy_texture, toy_part))
@@ -155,13 +155,13 @@ def check_resumes(make: Make) -> None:
 
 
 def check_pure(make: Make) -> None:
-    """*Pure*: a score depends on its picture alone, and scoring changes nothing."""
+    """*Pure*: a score depends on its image alone, and scoring changes nothing."""
     detector, batch = fitted(make), _batch(toy_texture(7, seed=1, defective=True))
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         at_once = detector(batch)
-        singly = torch.cat([detector(picture[None]) for picture in batch])
+        singly = torch.cat([detector(image[None]) for image in batch])
         permuted = detector(batch[order])
     after = detector.state_dict()
     require(before.keys() == after.keys(), "scoring added or removed a parameter or buffer")
@@ -170,19 +170,17 @@ def check_pure(make: Make) -> None:
     allowed = 1e-5 * float(at_once.abs().max())
     for scores, what in ((singly, "one by one"), (permuted[order.argsort()], "in another order")):
         moved = float((scores - at_once).abs().max())
-        require(
-            moved <= allowed, f"pictures scored {what} move by {moved:.3g}: is something normalised over the batch?"
-        )
+        require(moved <= allowed, f"images scored {what} move by {moved:.3g}: is something normalised over the batch?")
 
 
 def check_sizes(make: Make) -> None:
-    """*Sizes*: odd and non-square pictures fit and score; one picture scores; one fits or is refused in words."""
+    """*Sizes*: odd and non-square images fit and score; one image scores; one fits or is refused in words."""
     size = (63, 97)
     normal, test = (toy_texture(count, seed=seed).images.resized(size) for count, seed in ((12, 0), (1, 1)))
     scores = brief(make).fit(normal).score(test)
-    require(len(scores) == 1, f"one picture got {len(scores)} scores")
+    require(len(scores) == 1, f"one image got {len(scores)} scores")
     if scores.map is not None:
-        require(scores.map.shape == (1, *size), f"pictures of {size} got a map of {scores.map.shape[1:]}")
+        require(scores.map.shape == (1, *size), f"images of {size} got a map of {scores.map.shape[1:]}")
     try:
         brief(make).fit(toy_texture(1, seed=0).images)
     except InputError:
@@ -199,7 +197,7 @@ def check_bad_batches(make: Make) -> None:
         "a batch with NaN": good.where(good > good.amin(), torch.nan),
         "a batch in [0, 255]": good * 255,
         "a batch below 0": good - 1,
-        "one picture without a batch": good[0],
+        "one image without a batch": good[0],
         "a uint8 batch": (good * 255).to(torch.uint8),
         "an empty batch": good[:0],
     }
@@ -214,7 +212,7 @@ def check_persistence(make: Make) -> None:
 
 
 def check_export(make: Make) -> None:
-    """*Export*: one ONNX graph gives the scores of torch, for one picture and for five."""
+    """*Export*: one ONNX graph gives the scores of torch, for one image and for five."""
     if not make().card.exportable:
         raise unittest.SkipTest(f"the card of {make().card.name} says exportable=False")
     try:
@@ -250,8 +248,8 @@ def check_false_alarms(make: Make) -> None:
     alarms = int(inspector.decide(inspector.image_scores(images)).label.sum())
     band = betabinom(fresh, rule.rank, rule.n + 1 - rule.rank)
     least, most = int(band.ppf(1e-4)), int(band.ppf(1 - 1e-4))
-    says = f"{alarms} of {fresh} fresh normal pictures alarm; {least} to {most} are expected at alpha = 10 %"
-    require(least <= alarms <= most, f"{says}: does a score depend on more than its picture, or tie with many others?")
+    says = f"{alarms} of {fresh} fresh normal images alarm; {least} to {most} are expected at alpha = 10 %"
+    require(least <= alarms <= most, f"{says}: does a score depend on more than its image, or tie with many others?")
 
 
 def check_budget(make: Make) -> None:
@@ -292,7 +290,7 @@ def _batch(world: ToyWorld) -> Tensor:
 
 
 def _toy_quality(detector: Detector, world: Callable[..., ToyWorld]) -> tuple[float, float]:
-    """AUROC on fresh toy pictures, and the share of map peaks on the defect (1 without a map)."""
+    """AUROC on fresh toy images, and the share of map peaks on the defect (1 without a map)."""
     normal, strange = world(32, seed=1), world(32, seed=2, defective=True)
     scores = detector.score(strange.images)
     labels = np.repeat([0, 1], 32)
@@ -326,7 +324,7 @@ def _check_training(make: Make) -> None:
 
 
 def _separation(detector: Detector, world: Callable[..., ToyWorld]) -> float:
-    """Mean score of defective pictures above that of normal ones, in standard deviations of the normal ones."""
+    """Mean score of defective images above that of normal ones, in standard deviations of the normal ones."""
     normal = detector.score(world(32, seed=1).images).image.astype(np.float64)
     strange = detector.score(world(32, seed=2, defective=True).images).image
     return max(float(strange.mean() - normal.mean()), 1e-12) / max(float(normal.std()), 1e-12)

@@ -11,7 +11,7 @@ For authors of rules, ours and plugged in::
 `unittest.SkipTest`, which pytest and unittest report as skipped: a rule whose alpha is None promises nothing, so its
 promise is not checked. A rule may refuse scores that it cannot use (`CalibrationError`), such as many equal ones; it is
 judged on those that it accepts, and must accept most sets of uniform scores. Scores are synthetic and seeded; no
-detector and no picture is needed.
+detector and no image is needed.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def check_decision_says_what_it_is(make_rule: Make) -> None:
     said = (decision.rule, decision.n, decision.alpha, decision.threshold)
     wanted = (rule.name, rule.n, rule.alpha, rule.threshold)
     require(said == wanted, f"the decision says {said}, the rule {wanted}")
-    require(len(decision.label) == len(decision.p_value) == len(decision.regions) == 3, "one entry an image")
+    require(len(decision.label) == len(decision.p_value) == len(decision.regions) == 3, "one entry per image")
 
 
 def check_config_round_trip(make_rule: Make) -> None:
@@ -280,7 +280,7 @@ def _calibrated(make_rule: Make) -> Rule:
 
 
 def _maps(count: int) -> Scores:
-    """Score maps of which about half alarm, with one peak an image."""
+    """Score maps of which about half alarm, with one peak per image."""
     draws = np.random.default_rng(2)
     score_map = draws.random((count, 5, 7)) * 0.1
     score_map[:, 2, 3] = np.linspace(-0.5, 1.5, count)

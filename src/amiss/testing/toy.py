@@ -1,4 +1,4 @@
-"""The toy world: small seeded pictures with defects and masks, made in milliseconds, for tests and examples."""
+"""The toy world: small seeded images with defects and masks, made in milliseconds, for tests and examples."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from amiss.core.checks import check_count
 from amiss.core.images import Images
 
 SIDE = 64
-"""Height and width of every toy picture."""
+"""Height and width of every toy image."""
 
 
 @dataclass(frozen=True)
 class ToyWorld:
-    """Toy pictures and everything that is known about them.
+    """Toy images and everything that is known about them.
 
     Args:
-        images: N pictures, RGB uint8 (64, 64, 3).
+        images: N images, RGB uint8 (64, 64, 3).
         masks: (N, 64, 64) True = defective pixel.
-        clean: The same pictures before the defects were drawn, uint8 (N, 64, 64, 3).
+        clean: The same images before the defects were drawn, uint8 (N, 64, 64, 3).
     """
 
     images: Images
@@ -31,7 +31,7 @@ class ToyWorld:
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
-        """(N,) True where a picture has a defect."""
+        """(N,) True where an image has a defect."""
         return np.asarray(self.masks.any(axis=(1, 2)))
 
 
@@ -39,9 +39,9 @@ def toy_texture(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
     """Woven cloth: two crossing waves with a random phase, colour noise on top. Position means nothing.
 
     Args:
-        count: Number of pictures.
-        seed: The same seed gives the same pictures.
-        defective: Draw one defect, a dark or bright blot or scratch, into every picture.
+        count: Number of images.
+        seed: The same seed gives the same images.
+        defective: Draw one defect, a dark or bright blot or scratch, into every image.
     """
     rng = np.random.default_rng([1, seed])
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -58,9 +58,9 @@ def toy_part(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
     """A registered part: a bright disc with four holes on a dark belt, always at the same place.
 
     Args:
-        count: Number of pictures.
-        seed: The same seed gives the same pictures.
-        defective: Draw one defect, a dark or bright blot or scratch, into every picture.
+        count: Number of images.
+        seed: The same seed gives the same images.
+        defective: Draw one defect, a dark or bright blot or scratch, into every image.
     """
     rng = np.random.default_rng([2, seed])
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2

@@ -1,4 +1,4 @@
-"""Patchwise: a method for whole pictures, applied to every window of a picture."""
+"""Patchwise: a method for whole images, applied to every window of an image."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {}
 
 
 class Patchwise(Detector):
-    """A method that gives one number a picture learns windows of normal pictures, and scores windows: a map.
+    """A method that gives one number per image learns windows of normal images, and scores windows: a map.
 
     Background model:
-        That of the inner method, learned from square windows of the normal images as if each were a picture. Up to
+        That of the inner method, learned from square windows of the normal images as if each were an image. Up to
         `windows` of them are drawn, from the places where windows are scored.
 
     Statistic:
@@ -46,13 +46,13 @@ class Patchwise(Detector):
         windows: Most windows learned from; what the inner method can take.
 
     Raises:
-        InputError: A hyper-parameter out of range, an inner method that localises or is not known, or pictures smaller
+        InputError: A hyper-parameter out of range, an inner method that localises or is not known, or images smaller
             than a window.
 
     Cost:
-        Learning: that of the inner method for `windows` small pictures; none of them is kept in memory. Scoring: about
-        H W / `stride`^2 windows a picture, all in one batch; the network sees (`window` / `stride`)^2 times as many
-        pixels as the picture has. State: that of the inner method.
+        Learning: that of the inner method for `windows` small images; none of them is kept in memory. Scoring: about
+        H W / `stride`^2 windows per image, all in one batch; the network sees (`window` / `stride`)^2 times as many
+        pixels as the image has. State: that of the inner method.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -63,7 +63,7 @@ class Patchwise(Detector):
     References:
         Bergmann, Löwe, Fauser, Sattlegger and Steger, "Improving unsupervised defect segmentation by applying
         structural similarity to autoencoders", 2019, arXiv 1807.02011, and many others slide a window over the
-        picture.
+        image.
         Differs from the paper: the paper trains an autoencoder on windows and compares pixels by structural similarity;
         there is no autoencoder of images here, so the preset "paper" has its windows of 128 x 128 pixels every 30 only,
         with `mvg` inside, and its figures are not to be expected. Any method for whole images serves; overlapping
@@ -137,7 +137,7 @@ class Patchwise(Detector):
         return spread_windows(scores, (batch.shape[2], batch.shape[3]), self.window, self.stride)
 
     def draw(self, images: Images, rng: np.random.Generator) -> Images:
-        """Windows of normal images, up to `windows`, as pictures that are cut out when they are asked for."""
+        """Windows of normal images, up to `windows`, as images that are cut out when they are asked for."""
         height, width = images.size or (0, 0)
         rows, columns = (window_starts(side, self.window, self.stride) for side in (height, width))
         places = (len(images), len(rows), len(columns))

@@ -1,4 +1,4 @@
-"""CFLOW-AD: a normalising flow of single feature vectors that knows where in the picture it is."""
+"""CFLOW-AD: a normalising flow of single feature vectors that knows where in the image it is."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class CFlow(Detector):
 
     Statistic:
         Half the mean of z^2 over the channels of the noise z that a vector becomes; with `log_determinant`, all of
-        minus the log density in nats a channel. Each stage is brought to mean 0 and standard deviation 1 over the
-        normal images that no step of training has seen, a tenth of them and one at least; then enlarged to the picture,
+        minus the log density in nats per channel. Each stage is brought to mean 0 and standard deviation 1 over the
+        normal images that no step of training has seen, a tenth of them and one at least; then enlarged to the image,
         smoothed and averaged.
 
     Assumes:
@@ -60,7 +60,7 @@ class CFlow(Detector):
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         log_determinant: Score the whole log density as the paper does; it says less about strangeness than its first
             term alone (see docs/theory/flows.md).
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, a single normal image, or normal
@@ -204,7 +204,7 @@ class CFlow(Detector):
         ).mean(dim=0)
 
     def grids(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """What is scored, in nats a channel: one (N, h, w) a stage, from one (N, C, h, w) a stage."""
+        """What is scored, in nats per channel: one (N, h, w) a stage, from one (N, C, h, w) a stage."""
         shapes = [(-1, *feature.shape[2:]) for feature in features]
         return [
             self._score(*flow(fibres, places)).reshape(shape)
@@ -227,7 +227,7 @@ def encode_positions(height: int, width: int, dimension: int) -> Tensor:
     """Sines and cosines of row and column of each cell of a grid.
 
     Rows and columns are measured in thirty-seconds of the shorter side, from the border to the middle of the cell, so
-    that one place of a picture has one code on every grid. Wavelengths go from 2 pi to 20,000 pi geometrically.
+    that one place of an image has one code on every grid. Wavelengths go from 2 pi to 20,000 pi geometrically.
 
     Args:
         height: h.

@@ -32,12 +32,12 @@ class FastFlow(Detector):
         the density, ``|z|^2 / 2 - log |det|``.
 
     Statistic:
-        Half the mean of z^2 over the channels, at each position; enlarged to the picture, smoothed, and averaged over
+        Half the mean of z^2 over the channels, at each position; enlarged to the image, smoothed, and averaged over
         the stages. It is minus the log density without the log-determinant, which measures how much the flow stretches
         space there, and not how far from normal the features are.
 
     Assumes:
-        Neighbourhoods look alike in all normal pictures, at whatever place.
+        Neighbourhoods look alike in all normal images, at whatever place.
 
     Args:
         backbone: See `amiss.features.create_backbone`.
@@ -50,15 +50,15 @@ class FastFlow(Detector):
         steps: Training steps.
         batch: Images a step.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or normal images that do not vary.
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        With `hidden` = 1, a coupling costs 3 C^2 / 4 multiply-adds a cell, and 9 times as many with 3x3 convolutions:
-        150 million an image of 256 x 256 in the default preset, and three times that in learning. Features lie on
+        With `hidden` = 1, a coupling costs 3 C^2 / 4 multiply-adds per cell, and 9 times as many with 3x3 convolutions:
+        150 million per image of 256 x 256 in the default preset, and three times that in learning. Features lie on
         disk while learning (see `amiss.features.cache`).
 
     Example:
@@ -71,7 +71,7 @@ class FastFlow(Detector):
         Yu et al., "FastFlow: unsupervised anomaly detection and localization via 2D normalizing flows", 2021,
         arXiv 2111.07677.
         Differs from the paper: features are standardised by fixed numbers of the channels (known implementations use a
-        layer normalisation over the whole map, which fixes the size of the pictures, and lets a defect change the
+        layer normalisation over the whole map, which fixes the size of the images, and lets a defect change the
         features of all other places). Couplings begin as permutations, and scales are clamped by tanh. Known
         implementations show ``-exp(-z^2 / 2)``, which is 0 in float32 for all strong defects alike; here its logarithm
         is averaged. Gradients are clipped, the rate falls, and the last step is kept. The preset "paper" takes the

@@ -38,7 +38,7 @@ class GMM(Detector):
         information criterion on patches of held-out images is taken, and fitted again to all of the sample.
 
     Statistic:
-        Minus the logarithm of the mixture's density at each position, enlarged to the picture and smoothed.
+        Minus the logarithm of the mixture's density at each position, enlarged to the image and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere. Normal patches are of a few kinds, each a cloud around its mean:
@@ -55,16 +55,16 @@ class GMM(Detector):
         regularisation: Variance added to every direction of every component, > 0; 1 is the variance of all patches
             along an axis.
         samples: Patches drawn.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, patches that do not vary, or fewer
             than three normal images to choose K with.
 
     Cost:
-        With k dimensions after the projection. Learning: one pass of h w D^2 multiply-adds an image; then, for each
+        With k dimensions after the projection. Learning: one pass of h w D^2 multiply-adds per image; then, for each
         candidate, up to 100 steps of 2 `samples` K k^2. Memory 10 D^2 + (2 D + 10 k + 2 K) `samples` numbers, whatever
-        the number of images. Scoring: h w (D k + K k^2) multiply-adds an image besides the network, K k in place of K
+        the number of images. Scoring: h w (D k + K k^2) multiply-adds per image besides the network, K k in place of K
         k^2 with diagonal covariances. State: D k + K k^2 numbers.
 
     Example:

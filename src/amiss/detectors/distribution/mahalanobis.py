@@ -1,4 +1,4 @@
-"""Mahalanobis: one Gaussian a stage over all normal patches, and a map of the distances to it."""
+"""Mahalanobis: one Gaussian per stage over all normal patches, and a map of the distances to it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from amiss.statistics.reduce import smooth_upsample
 
 
 class Mahalanobis(Detector):
-    """One Gaussian of normal patches a stage; a patch is as strange as it is far from all of them together.
+    """One Gaussian of normal patches per stage; a patch is as strange as it is far from all of them together.
 
     Background model:
         For each of several stages of a frozen network, mean and covariance of the features at all positions of all
         normal images. The covariance is shrunk towards a multiple of the identity by the intensity of Ledoit and Wolf.
 
     Statistic:
-        Mahalanobis distance at each position of each stage, enlarged to the picture; the maps of the stages are summed
+        Mahalanobis distance at each position of each stage, enlarged to the image; the maps of the stages are summed
         and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere, and normal patches form one cloud: a part with several materials
-        makes a wide one. The shrinkage is the best for independent patches; those of one picture are not, so it comes
+        makes a wide one. The shrinkage is the best for independent patches; those of one image are not, so it comes
         out small.
 
     Args:
         backbone: See `amiss.features.create_backbone`.
         stages: Strides of the stages.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
 
     Cost:
-        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds an image; 5 D^2
+        With D features at h w positions, summed over the stages. Learning: h w D^2 multiply-adds per image; 5 D^2
         float64 numbers whatever the number of images, and 3 h w D for each of a batch of 8. Scoring: h w D^2
-        multiply-adds an image besides the network. State: D^2 + D numbers.
+        multiply-adds per image besides the network. State: D^2 + D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -57,7 +57,7 @@ class Mahalanobis(Detector):
         Rippel, Mertens and Merhof, "Modeling the distribution of normal data in pre-trained deep features for anomaly
         detection", ICPR 2020, arXiv 2005.14140. Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
         covariance matrices", 2004.
-        Differs from the paper: it averages each stage over the picture and gives one number an image, as `mvg` does;
+        Differs from the paper: it averages each stage over the image and gives one number per image, as `mvg` does;
         here every position is a sample, which gives a map and many more samples than dimensions. The preset "paper" has
         the paper's network, an EfficientNet-B4 for images of 380 x 380, of which backbones here give the last block of
         each of five resolutions, not all nine blocks.

@@ -1,4 +1,4 @@
-"""MVG: one Gaussian a stage over whole pictures, and the distance to it."""
+"""MVG: one Gaussian per stage over whole images, and the distance to it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from amiss.features import FeatureExtractor
 
 
 class MVG(Detector):
-    """One Gaussian of normal pictures a stage; a picture is as strange as it is far from all of them together.
+    """One Gaussian of normal images per stage; an image is as strange as it is far from all of them together.
 
     Background model:
-        Each of several stages of a frozen network, averaged over the picture; mean and covariance over the normal
+        Each of several stages of a frozen network, averaged over the image; mean and covariance over the normal
         images. The covariance is shrunk towards a multiple of the identity by the intensity of Ledoit and Wolf, so
         that it can be inverted with fewer images than features.
 
     Statistic:
-        Mahalanobis distance at each stage, summed over the stages: one number a picture, no map.
+        Mahalanobis distance at each stage, summed over the stages: one number per image, no map.
 
     Assumes:
-        A defect changes the average over the picture by more than normal pictures differ in that direction. A small
+        A defect changes the average over the image by more than normal images differ in that direction. A small
         one may not; `patchwise` applies the method to windows.
 
     Args:
@@ -40,8 +40,8 @@ class MVG(Detector):
         InputError: An unknown backbone or stage, a single normal image, or images that do not vary.
 
     Cost:
-        With D^2 summed over the stages. Learning: D^2 multiply-adds an image, 5 D^2 float64 numbers whatever the number
-        of images. Scoring: D^2 multiply-adds an image besides the network. State: D^2 + D numbers.
+        With D^2 summed over the stages. Learning: D^2 multiply-adds per image, 5 D^2 float64 numbers whatever the
+        number of images. Scoring: D^2 multiply-adds per image besides the network. State: D^2 + D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -92,5 +92,5 @@ class MVG(Detector):
         return torch.stack(self.gaussians(self.describe(batch))).sum(dim=0)
 
     def describe(self, batch: Tensor) -> list[Tensor]:
-        """The averages over each picture of a batch (N, 3, H, W), (N, C) a stage."""
+        """The averages over each image of a batch (N, 3, H, W), (N, C) a stage."""
         return [feature.mean(dim=(2, 3)) for feature in self.features(batch)]

@@ -33,17 +33,17 @@ class PaDiM(Detector):
         the diagonal.
 
     Statistic:
-        Mahalanobis distance at each position, enlarged to the picture and smoothed.
+        Mahalanobis distance at each position, enlarged to the image and smoothed.
 
     Assumes:
-        Parts lie at the same place and turned the same way in every picture.
+        Parts lie at the same place and turned the same way in every image.
 
     Args:
         backbone: See `amiss.features.create_backbone`.
         stages: Strides of the stages; the finest sets the grid.
         dimension: Number of channels drawn; all when there are no more.
         regularisation: Variance added to every channel, as a share of the mean variance of the drawn channels; > 0.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, a single normal image, or scoring
@@ -51,10 +51,10 @@ class PaDiM(Detector):
 
     Cost:
         With S = h w (D^2 / 2 + 16 D), the numbers of triangular matrices. State: S + h w D numbers, 26 MB by default.
-        Learning: h w D^2 multiply-adds an image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB, whatever
-        the number of images. Sums of more than 134 MB are taken for some positions after the others, with features on
-        disk (see `amiss.features.cache`). Scoring: S multiply-adds an image besides the network. The preset "paper" at
-        256 x 256 takes 2.6 GB for its state, 4.0 GB of memory in all (`bench/memory.py`) while learning; its graph is
+        Learning: h w D^2 multiply-adds per image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB,
+        whatever the number of images. Sums of more than 134 MB are taken for some positions after the others, with
+        features on disk (see `amiss.features.cache`). Scoring: S multiply-adds per image besides the network. The
+        preset "paper" at 256 x 256 takes 2.6 GB for its state, 4.0 GB of memory in all (`bench/memory.py`) while learning; its graph is
         too large for ONNX's 2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
 
     Example:

@@ -34,7 +34,7 @@ class PCA(Detector):
         With `measure` "reconstruction", the squared length of what lies outside of the subspace,
         ``|x - m|^2 - |P (x - m)|^2``. It is measured along the axes that are left out, which loses no digits to a
         difference of large numbers. With "likelihood", minus the logarithm of the Gaussian density within the
-        subspace, which sees nothing outside of it. Enlarged to the picture and smoothed.
+        subspace, which sees nothing outside of it. Enlarged to the image and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere, and defects need directions that normal patches do not.
@@ -45,15 +45,15 @@ class PCA(Detector):
         neighbourhood: Odd width of the square over which features are averaged first, in cells; 1 does not average.
         variance: Share of the variance that the subspace holds, in (0, 1). Close to 1 nothing is left to see.
         measure: "reconstruction" or "likelihood".
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
 
     Cost:
-        Learning: h w D^2 multiply-adds an image; 5 D^2 float64 numbers whatever the number of images, and 3 h w D for
-        each of a batch of 8. Scoring: h w D (D - k) multiply-adds an image besides the network, h w D k for the
-        likelihood. State: as many numbers as multiply-adds a patch, and D.
+        Learning: h w D^2 multiply-adds per image; 5 D^2 float64 numbers whatever the number of images, and 3 h w D for
+        each of a batch of 8. Scoring: h w D (D - k) multiply-adds per image besides the network, h w D k for the
+        likelihood. State: as many numbers as multiply-adds per patch, and D.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -64,7 +64,7 @@ class PCA(Detector):
     References:
         Ahuja, Ndiour, Kalyanpur and Tickoo, "Probabilistic modeling of deep features for out-of-distribution and
         adversarial detection", 2019, arXiv 1909.11786 (DFM).
-        Differs from the paper: it takes the features of the whole picture for one vector; here every position is a
+        Differs from the paper: it takes the features of the whole image for one vector; here every position is a
         sample, so that the covariance is summed in one pass, position plays no role, and the error is a map.
     """
 

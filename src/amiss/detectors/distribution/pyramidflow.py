@@ -1,4 +1,4 @@
-"""PyramidFlow: an invertible, volume-preserving map of a Laplacian pyramid in which normal pictures are alike."""
+"""PyramidFlow: an invertible, volume-preserving map of a Laplacian pyramid in which normal images are alike."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from amiss.training import cosine, train
 
 
 class PyramidFlow(Detector):
-    """A latent picture in which normal parts are all alike; a pixel is as strange as it differs from their mean.
+    """A latent image in which normal parts are all alike; a pixel is as strange as it differs from their mean.
 
     Background model:
-        A map of the picture (a stage of a frozen network, or the picture itself with its colours spread over
+        A map of the image (a stage of a frozen network, or the image itself with its colours spread over
         `channels`) is taken apart into a Laplacian pyramid. Couplings change every level by what its neighbours show,
         those of even number and those of odd number in turn. Their scales multiply to 1 at every place, so volume is
         preserved: differences can only shrink in one direction by growing in another. Training lowers the mean
@@ -36,14 +36,14 @@ class PyramidFlow(Detector):
         mean latent pyramid of all normal images is kept, the template.
 
     Statistic:
-        Mean absolute difference from the template over the channels, on each level; enlarged to the picture,
+        Mean absolute difference from the template over the channels, on each level; enlarged to the image,
         smoothed and summed.
 
     Assumes:
-        Parts lie at the same place and turned the same way in every picture.
+        Parts lie at the same place and turned the same way in every image.
 
     Args:
-        backbone: See `amiss.features.create_backbone`; or "none" for the picture itself.
+        backbone: See `amiss.features.create_backbone`; or "none" for the image itself.
         stage: Stride of the stage; of no account with backbone "none".
         channels: Channels over which the colours are spread with backbone "none"; of no account otherwise. At least 3.
         levels: Levels of the pyramid, at least 2; each is half as wide as the one before.
@@ -52,9 +52,9 @@ class PyramidFlow(Detector):
         hidden: Channels between its two convolutions, as a multiple of what they read.
         clamp: Largest absolute logarithm of a scale in one coupling, before volume normalisation.
         steps: Training steps.
-        pairs: Pairs of images a step.
+        pairs: Pairs of images per step.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, a single normal image, normal images
@@ -62,8 +62,8 @@ class PyramidFlow(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        A coupling costs `hidden` (R^2 + R C) `kernel`^2 multiply-adds a cell, R the channels that it reads: C / 2 and
-        C for each neighbouring level. The default preset takes 260 million an image of 256 x 256, and three times
+        A coupling costs `hidden` (R^2 + R C) `kernel`^2 multiply-adds per cell, R the channels that it reads: C / 2 and
+        C for each neighbouring level. The default preset takes 260 million per image of 256 x 256, and three times
         that in learning. State: the template, 4/3 C h w numbers.
 
     Example:
@@ -75,7 +75,7 @@ class PyramidFlow(Detector):
     References:
         Lei et al., "PyramidFlow: high-resolution defect contrastive localization using pyramid normalizing flow",
         CVPR 2023, arXiv 2303.02595.
-        Differs from the paper: by default one stage of the embedded network instead of the picture at full resolution,
+        Differs from the paper: by default one stage of the embedded network instead of the image at full resolution,
         which takes hours on two cores; levels are coupled within themselves under the condition of their neighbours,
         with fixed permutations instead of learned 1x1 convolutions; volume is normalised over the channels in every
         preset; colours and features are standardised first. The last step is kept.

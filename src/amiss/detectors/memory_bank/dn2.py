@@ -1,4 +1,4 @@
-"""DN2: one vector a picture, and the distance to the nearest normal pictures."""
+"""DN2: one vector per image, and the distance to the nearest normal images."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from amiss.features import FeatureExtractor
 
 
 class DN2(Detector):
-    """Normal pictures as single vectors; a picture is as strange as it is far from those it resembles most.
+    """Normal images as single vectors; an image is as strange as it is far from those it resembles most.
 
     Background model:
-        Each normal picture is described by the features of one stage of a frozen network, averaged over all
-        positions. Up to `bank_size` pictures are kept, drawn at random when there are more.
+        Each normal image is described by the features of one stage of a frozen network, averaged over all
+        positions. Up to `bank_size` images are kept, drawn at random when there are more.
 
     Statistic:
-        Mean squared Euclidean distance to the `neighbours` nearest normal pictures: one number a picture, no map.
+        Mean squared Euclidean distance to the `neighbours` nearest normal images: one number per image, no map.
 
     Assumes:
-        A defect changes what the picture shows as a whole. A small one drowns in the average.
+        A defect changes what the image shows as a whole. A small one drowns in the average.
 
     Args:
         backbone: See `amiss.features.create_backbone`.
         stage: Stride of the stage that is averaged.
-        bank_size: Pictures kept.
-        neighbours: k, the pictures over which the distance is averaged.
+        bank_size: Images kept.
+        neighbours: k, the images over which the distance is averaged.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds an image besides the network, next
-        to nothing. State: M D numbers.
+        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds per image besides the network,
+        next to nothing. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -97,7 +97,7 @@ class DN2(Detector):
         return distances.square().mean(dim=1)
 
     def describe(self, batch: Tensor) -> Tensor:
-        """One vector a picture (N, D) of a batch (N, 3, H, W)."""
+        """One vector per image (N, D) of a batch (N, 3, H, W)."""
         (features,) = self.features(batch)
         pooled: Tensor = features.mean(dim=(2, 3))
         return pooled

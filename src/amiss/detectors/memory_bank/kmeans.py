@@ -32,10 +32,10 @@ class Dictionary(Detector):
     Background model:
         Every patch of every normal image is described by the features of several stages of a frozen network, brought
         to the grid of the finest. k-means by mini-batches finds `centroids` typical ones: it begins with a k-means++
-        choice from a random sample, and sees all pictures `passes` times, every time in another order.
+        choice from a random sample, and sees all images `passes` times, every time in another order.
 
     Statistic:
-        Mean Euclidean distance of each patch to its `neighbours` nearest centroids, enlarged to the picture and
+        Mean Euclidean distance of each patch to its `neighbours` nearest centroids, enlarged to the image and
         smoothed.
 
     Assumes:
@@ -46,17 +46,17 @@ class Dictionary(Detector):
         backbone: See `amiss.features.create_backbone`.
         stages: Strides of the stages; the finest sets the grid.
         centroids: Vectors kept.
-        passes: How often every picture is seen.
+        passes: How often every image is seen.
         neighbours: m, the centroids over which the distance is averaged.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: `passes` x h w D M multiply-adds an image, and 80 M^2 D for the first choice; 40 M D numbers of memory
-        for that, then (M + 2 D) h w for each of 8 images; 4 h w D bytes of disk an image while it lasts. Scoring:
-        h w D M multiply-adds and h w M numbers an image besides the network. State: M D numbers.
+        Learning: `passes` x h w D M multiply-adds per image, and 80 M^2 D for the first choice; 40 M D numbers of
+        memory for that, then (M + 2 D) h w for each of 8 images; 4 h w D bytes of disk per image while it lasts.
+        Scoring: h w D M multiply-adds and h w M numbers per image besides the network. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -67,7 +67,7 @@ class Dictionary(Detector):
     References:
         Napoletano, Piccoli and Schettini, "Anomaly detection in nanofibrous materials by CNN-based self-similarity",
         Sensors 18(1), 2018, doi 10.3390/s18010209.
-        Differs from the paper: features of the whole picture's maps instead of one pass of the network for every
+        Differs from the paper: features of the whole image's maps instead of one pass of the network for every
         small crop, so each patch has seen its surroundings; no reduction by principal components; centroids
         themselves instead of the patches nearest to them; many more of them.
     """
@@ -124,5 +124,5 @@ class Dictionary(Detector):
 
 
 def _vectors(maps: Sequence[Tensor]) -> Tensor:
-    """Feature maps of some pictures to patch descriptors (N, h, w, D)."""
+    """Feature maps of some images to patch descriptors (N, h, w, D)."""
     return patch_descriptors(maps).permute(0, 2, 3, 1)

@@ -28,7 +28,7 @@ class NearestPatch(Detector):
         to the grid of the finest. Of all of them, `bank_size` drawn at random are kept.
 
     Statistic:
-        Mean Euclidean distance of each patch to its `neighbours` nearest bank vectors, enlarged to the picture and
+        Mean Euclidean distance of each patch to its `neighbours` nearest bank vectors, enlarged to the image and
         smoothed. The smaller the density of normal patches, the larger the distance to the k-th nearest: its logarithm
         is, up to a factor and a constant, an estimate of minus that of the density (Loftsgaarden and Quesenberry 1965).
 
@@ -41,14 +41,14 @@ class NearestPatch(Detector):
         stages: Strides of the stages; the finest sets the grid.
         bank_size: Vectors kept, whatever the number of images; all while there are fewer.
         neighbours: k, the vectors over which the distance is averaged.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
         Learning: one pass, 2 M (D + 1) numbers of memory, no arithmetic besides the network. Scoring: h w D M
-        multiply-adds and h w M numbers an image besides the network. State: M D numbers.
+        multiply-adds and h w M numbers per image besides the network. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

@@ -71,7 +71,7 @@ class PatchCore(Detector):
     Cost:
         Learning: see `StreamingCoreset`; no more memory from 262,144 patches or 8 M on, however many images; with a
         share, M grows with them. Then `level_images` images are scored. With re-weighting, M^2 D multiply-adds and
-        1024 M numbers. Scoring: h w D M multiply-adds, with `search` = K h w (K + 1) M, and h w M numbers an image
+        1024 M numbers. Scoring: h w D M multiply-adds, with `search` = K h w (K + 1) M, and h w M numbers per image
         besides the network. State: M D numbers, and b M with re-weighting.
 
     Example:

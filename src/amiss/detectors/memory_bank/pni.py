@@ -77,11 +77,11 @@ class PNI(Detector):
     Statistic:
         A bank vector is allowed where its probability exceeds `gamma` / M. The distance of each patch to the nearest
         vector allowed by neighbourhood and that to the nearest allowed by position are averaged, enlarged to the
-        picture and smoothed. This is minus the logarithm of the paper's likelihood, max over c of
+        image and smoothed. This is minus the logarithm of the paper's likelihood, max over c of
         exp(-distance to c) [p(c) > gamma / M], with the two estimates averaged.
 
     Assumes:
-        Parts lie at about the same place in every picture, or their surroundings tell what they are.
+        Parts lie at about the same place in every image, or their surroundings tell what they are.
 
     Args:
         backbone: See `amiss.features.create_backbone`.
@@ -97,8 +97,8 @@ class PNI(Detector):
         temperature: Above 1 makes its answers less certain; > 0.
         gamma: Least probability of an allowed vector, in units of 1 / M; in (0, 1), so that one is always allowed.
         steps: Training steps.
-        pictures: Pictures a step.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        images: Images a step.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or scoring at another size than
@@ -106,8 +106,8 @@ class PNI(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        With P = h w: learning keeps up to 200 M D numbers in memory and 4 P D bytes an image on disk; each step costs
-        three times the network's `pictures` x P (window^2 x reduction x width + (depth - 1) width^2 + K width)
+        With P = h w: learning keeps up to 200 M D numbers in memory and 4 P D bytes per image on disk; each step costs
+        three times the network's `images` x P (window^2 x reduction x width + (depth - 1) width^2 + K width)
         multiply-adds, 5 billion by default. Scoring: P (M D + the same bracket) multiply-adds and 2 P M numbers an
         image besides the backbone. State: M D numbers, P M bytes, and the network.
 
@@ -164,7 +164,7 @@ class PNI(Detector):
                 "temperature": 1.0,
                 "gamma": 0.9,
                 "steps": 60,
-                "pictures": 8,
+                "images": 8,
                 "smoothing": 8.0,
             },
         },
@@ -183,7 +183,7 @@ class PNI(Detector):
     temperature: Annotated[float, Positive] = 2.0
     gamma: Share = 0.5
     steps: Count = 1500
-    pictures: Count = 2
+    images: Count = 2
     smoothing: Smoothing = 4.0
     center: Tensor = buffer()
     bank: Tensor = buffer()
@@ -265,7 +265,7 @@ class PNI(Detector):
         first = self.bank[: self.distribution_size]
 
         def loss(step: int, draw: np.random.Generator) -> Tensor:
-            some = draw.choice(len(cache), min(self.pictures, len(cache)), replace=False)
+            some = draw.choice(len(cache), min(self.images, len(cache)), replace=False)
             patches = self._centred(cache.batch(some))
             truth = closeness(patches.movedim(1, 3), first).argmax(dim=3)  # (B, h, w)
             return F.cross_entropy(self.surroundings(self._scaled(patches)), truth)

@@ -31,7 +31,7 @@ class OneClassSVM(Detector):
         most the share `nu` lies on the origin's side. The plane is a weighted sum of its support vectors.
 
     Statistic:
-        ``rho - sum of a_i k(x_i, x)`` at each position, enlarged to the picture and smoothed: how far beyond the
+        ``rho - sum of a_i k(x_i, x)`` at each position, enlarged to the image and smoothed: how far beyond the
         boundary, 0 on it. Kernels have length 1, ``k(x, y) / sqrt(k(x, x) k(y, y))``, which changes nothing for "rbf".
 
     Assumes:
@@ -45,7 +45,7 @@ class OneClassSVM(Detector):
         degree: Of the polynomial.
         nu: Share of the patches that may lie beyond the boundary, in (0, 1).
         samples: Patches drawn: learning takes the square of it in memory.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or patches that do not vary.
@@ -53,8 +53,8 @@ class OneClassSVM(Detector):
 
     Cost:
         With n `samples` and M support vectors, from nu n to n: about 2.5 nu n = 100 in the default. Learning: one pass
-        of h w D^2 multiply-adds an image, then about a second for n = 4000, growing with n^2; 10 D^2 + 2 n D + 7 n^2
-        numbers, whatever the number of images. Scoring: h w (D^2 + M D) multiply-adds and h w M numbers an image
+        of h w D^2 multiply-adds per image, then about a second for n = 4000, growing with n^2; 10 D^2 + 2 n D + 7 n^2
+        numbers, whatever the number of images. Scoring: h w (D^2 + M D) multiply-adds and h w M numbers per image
         besides the network. State: D^2 + M D numbers.
 
     Example:

@@ -36,7 +36,7 @@ class SimpleNet(Detector):
         ``max(0, 1/2 - D)``, of a noisy one ``max(0, 1/2 + D)``.
 
     Statistic:
-        Minus the discriminator's output D at each position, enlarged to the picture and smoothed.
+        Minus the discriminator's output D at each position, enlarged to the image and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere. Defects change features in directions that normal patches do not
@@ -50,18 +50,18 @@ class SimpleNet(Detector):
         noise: Standard deviation of the noise, above 0.
         hidden: Width of the discriminator's hidden layer.
         steps: Training steps.
-        patches: Normal patches a step, with as many noisy ones.
+        patches: Normal patches per step, with as many noisy ones.
         samples: Patches kept to draw those from, out of all normal images at random.
         adaptor_rate: Learning rate of the adaptor.
         rate: Learning rate of the discriminator.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
-        InputError: A hyper-parameter out of range, an unknown backbone or stage, or pictures that do not vary.
+        InputError: A hyper-parameter out of range, an unknown backbone or stage, or images that do not vary.
 
     Cost:
-        With H `hidden`. Learning: one pass of h w D^2 multiply-adds an image, then 6 `patches` D (D + H) a step;
-        2 `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds an image besides the
+        With H `hidden`. Learning: one pass of h w D^2 multiply-adds per image, then 6 `patches` D (D + H) a step;
+        2 `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds per image besides the
         network. State: D (D + H) numbers.
 
     Example:
@@ -74,7 +74,7 @@ class SimpleNet(Detector):
         Liu, Zhou, Xu and Wang, "SimpleNet: a simple network for image anomaly detection and localization", CVPR 2023,
         arXiv 2303.15140.
         Differs from the paper: the state after the last step is kept; the authors' code keeps the epoch that is best
-        on the test set, without which the published figures are not reached. The whole picture, no centre crop.
+        on the test set, without which the published figures are not reached. The whole image, no centre crop.
         Features are standardised, and the noise is larger in turn: the published 0.015 goes with the features of one
         network. Stages are concatenated, not resized to 1536 channels. Patches of a step come from all images, not
         from eight, which suits the batch normalisation; steps instead of epochs; AdamW also for the discriminator.

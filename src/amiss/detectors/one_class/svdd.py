@@ -1,4 +1,4 @@
-"""SVDD: the smallest sphere around normal pictures, in a space where it need not be round."""
+"""SVDD: the smallest sphere around normal images, in a space where it need not be round."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from amiss.statistics.kernel import KERNELS, create_kernel, natural_gamma
 
 
 class SVDD(Detector):
-    """The smallest sphere around normal pictures; a picture is as strange as it is far outside.
+    """The smallest sphere around normal images; an image is as strange as it is far outside.
 
     Background model:
-        Each normal picture is described by the features of several stages of a frozen network, averaged over all
+        Each normal image is described by the features of several stages of a frozen network, averaged over all
         positions, and whitened by mean and covariance (shrunk by the intensity of Ledoit and Wolf: there are few
-        pictures). The smallest sphere in the kernel's space that holds all but the share `nu` of them. Its centre c
+        images). The smallest sphere in the kernel's space that holds all but the share `nu` of them. Its centre c
         is a weighted sum of the images of its support vectors.
 
     Statistic:
         Squared distance to the centre minus squared radius, ``k(x, x) - 2 sum of a_i k(x_i, x) + |c|^2 - R^2``: 0 on
-        the sphere, negative inside. One number a picture, no map.
+        the sphere, negative inside. One number per image, no map.
 
     Assumes:
-        A defect changes the average over the picture by more than normal pictures differ in that direction. A small
+        A defect changes the average over the image by more than normal images differ in that direction. A small
         one may not; `patchwise` applies the method to windows.
 
     Args:
@@ -44,8 +44,8 @@ class SVDD(Detector):
         kernel: "polynomial" or "rbf". With "rbf" all images have one length, and the sphere cuts out of them what
             the plane of a one-class SVM does: the two methods are then one. With "polynomial" they differ.
         degree: Of the polynomial. 1 is a plain sphere around the whitened features, 2 also sees their products.
-        nu: Share of the pictures that may lie outside, in (0, 1).
-        samples: Most pictures learned from, drawn at random when there are more.
+        nu: Share of the images that may lie outside, in (0, 1).
+        samples: Most images learned from, drawn at random when there are more.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, a single normal image, or images
@@ -53,7 +53,7 @@ class SVDD(Detector):
         MissingExtraError: Learning without scikit-learn.
 
     Cost:
-        With n pictures, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds an
+        With n images, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds an
         image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds an
         image besides the network. State: D^2 + M D numbers.
 
@@ -124,5 +124,5 @@ class SVDD(Detector):
         return outside
 
     def describe(self, batch: Tensor) -> Tensor:
-        """One vector a picture (N, D) of a batch (N, 3, H, W)."""
+        """One vector per image (N, D) of a batch (N, 3, H, W)."""
         return torch.cat([feature.mean(dim=(2, 3)) for feature in self.features(batch)], dim=1)

@@ -1,1 +1,1 @@
-"""Student and teacher: a network that predicts a frozen one on normal pictures, and fails on others."""
+"""Student and teacher: a network that predicts a frozen one on normal images, and fails on others."""

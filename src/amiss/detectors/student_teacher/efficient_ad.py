@@ -1,4 +1,4 @@
-"""EfficientAD: a student for the details of a picture, an autoencoder for its arrangement."""
+"""EfficientAD: a student for the details of an image, an autoencoder for its arrangement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from amiss.features.cache import cached_features
 from amiss.features.patch_network import MEAN, STD, PatchNetwork
 from amiss.features.teacher import LICENCES, Teacher
 from amiss.statistics.reduce import place_patches
-from amiss.synthesis.pictures import procedural_pictures
+from amiss.synthesis.images import procedural_images
 from amiss.training import cosine, drop, set_aside, train
 
 WIDTHS = {"tiny": 8, "xs": 32, "s": 64, "m": 64}
@@ -35,22 +35,22 @@ SCHEDULES = {"cosine": cosine, "drop": drop(0.95)}
 """Of the learning rate."""
 
 LEAST_SIDE = 64
-"""Of a procedural picture in pixels; else it is half as high and as wide as the normal ones."""
+"""Of a procedural image in pixels; else it is half as high and as wide as the normal ones."""
 
 GREY = 0.3
 """Share of the strangers that lose their colour."""
 
 
 class EfficientAD(Detector):
-    """What a small student cannot predict of its teacher, and what an autoencoder cannot of the whole picture.
+    """What a small student cannot predict of its teacher, and what an autoencoder cannot of the whole image.
 
     Background model:
         A frozen, distilled teacher describes patches of 33 x 33 pixels, one every 4 pixels; each of its C channels is
-        brought to mean 0 and deviation 1 over the normal pictures. Three things are learned together. The first half
+        brought to mean 0 and deviation 1 over the normal images. Three things are learned together. The first half
         of a student with 2 C channels predicts the teacher; only the hardest share of the errors counts, those above
-        the quantile `p_hard`, and on pictures of anything else its output is drawn to 0 (`penalty`), so that it does
+        the quantile `p_hard`, and on images of anything else its output is drawn to 0 (`penalty`), so that it does
         not learn to predict the teacher in general. An autoencoder with 64 numbers in its middle predicts the teacher
-        from the whole picture. The second half of the student predicts the autoencoder, with its blur.
+        from the whole image. The second half of the student predicts the autoencoder, with its blur.
 
     Statistic:
         Two maps, each a mean over the channels: the squared difference of teacher and first half (what is wrong in a
@@ -59,35 +59,35 @@ class EfficientAD(Detector):
         normals; then they are averaged, and put where their patches are.
 
     Assumes:
-        Pictures are registered as far as the arrangement matters. Parts that each occur, in a combination that does
+        Images are registered as far as the arrangement matters. Parts that each occur, in a combination that does
         not, are found least (decision 13: 0.71 image AUROC against 0.97 and more for parts missing or misplaced). No
         layer of teacher and student pads, so there is no patch whose middle lies within 16 pixels of the border:
         pixels there get the score of the nearest patch, which sees them if they lie in it. A defect is found up to the
-        border then, but outlined less exactly. A tenth of the normal pictures, one at least, takes no part in training;
+        border then, but outlined less exactly. A tenth of the normal images, one at least, takes no part in training;
         of fewer than 15 it is one, and its quirks set the scale of both maps against each other.
 
     Args:
         variant: "s" and "m" are the paper's networks, "xs" is narrower, for machines without a GPU; "tiny" for tests.
         teacher: Weights of the teacher, "embedded", a file that `amiss distil` made, or "random" for tests.
-        penalty: Pictures of anything else: "procedural" are drawn by Amiss; a folder of your own; or "none".
+        penalty: Images of anything else: "procedural" are drawn by Amiss; a folder of your own; or "none".
         start: Where the student begins: "teacher", with the teacher's layers but for the last, which begins at 0 (the
             autoencoder then with layers drawn as He et al. do); or "random", both as torch draws layers.
         dropout: Share of the autoencoder's numbers that are set to 0 in training.
-        p_hard: Quantile of the squared errors of a picture above which they count; 0 for all.
+        p_hard: Quantile of the squared errors of an image above which they count; 0 for all.
         steps: Training steps.
-        batch: Pictures a step.
+        batch: Images a step.
         rate: Learning rate of Adam.
         schedule: What becomes of the rate: "cosine" goes to 0, "drop" to a tenth for the last twentieth of the steps.
 
     Raises:
-        InputError: A hyper-parameter out of range, no such teacher or folder, pictures below 33 x 33 pixels, only one
-            picture, or normal pictures that do not vary.
+        InputError: A hyper-parameter out of range, no such teacher or folder, images below 33 x 33 pixels, only one
+            image, or normal images that do not vary.
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
         Scoring, for 256 x 256: 3.1 billion multiply-adds with `xs`, 38 with `s`, 118 with `m`. Learning: a step runs
         the teacher once, the student three times with half of its last layer, and the autoencoder; the two last
-        backwards too. The pictures and the teacher's answers lie on disk meanwhile, 1.4 MB a picture with `xs` and 5.6
+        backwards too. The images and the teacher's answers lie on disk meanwhile, 1.4 MB per image with `xs` and 5.6
         MB with `s` and `m`.
 
     Example:
@@ -101,12 +101,12 @@ class EfficientAD(Detector):
         2024, arXiv 2303.14535.
         Differs from the paper: the teachers are those of `amiss distil`. Scores stand at the middles of their patches
         (the paper's map lies 1.5 pixels below and to the right), and the border of the map repeats the nearest score,
-        where the paper's is 0 and so the maximum of a picture whose every patch is below q_a. Pictures are normalised
-        by 0.5 and 0.25. `p_hard` is a quantile of each picture, which is the same in batches of one. Pictures are
+        where the paper's is 0 and so the maximum of an image whose every patch is below q_a. Images are normalised
+        by 0.5 and 0.25. `p_hard` is a quantile of each image, which is the same in batches of one. Images are
         drawn with replacement. A channel of the teacher that hardly varies keeps 3 % of the deviation of the others. A
-        tenth is held out of every data set, and also where it brings its own validation pictures. For pictures of
+        tenth is held out of every data set, and also where it brings its own validation images. For images of
         another size the autoencoder's last map is resized to 8 x 8. The default preset has a narrower network of ours,
-        procedural pictures of half the side for the penalty, and fewer steps at a higher rate along a cosine, without
+        procedural images of half the side for the penalty, and fewer steps at a higher rate along a cosine, without
         dropout; its student begins with the teacher's layers (decision 13).
     """
 
@@ -173,7 +173,7 @@ class EfficientAD(Detector):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         training, held_out = (images.subset(np.sort(part)) for part in set_aside(len(images), rng))
         strangers = self._strangers(images, rng)
-        key = f"{self.frozen.key()} and pictures"
+        key = f"{self.frozen.key()} and images"
         with cached_features(
             lambda batch: [self.frozen(batch), batch], key, training, progress, device=self.device
         ) as cache:
@@ -202,12 +202,12 @@ class EfficientAD(Detector):
         self._learn_scale(held_out, progress)
 
     def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor) -> Tensor:
-        """The three losses on normal pictures, added up.
+        """The three losses on normal images, added up.
 
         Args:
-            pictures: (N, 3, H, W) in [0, 1].
+            images: (N, 3, H, W) in [0, 1].
             answers: The teacher's, standardised, (N, C, h, w).
-            jittered: The pictures with other colours.
+            jittered: The images with other colours.
         """
         first, second = self._halves()
         coded = self._encode(jittered, answers.shape[2:])
@@ -217,7 +217,7 @@ class EfficientAD(Detector):
         return total
 
     def penalty_loss(self, strangers: Tensor) -> Tensor:
-        """Mean square of what the student predicts of the teacher on pictures (N, 3, H, W) of anything else."""
+        """Mean square of what the student predicts of the teacher on images (N, 3, H, W) of anything else."""
         size: Tensor = self.student(strangers, self._halves()[0]).square().mean()
         return size
 
@@ -251,13 +251,13 @@ class EfficientAD(Detector):
         self.high = torch.from_numpy(np.maximum(high, low + 1e-3 * np.abs(high) + 1e-12)).to(self.high)
 
     def _strangers(self, images: Images, rng: np.random.Generator) -> Images | None:
-        """Pictures of anything else, for `_draw`."""
+        """Images of anything else, for `_draw`."""
         if self.penalty == "none":
             return None
         height, width = images[0].shape[:2]
         if self.penalty == "procedural":
             size = max(LEAST_SIDE, height // 2), max(LEAST_SIDE, width // 2)
-            return procedural_pictures(self.steps * self.batch, size, int(rng.integers(2**31)))
+            return procedural_images(self.steps * self.batch, size, int(rng.integers(2**31)))
         return Images(self.penalty, size=(2 * height, 2 * width))
 
 
@@ -284,7 +284,7 @@ def _draw(strangers: Images, count: int, size: Size | torch.Size, rng: np.random
 
 
 def hardest(errors: Tensor, p_hard: float) -> Tensor:
-    """Mean of those errors that reach the quantile `p_hard` of their picture, over all pictures.
+    """Mean of those errors that reach the quantile `p_hard` of their image, over all images.
 
     Args:
         errors: (N, ...), of any number of elements.
@@ -301,9 +301,9 @@ def hardest(errors: Tensor, p_hard: float) -> Tensor:
 
 
 def jitter(batch: Tensor, rng: np.random.Generator) -> Tensor:
-    """Brightness, contrast or saturation of each picture times a factor from 0.8 to 1.2.
+    """Brightness, contrast or saturation of each image times a factor from 0.8 to 1.2.
 
-    All three move a pixel away from a colour or towards it: from black, from the picture's mean grey, from its own
+    All three move a pixel away from a colour or towards it: from black, from the image's mean grey, from its own
     grey.
 
     Args:

@@ -28,25 +28,25 @@ SCORED = 3
 """Stages that are scored: the last ones. The cloner learns from all."""
 
 KINDS = ("plain", "smooth", "guided")
-"""Of gradients: as they are, averaged over noisy pictures, or without what is negative at a ReLU."""
+"""Of gradients: as they are, averaged over noisy images, or without what is negative at a ReLU."""
 
 NOISY, NOISE = 50, 0.1
-"""Noisy pictures of the kind "smooth", and the standard deviation of the noise on pixels in [0, 1]."""
+"""Noisy images of the kind "smooth", and the standard deviation of the noise on pixels in [0, 1]."""
 
 
 class MKD(Detector):
-    """A small network learns to answer as a large one on normal pictures; where it answers otherwise, something is new.
+    """A small network learns to answer as a large one on normal images; where it answers otherwise, something is new.
 
     Background model:
         A frozen source network and a cloner, a chain of 3x3 convolutions and poolings with `width` channels inside and
-        the source's shapes at the end of each stage. On normal pictures the cloner learns the source's features a_i at
+        the source's shapes at the end of each stage. On normal images the cloner learns the source's features a_i at
         all `stages` at once, by value and by direction: the loss is ``sum of [1 - cos(a_i, b_i)] + value_weight x
         mean of (a_i - b_i)^2``, with one cosine for a whole map taken as one vector.
 
     Statistic:
         The same two terms at each position of the last three stages, with the cosine over the channels, enlarged to
-        the picture, smoothed and averaged over the stages. This map needs no gradients and is what is exported.
-        The paper's own quantities are offered beside it, in torch only: `loss`, its score of a whole picture, and
+        the image, smoothed and averaged over the stages. This map needs no gradients and is what is exported.
+        The paper's own quantities are offered beside it, in torch only: `loss`, its score of a whole image, and
         `gradient_map`, its localisation by the gradient of that loss with respect to the pixels. An exported
         graph computes no gradients, so those maps cannot be exported.
 
@@ -58,12 +58,12 @@ class MKD(Detector):
         stages: Strides of its stages. The last three are scored, all are learned.
         width: Channels of the cloner between the stages.
         value_weight: Weight of the squared difference against the direction.
-        standardise: Bring each of the source's channels to mean 0 and standard deviation 1 over the normal pictures
+        standardise: Bring each of the source's channels to mean 0 and standard deviation 1 over the normal images
             first: networks differ in the size of their features, and the squared difference with it.
         steps: Training steps.
         batch: Images a step.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
-        smoothing: Gaussian on the maps, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the maps, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or normal images that do not vary.
@@ -72,8 +72,8 @@ class MKD(Detector):
     Cost:
         In the default preset 0.2 billion multiply-adds for 128 x 128 pixels, 0.8 for 256 x 256, a little less than half
         of it in the cloner; a gradient map costs twice as much, a smooth one a hundred times. Learning: a step costs
-        three passes of the cloner over `batch` pictures. The source sees each picture once; its features lie on disk
-        beside the pictures (see `amiss.features.cache`).
+        three passes of the cloner over `batch` images. The source sees each image once; its features lie on disk
+        beside the images (see `amiss.features.cache`).
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -84,12 +84,12 @@ class MKD(Detector):
     References:
         Salehi, Sadjadi, Baselizadeh, Rohban and Rabiee, "Multiresolution knowledge distillation for anomaly
         detection", CVPR 2021, arXiv 2011.11108.
-        Differs from the paper: the score of a picture is the maximum of the forward map, not the loss of the whole
-        picture. The default source is EfficientNet-Lite0, standardised, and the paper's VGG-16 is a file of the
-        user's; pictures reach the source normalised as it was trained. The cloner's first pooling, which is not
+        Differs from the paper: the score of an image is the maximum of the forward map, not the loss of the whole
+        image. The default source is EfficientNet-Lite0, standardised, and the paper's VGG-16 is a file of the
+        user's; images reach the source normalised as it was trained. The cloner's first pooling, which is not
         matched, has batch normalisation and ReLU before it too. The rate falls. Gradient maps are neither clipped nor
-        scaled by what else is in the picture; the opening works on grey values, which opens the mask of every
-        threshold at once. In "paper", for 128 x 128 pixels, there are as many steps as 600 epochs of 220 pictures.
+        scaled by what else is in the image; the opening works on grey values, which opens the mask of every
+        threshold at once. In "paper", for 128 x 128 pixels, there are as many steps as 600 epochs of 220 images.
     """
 
     card: ClassVar[Card] = Card(
@@ -142,7 +142,7 @@ class MKD(Detector):
             return [batch, *self.features(batch)]
 
         with cached_features(
-            extract, f"pictures and {self.features.key()}", images, progress, device=self.device
+            extract, f"images and {self.features.key()}", images, progress, device=self.device
         ) as cache:
             if self.standardise:
                 learn_standardising(self.standardising, (features for _, *features in cache.batches()))
@@ -170,7 +170,7 @@ class MKD(Detector):
         return list(zip(sources, clones, strict=True))
 
     def _loss(self, source: Tensor, clone: Tensor) -> Tensor:
-        """Loss of one stage for each picture, (N,)."""
+        """Loss of one stage for each image, (N,)."""
         value = (source - clone).square().flatten(1).mean(dim=1)
         return whole_map_distance(source, clone) + self.value_weight * value
 
@@ -184,7 +184,7 @@ class MKD(Detector):
         return torch.stack(maps).mean(dim=0)
 
     def loss(self, batch: Tensor) -> Tensor:
-        """The paper's score of whole pictures: the loss of the last three stages, summed, (N,).
+        """The paper's score of whole images: the loss of the last three stages, summed, (N,).
 
         Args:
             batch: (N, 3, H, W) in [0, 1].
@@ -217,7 +217,7 @@ class MKD(Detector):
 
         Args:
             batch: (N, 3, H, W).
-            kind: "plain"; "smooth" for the mean over 50 pictures with noise of standard deviation 0.1 (SmoothGrad);
+            kind: "plain"; "smooth" for the mean over 50 images with noise of standard deviation 0.1 (SmoothGrad);
                 "guided" for guided back-propagation, in which no ReLU of source or cloner passes on a negative
                 gradient.
 
@@ -311,7 +311,7 @@ class _GuidedReLU(TorchFunctionMode):
 
 
 def noises(batch: Tensor) -> list[Tensor]:
-    """The noise that "smooth" adds, always the same for pictures of one size, whatever is in them."""
+    """The noise that "smooth" adds, always the same for images of one size, whatever is in them."""
     generator = torch.Generator().manual_seed(0)
     shape = batch.shape[1:]
     return [(torch.randn(shape, generator=generator) * NOISE).to(batch) for _ in range(NOISY)]

@@ -30,11 +30,11 @@ class ReverseDistillation(Detector):
         A frozen network, the teacher, gives a feature map at each of several depths, standardised. A one-class
         bottleneck fuses them into one code of half the deepest grid; a decoder, the student, mirrors the teacher and
         rebuilds its maps from the code, the deepest first. Both learn from normal images to make the teacher's and the
-        student's vector agree at every position. The mean of their difference over normal pictures that were held out
+        student's vector agree at every position. The mean of their difference over normal images that were held out
         says what is usual at each depth.
 
     Statistic:
-        That difference at each position (see `compare`), enlarged to the picture and smoothed; summed over the stages,
+        That difference at each position (see `compare`), enlarged to the image and smoothed; summed over the stages,
         each as a multiple of what is usual.
 
     Assumes:
@@ -47,26 +47,26 @@ class ReverseDistillation(Detector):
         width: Channels inside of a residual block, as a multiple of those that leave it.
         blocks: Residual blocks of the bottleneck and of each decoder stage, deepest first; the last number holds for
             all that follow.
-        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each picture's
+        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each image's
             map is one long vector in learning, so that positions with large features weigh more, and what is scored
             are angles position by position.
         steps: Training steps.
         batch: Images a step, at least 2 for the batch normalisation.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
-        standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal pictures
+        standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal images
             first; else those that vary most decide alone.
-        balance: Divide the map of each stage by its mean over a tenth of the normal pictures, one at least, that no
+        balance: Divide the map of each stage by its mean over a tenth of the normal images, one at least, that no
             step has seen. Else the stage that is hardest to rebuild drowns the others.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, stages that do not halve, a single
-            picture where one is held out, or normal pictures that do not vary.
+            image where one is held out, or normal images that do not vary.
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
         Learning: the teacher sees each image once (see `amiss.features.cache`); a step costs three times the student's
-        multiply-adds an image. Those are 0.20 billion for 256 x 256 in the default preset, besides the teacher's 0.51
+        multiply-adds per image. Those are 0.20 billion for 256 x 256 in the default preset, besides the teacher's 0.51
         in scoring. State: the student's weights, 1.8 million.
 
     Example:

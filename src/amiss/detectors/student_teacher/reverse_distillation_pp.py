@@ -30,7 +30,7 @@ OCTAVES, PERSISTENCE = 6, 0.6
 """Of the noise: how many scales, and the amplitude of each as a share of the next coarser one's."""
 
 POINTS, BLUR = 32, 0.05
-"""Positions a map that are taken to compare two pictures, and the length below which they are not told apart."""
+"""Positions a map that are taken to compare two images, and the length below which they are not told apart."""
 
 PROJECTION, RECONSTRUCTION, CONTRAST, MARGIN = 0.2, 0.01, 0.1, 0.5
 """Weights of the projection's losses, and the cosine up to which noisy and projected features may agree."""
@@ -44,16 +44,16 @@ class ReverseDistillationPP(Detector):
         decoder as student that rebuilds the teacher's maps from the code. In between, each stage goes through a
         projection, four 3x3 convolutions to a half, a quarter, a half and all of its channels, each followed by
         instance normalisation and a leaky ReLU. Besides the student's loss, its difference from the
-        teacher, there are three for the projections. *Transport*: the projected vectors of one normal picture
+        teacher, there are three for the projections. *Transport*: the projected vectors of one normal image
         and of another form clouds that should lie close together (Sinkhorn divergence). *Reconstruction*: a
-        picture with a patch of simplex noise should be projected to what it is without (1 - cosine at each
-        position). *Contrast*: the teacher's features of the noisy picture and the projected normal ones should
+        image with a patch of simplex noise should be projected to what it is without (1 - cosine at each
+        position). *Contrast*: the teacher's features of the noisy image and the projected normal ones should
         differ (cosine of the whole maps at most 1/2). In all ``distillation + 0.2 (transport + 0.01
         reconstruction + 0.1 contrast) / 1.11``, each summed over the stages; `transport` is a factor of the first.
 
     Statistic:
         The difference of the teacher's and the student's vector at each position (see `compare`), enlarged to the
-        picture and smoothed; summed over the stages, each as a multiple of its mean over held-out normal pictures.
+        image and smoothed; summed over the stages, each as a multiple of its mean over held-out normal images.
 
     Assumes:
         What reverse distillation assumes; and defects change features somewhat as patches of noise do.
@@ -64,7 +64,7 @@ class ReverseDistillationPP(Detector):
         width: Channels inside of a residual block, as a multiple of those that leave it.
         blocks: Residual blocks of the bottleneck and of each decoder stage, deepest first; the last number holds for
             all that follow.
-        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each picture's
+        compare: "values", the mean squared difference; "angles", 1 - cosine; or "whole maps", for which each image's
             map is one long vector in learning, so that positions with large features weigh more, and what is scored
             are angles position by position.
         noise: Amplitude of the coarsest noise, as a share of white.
@@ -75,20 +75,20 @@ class ReverseDistillationPP(Detector):
         rate: Learning rate of Adam for bottleneck and decoder at the start; it falls to 0 along a cosine.
         projection_rate: The same for the projections.
         transport: Weight of the transport among the projections' losses; 0 leaves it out.
-        standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal pictures
+        standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal images
             first; else those that vary most decide alone.
-        balance: Divide the map of each stage by its mean over a tenth of the normal pictures, one at least, that no
+        balance: Divide the map of each stage by its mean over a tenth of the normal images, one at least, that no
             step has seen. Else the stage that is hardest to rebuild drowns the others.
-        smoothing: Gaussian on the map, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage, stages that do not halve, a single
-            picture where one is held out, or normal pictures that do not vary.
+            image where one is held out, or normal images that do not vary.
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
         Learning: the teacher sees each image 1 + `versions` times (see `amiss.features.cache`); a step costs three
-        times the student's and six times the projections' multiply-adds an image. For 256 x 256 in the default preset
+        times the student's and six times the projections' multiply-adds per image. For 256 x 256 in the default preset
         those are 0.20 and 0.07 billion. State: their weights, 2.0 million.
 
     Example:
@@ -100,14 +100,14 @@ class ReverseDistillationPP(Detector):
 
     References:
         Tien et al., "Revisiting reverse distillation for anomaly detection", CVPR 2023, pages 24511-24520.
-        Differs from the paper: the published code measures transport between the pictures of a batch and the same
-        pictures in another order. As clouds these are equal, so that the divergence and its gradient are 0; here the
-        clouds are the vectors of one picture and of another, of length 1, at some positions drawn anew. Each image has
+        Differs from the paper: the published code measures transport between the images of a batch and the same
+        images in another order. As clouds these are equal, so that the divergence and its gradient are 0; here the
+        clouds are the vectors of one image and of another, of length 1, at some positions drawn anew. Each image has
         a few noisy versions that are drawn once, since features of ever new noise would need the teacher in each step;
         the noise is the same in all colours. The sign and the margin of the contrast changed between versions of that
         code; here noisy and normal are driven apart. The last step is kept, after one number of steps for all data; the
         published figures come from numbers of epochs chosen for each class and from the epoch that is best on its test
-        pictures. Where the decoder differs from the paper's, see reverse distillation. In "paper" a step averages two
+        images. Where the decoder differs from the paper's, see reverse distillation. In "paper" a step averages two
         batches, as the authors' accumulated gradients do, and there are as many as on 200 epochs of 224 images. The
         preset keeps the cosine of the rate; theirs is constant.
     """
@@ -231,9 +231,9 @@ class ReverseDistillationPP(Detector):
         """The whole loss of a batch.
 
         Args:
-            normal: What the student must say of normal pictures, (N, C, h, w) a stage.
-            strange: Of the same pictures with noise.
-            shift: Each picture is compared with the one so many places further on.
+            normal: What the student must say of normal images, (N, C, h, w) a stage.
+            strange: Of the same images with noise.
+            shift: Each image is compared with the one so many places further on.
         """
         projected, from_noise = self.project(normal), self.project(strange)
         distillation = over_stages(COMPARISONS[self.compare][0], normal, self.student(projected))
@@ -274,7 +274,7 @@ def projection(channels: int) -> nn.Module:
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each picture to mean 0 and standard deviation 1 over the positions; a constant one to 0.
+    """Each channel of each image to mean 0 and standard deviation 1 over the positions; a constant one to 0.
 
     torch's own refuses maps of a single cell while training, and becomes another operator when exported.
     """
@@ -286,7 +286,7 @@ class InstanceNorm(nn.Module):
 
 
 def transport_distance(projected: Tensor, shift: int) -> Tensor:
-    """Sinkhorn divergence between the vectors of each picture and those of the one `shift` places on, (N,).
+    """Sinkhorn divergence between the vectors of each image and those of the one `shift` places on, (N,).
 
     Vectors are brought to length 1 and taken at up to `POINTS` positions from torch's random state.
     """
@@ -301,12 +301,12 @@ def contrast_loss(strange: Tensor, projected: Tensor) -> Tensor:
 
 
 def noisy(images: Images, strength: float, versions: int, *, seed: int) -> Images:
-    """Pictures with a patch of simplex noise, `versions` of each in a row; made when read, the same every time.
+    """Images with a patch of simplex noise, `versions` of each in a row; made when read, the same every time.
 
     Args:
         images: With a size.
         strength: Amplitude of the coarsest noise, as a share of white.
-        versions: How many noisy pictures become of each.
+        versions: How many noisy images become of each.
         seed: Of the noise.
     """
     pictures = [
@@ -319,7 +319,7 @@ def noisy(images: Images, strength: float, versions: int, *, seed: int) -> Image
 
 @dataclass(frozen=True)
 class _Noisy:
-    """A picture with noise in a rectangle whose sides are 1/25 to 1/8 of the picture's shorter one."""
+    """An image with noise in a rectangle whose sides are 1/25 to 1/8 of the image's shorter one."""
 
     images: Images
     index: int

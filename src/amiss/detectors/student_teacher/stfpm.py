@@ -23,7 +23,7 @@ from amiss.training import cosine, train
 
 
 class STFPM(Detector):
-    """A network that never saw anything but normal pictures copies one that has seen the world; they part on the rest.
+    """A network that never saw anything but normal images copies one that has seen the world; they part on the rest.
 
     Background model:
         A frozen network, the teacher, and a student of the same build with random weights. The student learns from
@@ -32,7 +32,7 @@ class STFPM(Detector):
         and summed over the stages.
 
     Statistic:
-        The same distance at each position, enlarged to the picture, and the geometric mean over the stages: a pixel
+        The same distance at each position, enlarged to the image, and the geometric mean over the stages: a pixel
         is strange when the two disagree at every depth.
 
     Assumes:
@@ -44,7 +44,7 @@ class STFPM(Detector):
         steps: Training steps.
         batch: Images a step.
         rate: Learning rate of stochastic gradient descent with momentum 0.9 at the start; it falls to 0 along a cosine.
-        smoothing: Gaussian on the map of each stage, in pixels of a picture whose shorter side is 256.
+        smoothing: Gaussian on the map of each stage, in pixels of an image whose shorter side is 256.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
@@ -53,7 +53,7 @@ class STFPM(Detector):
     Cost:
         A pass of the student costs what one of the teacher does: 0.32 billion multiply-adds for 256 x 256 in the
         default preset. Learning: the teacher sees each image once (see `amiss.features.cache`), a step costs three
-        passes an image; pictures lie beside the features on disk. Scoring: two passes. State: twice the weights of the
+        passes per image; images lie beside the features on disk. Scoring: two passes. State: twice the weights of the
         backbone up to the deepest stage.
 
     Example:
@@ -103,7 +103,7 @@ class STFPM(Detector):
             return [batch, *self.teacher(batch)]
 
         with cached_features(
-            extract, f"pictures and {self.teacher.key()}", images, progress, device=self.device
+            extract, f"images and {self.teacher.key()}", images, progress, device=self.device
         ) as cache:
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:

@@ -35,9 +35,9 @@ class UninformedStudents(Detector):
 
     Background model:
         For each of `architectures`, a frozen teacher describes every patch by a vector, each of whose numbers is
-        brought to mean 0 and deviation 1 over the normal pictures. An ensemble of `students` networks of the same
+        brought to mean 0 and deviation 1 over the normal images. An ensemble of `students` networks of the same
         build, each from its own random start, learns to give these vectors: the loss of a student is the squared
-        distance, summed over the vector and averaged over positions. A step takes one picture, one window of `crop`
+        distance, summed over the vector and averaged over positions. A step takes one image, one window of `crop`
         pixels of it, and, unless `dense`, every s-th position, s being the stride of the network's poolings, from a
         random first one: each position counts alike, as in the dense loss.
 
@@ -45,11 +45,11 @@ class UninformedStudents(Detector):
         With t the teacher's vector at a position, s_i that of student i, and m the mean over the students: the error
         ``e = |m - t|^2`` and the variance ``v = mean of |s_i - m|^2``. Each is standardised, and they are added,
         ``(e - mean e) / std e + (v - mean v) / std v``, with mean and standard deviation over all positions of one
-        normal picture in ten (one at least) that are held out of everything before. A single student has no variance:
+        normal image in ten (one at least) that are held out of everything before. A single student has no variance:
         the first term is all. The mean over the architectures is the map.
 
     Assumes:
-        Defects change patches of the size of one of the architectures. Beyond its border a picture is grey.
+        Defects change patches of the size of one of the architectures. Beyond its border an image is grey.
 
     Args:
         architectures: Some of "students-17", "students-33", "students-65", or of the same with "-xs", which are
@@ -59,20 +59,20 @@ class UninformedStudents(Detector):
             `amiss distil` makes them, or "random" for tests.
         dense: Compare at every pixel, in learning too, as the paper does; otherwise one comparison every 4 pixels
             (33) or 8 (65), with linear interpolation between them.
-        crop: Side of the window that a step learns from, in pixels; best a divisor of the pictures' side, so that no
+        crop: Side of the window that a step learns from, in pixels; best a divisor of the images' side, so that no
             position is in more windows than another.
-        steps: Training steps, of one picture each.
+        steps: Training steps, of one image each.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
 
     Raises:
-        InputError: A hyper-parameter out of range, no such teacher, a single picture, or pictures that do not vary.
+        InputError: A hyper-parameter out of range, no such teacher, a single image, or images that do not vary.
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
         An image costs 1 + M passes of each architecture: in the default preset 11 billion multiply-adds for 128 x 128
         pixels and 35 for 256 x 256. `dense` costs 16 times as much for 33 and 64 times for 65; 17 has no poolings and
         is always dense. A step costs 1 + 3 M passes over a window and its margin, 8 billion multiply-adds whatever
-        the size of the pictures. These lie on disk while learning, 12 bytes a pixel.
+        the size of the images. These lie on disk while learning, 12 bytes per pixel.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -85,10 +85,10 @@ class UninformedStudents(Detector):
         Bergmann, Fauser, Sattlegger and Steger, "Uninformed students: student-teacher anomaly detection with
         discriminative latent embeddings", CVPR 2020, arXiv 1911.02357.
         Differs from the paper: the default has our narrower networks, looks every 4 or 8 pixels, and takes fewer
-        steps at a higher rate. The rate falls. Pictures are normalised by 0.5 and 0.25. The scale of the maps comes
-        from pictures set aside in learning, where the paper takes the data set's validation pictures. A number of the
+        steps at a higher rate. The rate falls. Images are normalised by 0.5 and 0.25. The scale of the maps comes
+        from images set aside in learning, where the paper takes the data set's validation images. A number of the
         teacher that hardly varies keeps 3 % of the deviation of the others. Networks see 17, 32 and 60 pixels of
-        their patches (their poolings drop odd rows). In "paper" there are as many steps as 100 epochs of 220 pictures.
+        their patches (their poolings drop odd rows). In "paper" there are as many steps as 100 epochs of 220 images.
     """
 
     card: ClassVar[Card] = Card(
@@ -142,19 +142,19 @@ class UninformedStudents(Detector):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         training, held_out = set_aside(len(images), rng)
-        with cached_features(lambda batch: [batch], "pictures", images, progress, device=self.device) as pictures:
+        with cached_features(lambda batch: [batch], "images", images, progress, device=self.device) as pictures:
             self._standardise(pictures, training, progress)
             self._train(pictures, training, rng, progress)
             self._learn_scale(pictures, held_out)
 
     @torch.no_grad()
     def _standardise(self, pictures: CachedFeatures, chosen: NDArray[np.intp], progress: Progress) -> None:
-        """Mean and deviation of the teachers' vectors over the training pictures."""
+        """Mean and deviation of the teachers' vectors over the training images."""
 
         def answers() -> Iterator[list[Tensor]]:
             for done, index in enumerate(chosen, start=1):
-                (picture,) = pictures.batch([index])
-                yield [self._describe(teacher, self._pad(picture, teacher)) for teacher in self.features.teachers()]
+                (image,) = pictures.batch([index])
+                yield [self._describe(teacher, self._pad(image, teacher)) for teacher in self.features.teachers()]
                 progress("teacher", done, len(chosen))
 
         learn_standardising(self.standardising, answers())
@@ -163,8 +163,8 @@ class UninformedStudents(Detector):
         self, pictures: CachedFeatures, chosen: NDArray[np.intp], rng: np.random.Generator, progress: Progress
     ) -> None:
         def loss(step: int, rng: np.random.Generator) -> Tensor:
-            (picture,) = pictures.batch([rng.choice(chosen)])
-            return self.loss(picture, rng)
+            (image,) = pictures.batch([rng.choice(chosen)])
+            return self.loss(image, rng)
 
         train(
             self.ensembles,
@@ -177,16 +177,16 @@ class UninformedStudents(Detector):
             progress=progress,
         )
 
-    def loss(self, picture: Tensor, rng: np.random.Generator) -> Tensor:
-        """Sum over all students of their losses on a random window of a picture (1, 3, H, W)."""
-        corner = [_corner(side, self.crop, rng) for side in picture.shape[2:]]
+    def loss(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """Sum over all students of their losses on a random window of an image (1, 3, H, W)."""
+        corner = [_corner(side, self.crop, rng) for side in image.shape[2:]]
         losses = []
         for teacher, ensemble, standardising in self._scales():
-            padded = self._pad(picture, teacher)
+            padded = self._pad(image, teacher)
             phase = rng.integers(self._stride(teacher), size=2)
             rows, columns = (
                 slice(start + first, min(start + self.crop, side) + teacher.patch - 1)
-                for start, first, side in zip(corner, phase, picture.shape[2:], strict=True)
+                for start, first, side in zip(corner, phase, image.shape[2:], strict=True)
             )
             window = padded[:, :, rows, columns]
             with torch.no_grad():
@@ -196,7 +196,7 @@ class UninformedStudents(Detector):
 
     @torch.no_grad()
     def _learn_scale(self, pictures: CachedFeatures, held_out: NDArray[np.intp]) -> None:
-        """Mean and standard deviation of error and variance of each ensemble over the held-out pictures."""
+        """Mean and standard deviation of error and variance of each ensemble over the held-out images."""
         fields = [GaussianField(self.level.shape[1], 1) for _ in self.architectures]
         for index in held_out:
             for field, grid in zip(fields, self.grids(*pictures.batch([index])), strict=True):
@@ -246,7 +246,7 @@ class UninformedStudents(Detector):
         return 1 if self.dense else network.stride
 
     def _pad(self, batch: Tensor, network: PatchNetwork) -> Tensor:
-        """Grey around the pictures: the first patch is that around the first pixel, none of the last ones is lost."""
+        """Grey around the images: the first patch is that around the first pixel, none of the last ones is lost."""
         before, after = network.patch // 2, (network.patch - 1) // 2 + self._stride(network) - 1
         return functional.pad(batch, (before, after, before, after), value=MEAN)
 

@@ -1,4 +1,4 @@
-"""What is kept of a benchmark: one JSON line a run in FOLDER/<method>.jsonl. No path of a machine is in it."""
+"""What is kept of a benchmark: one JSON line per run in FOLDER/<method>.jsonl. No path of a machine is in it."""
 
 from __future__ import annotations
 

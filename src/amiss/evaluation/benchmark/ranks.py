@@ -3,7 +3,7 @@
 Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006); the pairs are compared by
 Wilcoxon's signed-rank test instead of mean ranks (Benavoli et al., JMLR 17, 2016), for the verdict on two rows must
 not depend on which others were measured. One data set is one observation: its seeds are averaged, for they share
-pictures.
+images.
 """
 
 from __future__ import annotations

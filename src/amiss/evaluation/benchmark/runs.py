@@ -149,7 +149,7 @@ def run_all(
     tell: Callable[[Step], None] = lambda step: None,
     progress: Progress = silent,
 ) -> list[Line]:
-    """Do what is missing, one process a run, and keep each run's line as soon as it is there.
+    """Do what is missing, one process per run, and keep each run's line as soon as it is there.
 
     A run that crashes, raises or is killed is kept as failed, with its reason, and the others go on. A later call does
     what is missing and what has failed.

@@ -75,9 +75,9 @@ class Cell:
         return Spread.of(line.get(name) for line in self.lines)
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """95 % interval over test pictures of one run: both ends averaged over the seeds that have one.
+        """95 % interval over test images of one run: both ends averaged over the seeds that have one.
 
-        Runs of different seeds share test pictures, so the intervals are not pooled into a narrower one.
+        Runs of different seeds share test images, so the intervals are not pooled into a narrower one.
         """
         ends = [line[f"{name}_interval"] for line in self.lines if line.get(f"{name}_interval")]
         return (mean(end[0] for end in ends), mean(end[1] for end in ends)) if ends else None

@@ -18,7 +18,7 @@ NOTHING = "-"
 """Stands where there is no figure."""
 
 RANKED = ("image_auroc", "pixel_aupro")
-"""The metrics by which rows are ranked: one for pictures, one for pixels."""
+"""The metrics by which rows are ranked: one for images, one for pixels."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = 
             )
         )
     own = any(row.settings for row in rows)
-    note = "Mean ± standard deviation over seeds (95 % interval over the test pictures of one run, ends averaged; "
-    note += "one without width is no certainty: mind the number of pictures). "
+    note = "Mean ± standard deviation over seeds (95 % interval over the test images of one run, ends averaged; "
+    note += "one without width is no certainty: mind the number of images). "
     note += "[n]: published figure, see the list; other networks, sizes, crops and habits, so no contest."
     if own:
         note = "Not the presets: hyper-parameters given with --set. These rows take part in no ranks. " + note
@@ -88,7 +88,7 @@ def costs(rows: Iterable[Row], title: str = "On the line") -> Sheet:
         "detections",
         "peaks on the rim",
         "fit s",
-        "ms a picture",
+        "ms per image",
         "peak MB",
     )
     lines = [
@@ -106,8 +106,8 @@ def costs(rows: Iterable[Row], title: str = "On the line") -> Sheet:
         )
         for name, row, cell in _cells(rows)
     ]
-    note = "Share of the test pictures, mean over seeds, with the exact 95 % interval of one run (ends averaged), then "
-    note += "the counts seed by seed. alpha is the promised rate of false alarms, n the calibration pictures. Peaks on "
+    note = "Share of the test images, mean over seeds, with the exact 95 % interval of one run (ends averaged), then "
+    note += "the counts seed by seed. alpha is the promised rate of false alarms, n the calibration images. Peaks on "
     note += (
         "the rim: good images whose largest score lies within 1/16 of the shorter side from the border; in brackets "
     )

@@ -1,6 +1,6 @@
-"""Whole pictures, drawn when they are asked for: textures, dead leaves and noise under some light and some lens.
+"""Whole images, drawn when they are asked for: textures, dead leaves and noise under some light and some lens.
 
-They teach a network what pictures are made of (edges, corners, blobs, gradients, textures and colours, sharp and
+They teach a network what images are made of (edges, corners, blobs, gradients, textures and colours, sharp and
 blurred, dark and bright), and belong to nobody.
 """
 
@@ -24,13 +24,13 @@ _STREAM = 3
 
 
 @dataclass(frozen=True)
-class ProceduralPicture:
-    """One picture, drawn anew whenever it is read; a `Picture` for `Images`.
+class ProceduralImage:
+    """One image, drawn anew whenever it is read; a `Image` for `Images`.
 
     Args:
-        index: Which of the pictures of this seed.
+        index: Which of the images of this seed.
         size: Height and width, in pixels.
-        seed: Of all the pictures.
+        seed: Of all the images.
     """
 
     index: int
@@ -40,15 +40,15 @@ class ProceduralPicture:
     @property
     def name(self) -> str:
         """How errors and reports call it."""
-        return f"procedural picture {self.index} of seed {self.seed}"
+        return f"procedural image {self.index} of seed {self.seed}"
 
     def read(self) -> NDArray[np.uint8]:
         """RGB (H, W, 3)."""
-        return draw_picture(self.size, np.random.default_rng([_STREAM, self.seed, self.index]))
+        return draw_image(self.size, np.random.default_rng([_STREAM, self.seed, self.index]))
 
 
-def procedural_pictures(count: int, size: Size = (256, 256), seed: int = 0) -> Images:
-    """Pictures that are drawn when they are read; number i depends on the seed, the size and i alone.
+def procedural_images(count: int, size: Size = (256, 256), seed: int = 0) -> Images:
+    """Images that are drawn when they are read; number i depends on the seed, the size and i alone.
 
     Args:
         count: How many.
@@ -56,23 +56,23 @@ def procedural_pictures(count: int, size: Size = (256, 256), seed: int = 0) -> I
         seed: Not negative.
 
     Raises:
-        InputError: No pictures, or a negative seed.
+        InputError: No images, or a negative seed.
 
     Cost:
         20 to 30 ms for 256 x 256 pixels on one core.
 
     Example:
-        >>> pictures = procedural_pictures(1000, (64, 64), seed=0)
-        >>> len(pictures), pictures[999].shape
+        >>> images = procedural_images(1000, (64, 64), seed=0)
+        >>> len(images), images[999].shape
         (1000, (64, 64, 3))
     """
     check_count("count", count)
     check_count("seed", seed, least=0)
-    return Images([ProceduralPicture(index, size, seed) for index in range(count)], size=size)
+    return Images([ProceduralImage(index, size, seed) for index in range(count)], size=size)
 
 
-def draw_picture(size: Size, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One picture, RGB uint8 (H, W, 3)."""
+def draw_image(size: Size, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One image, RGB uint8 (H, W, 3)."""
     kind = rng.random()
     if kind < 0.1:
         canvas = noise_canvas(size, rng)
@@ -123,8 +123,8 @@ def _photograph(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
         canvas = canvas + rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(1, 10)
     if rng.random() < 0.1:
         canvas = np.repeat(canvas.mean(axis=2, keepdims=True), 3, axis=2)
-    picture = np.clip(canvas, 0, 255).astype(np.uint8)
+    image = np.clip(canvas, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))]
-        picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(picture)
+        image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(image)

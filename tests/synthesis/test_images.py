@@ -1,4 +1,4 @@
-"""Pictures that Amiss draws: what each texture promises, leaves on top of each other, and pictures on demand."""
+"""Images that Amiss draws: what each texture promises, leaves on top of each other, and images on demand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from scipy import stats
 from amiss.core.errors import InputError
 from amiss.synthesis.colours import draw_colours, noise_canvas, paint
 from amiss.synthesis.dead_leaves import Leaves, draw_leaves, lay, power_law
-from amiss.synthesis.pictures import ProceduralPicture, procedural_pictures
+from amiss.synthesis.images import ProceduralImage, procedural_images
 from amiss.synthesis.textures import SHARES, TEXTURES, draw_texture
 
 
@@ -70,26 +70,26 @@ def test_the_last_leaf_lies_on_top_and_what_is_below_is_not_changed() -> None:
     assert 4 <= draw_leaves((60, 60), np.random.default_rng(0)).count <= 350
 
 
-def test_a_picture_depends_on_seed_and_number_alone() -> None:
+def test_a_image_depends_on_seed_and_number_alone() -> None:
     state = np.random.get_state()[1].copy()
-    few, many = procedural_pictures(3, (48, 64), seed=5), procedural_pictures(1000, (48, 64), seed=5)
+    few, many = procedural_images(3, (48, 64), seed=5), procedural_images(1000, (48, 64), seed=5)
     backwards = [many[index] for index in (2, 1, 0)][::-1]
     for index in range(3):
         assert np.array_equal(few[index], backwards[index])
-        assert np.array_equal(few[index], ProceduralPicture(index, (48, 64), 5).read())
+        assert np.array_equal(few[index], ProceduralImage(index, (48, 64), 5).read())
     assert few[0].shape == (48, 64, 3) and few[0].dtype == np.uint8
     assert not np.array_equal(few[0], few[1])
-    assert not np.array_equal(few[0], procedural_pictures(1, (48, 64), seed=6)[0])
-    assert few.names[2] == "procedural picture 2 of seed 5"
+    assert not np.array_equal(few[0], procedural_images(1, (48, 64), seed=6)[0])
+    assert few.names[2] == "procedural image 2 of seed 5"
     assert np.array_equal(np.random.get_state()[1], state)
 
 
-def test_pictures_are_of_many_kinds() -> None:
-    pictures = [picture.astype(float) for picture in procedural_pictures(80, (64, 64), seed=1)]
-    brightness = np.array([picture.mean() for picture in pictures])
-    contrast = np.array([picture.std() for picture in pictures])
-    grey = np.array([np.abs(picture - picture.mean(axis=2, keepdims=True)).max() < 1 for picture in pictures])
-    edges = np.array([np.abs(np.diff(picture, axis=1)).mean() / picture.std() for picture in pictures])
+def test_images_are_of_many_kinds() -> None:
+    images = [image.astype(float) for image in procedural_images(80, (64, 64), seed=1)]
+    brightness = np.array([image.mean() for image in images])
+    contrast = np.array([image.std() for image in images])
+    grey = np.array([np.abs(image - image.mean(axis=2, keepdims=True)).max() < 1 for image in images])
+    edges = np.array([np.abs(np.diff(image, axis=1)).mean() / image.std() for image in images])
     assert brightness.min() < 70 and brightness.max() > 185
     assert contrast.min() > 3 and contrast.max() > 55  # none is empty
     assert 0.05 < grey.mean() < 0.7
@@ -98,6 +98,6 @@ def test_pictures_are_of_many_kinds() -> None:
 
 def test_impossible_orders() -> None:
     with pytest.raises(InputError, match="count"):
-        procedural_pictures(0)
+        procedural_images(0)
     with pytest.raises(InputError, match="seed"):
-        procedural_pictures(1, seed=-1)
+        procedural_images(1, seed=-1)
