@@ -64,7 +64,7 @@ def measure(data: str) -> list[dict[str, Any]]:
                 "of": bank.shape[1],
                 "share_with_the_nearest": round(float((found <= exact * 1.00001).float().mean()), 3),
                 "mean_growth": round(float((found / exact).mean()) - 1, 4),
-                "largest_growth_of_a_image": round(float((highest[0] / highest[1]).max()) - 1, 4),
+                "largest_growth_of_an_image": round(float((highest[0] / highest[1]).max()) - 1, 4),
                 **bounds(queries[:: max(1, len(queries) // 8000)], bank, axes),
             }
         )

@@ -251,7 +251,7 @@ def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
         "file_to_verdict_ms": verdict,
         "file_to_verdict_over_floor": round(verdict["median"] * peak / (1000 * work), 2),
         "runtimes": runtimes(inspector, pictures, file, 1000 * work / peak),
-        "images_a_second": throughput(inspector, many),
+        "images_per_second": throughput(inspector, many),
         "learning_200_images": learning(method),
         "artefact_mb": round(model.stat().st_size / 1e6, 1),
         "first_verdict_cpu_seconds": cpu_seconds(
