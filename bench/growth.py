@@ -41,7 +41,7 @@ METHODS = ("patchcore", "padim")
 
 @dataclass(frozen=True)
 class Jittered:
-    """A real image that looks a little different every time; a `Image` for `Images`."""
+    """A real image that looks a little different every time; an `Image` for `Images`."""
 
     path: Path
     number: int
@@ -78,7 +78,7 @@ def fit(method: str, count: int) -> dict[str, Any]:
         "cores": threads(),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
-        "cpu_seconds_a_image": round(cpu / count, 4),
+        "cpu_seconds_per_image": round(cpu / count, 4),
         "peak_mb": round(peak),
         "state_mb": round(sum(t.numel() * t.element_size() for t in detector.state_dict().values()) / 1e6, 1),
         "graph_ms": spread(lambda: graph.run(one), runs=30),

@@ -114,7 +114,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
     """
     how = read_calibration(how)
     if n < 2:
-        raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
+        raise DataError(f"at least 2 good images are needed to learn, and 9 to promise a false-alarm rate, got {n}")
     if how == "auto":
         how = Folds() if n < FOLDS_BELOW else HELD_OUT
     groups = stay_together(n, origins)

@@ -373,7 +373,9 @@ def _scorer(learned: Learned, parts: Parts, backend: str, method: type[Detector]
             lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance),
         )
     if backend == "openvino":
-        raise InputError(f"backend 'openvino' arrived; {learned.method} is not exported and runs in torch")
+        raise InputError(
+            f"backend 'openvino' needs an exported method, but {learned.method} is not exported and runs in torch"
+        )
     detector = _detector(learned, parts.weights, method)
     from amiss.detectors.detector import TorchScorer
 

@@ -36,7 +36,7 @@ def test_a_folder_is_searched_recursively_in_the_order_of_the_names(folder):
     assert len(images) == 5
 
 
-def test_files_that_are_no_images_are_listed_and_hidden_ones_passed_over(folder):
+def test_files_that_are_not_images_are_listed_and_hidden_ones_passed_over(folder):
     assert Images(folder).ignored == (folder / "notes.txt", folder / "sub/labels.csv")
 
 
@@ -132,7 +132,7 @@ def test_a_size_is_two_whole_numbers(size):
         Images([]).resized(size)
 
 
-def test_an_array_that_is_no_image_is_named_when_it_is_read():
+def test_an_array_that_is_not_an_image_is_named_when_it_is_read():
     images = Images([np.ones((4, 5), np.uint8), np.ones((4, 5), np.float32)])
     with pytest.raises(ImageError, match="image 1: float32 pixels"):
         list(images)
@@ -161,7 +161,7 @@ class Drawer:
         return self.pixels
 
 
-def test_a_image_may_come_from_an_archive():
+def test_an_image_may_come_from_an_archive():
     drawers = [Drawer(number, np.full((4, 5), number, np.uint8)) for number in range(3)]
     images = Images([drawers[2], np.ones((4, 5), np.uint8), drawers[0]], size=(2, 2))
     assert images.names == ("archive#2", "image 1", "archive#0") and images.paths == (None, None, None)
@@ -170,7 +170,7 @@ def test_a_image_may_come_from_an_archive():
     assert greys(images.subset([2, 0]).resized((3, 3))) == [0, 2]
 
 
-def test_a_image_of_an_archive_that_is_none_is_named():
+def test_an_image_of_an_archive_that_is_none_is_named():
     images = Images([Drawer(7, b"bytes"), Drawer(8, np.ones((4, 5), np.float32))])
     with pytest.raises(ImageError, match=r"archive#7: read\(\) gave a bytes; a NumPy array is expected"):
         images[0]

@@ -97,7 +97,7 @@ def test_visa_lists_its_objects(trees):
 
 def test_a_product_of_a_manifest_is_its_category(trees):
     path = trees.build("manifest")
-    path.write_text("path,product\npictures/a.png,bolt\npictures/b.png,nut\n")
+    path.write_text("path,product\nimages/a.png,bolt\nimages/b.png,nut\n")
     assert open_dataset(f"{path}#nut").name == "bolts_nut"
     with pytest.raises(DataError, match=r"bolts\.csv#bolt"):
         open_dataset(path)

@@ -33,7 +33,7 @@ def test_the_graph_scores_as_the_detector_does(graph, detector, test_images):
     np.testing.assert_allclose(found.image, wanted.image, atol=1e-4, rtol=1e-4)
 
 
-def test_a_image_scores_the_same_alone_and_in_a_batch(graph, test_images):
+def test_an_image_scores_the_same_alone_and_in_a_batch(graph, test_images):
     together = graph.run(pixels(test_images))
     for index, image in enumerate(pixels(test_images)):
         alone = graph.run(image[None])

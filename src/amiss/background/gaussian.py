@@ -129,7 +129,7 @@ class Gaussian:
 
     def _check(self) -> None:
         if self.count < 2:
-            raise InputError(f"{self.count} vectors arrived; at least 2 are needed to see how they vary")
+            raise InputError(f"at least 2 vectors are needed to see how they vary, got {self.count}")
 
 
 class MahalanobisLayer(nn.Module):

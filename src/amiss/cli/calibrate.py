@@ -36,7 +36,7 @@ def calibrate(
     from amiss.front import load
 
     if data is None and rule is None and alpha is None and confidence is None and threshold is None:
-        raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
+        raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
     before = load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)

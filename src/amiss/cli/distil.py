@@ -52,11 +52,11 @@ def distil(
     with needs_torch("distilling"):
         from amiss.distillation import distil as make
     _make_folders(output.parent, checkpoint)
-    pictures = _images(images, count, size, seed)
+    drawn = _images(images, count, size, seed)
     with progress_display() as progress:
         made = make(
             arch,
-            pictures,
+            drawn,
             backbone=backbone,
             stages=parse_numbers("stages", stages),
             steps=steps,
@@ -66,7 +66,7 @@ def distil(
             device=device,
             progress=progress,
         )
-    _finish(made, _record(made.record, images, pictures), output, backbone=backbone, json=json)
+    _finish(made, _record(made.record, images, len(drawn)), output, backbone=backbone, json=json)
 
 
 def _check_file(output: Path, arch: str) -> None:
@@ -106,18 +106,18 @@ def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: 
     )
 
 
-def _record(known: dict[str, str], images: str, pictures: Images) -> dict[str, str]:
+def _record(known: dict[str, str], images: str, count: int) -> dict[str, str]:
     """What the file says of its making, with the command that makes the same file."""
     drawn = images == PROCEDURAL
     name = PROCEDURAL if drawn else Path(images).name  # other machines have other folders
-    source = f"{name} --count {len(images)}" if drawn else name
+    source = f"{name} --count {count}" if drawn else name
     command = (
         f"amiss distil --arch {known['architecture']} --backbone {known['backbone']} --stages {known['stages']} "
         f"--images {source} --steps {known['steps']} --size {known['size']} --seed {known['seed']}"
     )
     words = "drawn by Amiss" if drawn else f"in folder {name}"
     licence = known["licence"] + ("" if drawn else " (backbone); that of the images is for their owner to say")
-    return {**known, "images": f"{len(images)}, {words}", "licence": licence, "command": command}
+    return {**known, "images": f"{count}, {words}", "licence": licence, "command": command}
 
 
 def _images(images: str, count: int, size: int, seed: int) -> Images:

@@ -30,7 +30,7 @@ def plan(
     from amiss.rules.planning import plan as make
 
     if false_alarm is None and escape is None and good is None and defective is None:
-        raise InputError("nothing to plan arrived; give --false-alarm, --escape, --good or --defective")
+        raise InputError("nothing to plan; give --false-alarm, --escape, --good or --defective")
     sure = read_rate("confidence", confidence)
     alarms = None if false_alarm is None else make(read_rate("false-alarm", false_alarm), sure)
     escapes = None if escape is None else make(read_rate("escape", escape), sure)

@@ -46,7 +46,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of an image, as a `Image`."""
+    """A piece of an image, as an `Image`."""
 
     source: _Source
     number: int

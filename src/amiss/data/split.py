@@ -39,7 +39,10 @@ def split_good(
     check_rate("share", share)
     groups = stay_together(n, origins)
     if len(groups) < 2:
-        raise DataError(f"{n} good images of {len(groups)} part arrived; some to learn from and others to test on")
+        raise DataError(
+            f"good images of at least 2 parts are needed, some to learn from and others to test on, got {n} images of "
+            f"{len(groups)} part"
+        )
     order = np.random.default_rng(seed).permutation(len(groups))
     sizes = np.cumsum([len(groups[index]) for index in order])
     count = int(np.abs(sizes[:-1] - share * n).argmin()) + 1

@@ -158,7 +158,7 @@ def read_mixedwm38(path: Path, *, seed: int = 0) -> Dataset:
     """
     maps, labels = (_array(path, name, MIXED) for name in ("arr_0", "arr_1"))
     if maps.ndim != 3 or labels.shape != (len(maps), len(PATTERNS)):
-        raise DataError(f"{path}: arr_0 {maps.shape} and arr_1 {labels.shape}; (N, H, W) and (N, 8) are expected")
+        raise DataError(f"{path}: arr_0 and arr_1 must be (N, H, W) and (N, 8), got {maps.shape} and {labels.shape}")
     names = ["+".join(name for name, on in zip(PATTERNS, row, strict=True) if on) or GOOD for row in labels > 0]
     good = np.flatnonzero([name == GOOD for name in names])
     learn, rest = (good[part] for part in split_good(len(good), seed))

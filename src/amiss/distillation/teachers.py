@@ -179,7 +179,7 @@ def _origin(features: FeatureExtractor) -> dict[str, str]:
 def _check_size(size: int, network: PatchNetwork) -> None:
     least = -(-2 * network.patch // CELL) * CELL
     if size < least or size % CELL:
-        raise InputError(f"size {size} arrived; {least} pixels or more, in multiples of {CELL}, are expected")
+        raise InputError(f"size must be at least {least} pixels and a multiple of {CELL}, got {size}")
 
 
 def _with_record(data: bytes, record: dict[str, str]) -> bytes:

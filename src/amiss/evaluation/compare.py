@@ -164,7 +164,7 @@ def paired(first: Sequence[Verdict], second: Sequence[Verdict]) -> NDArray[np.bo
                 "images in the same order"
             )
     if len(first) != len(second):
-        raise DataError(f"verdicts on {len(first)} and on {len(second)} images arrived; the same images are expected")
+        raise DataError(f"both verdicts must be on the same images, got {len(first)} and {len(second)} images")
     return np.array(
         [Label.ERROR not in (one.label, other.label) for one, other in zip(first, second, strict=True)], bool
     )

@@ -128,7 +128,7 @@ def check_tests(dataset: Dataset) -> None:
     """There is something to measure on, or a `DataError`."""
     if len(dataset.test) == 0:
         raise DataError(
-            f"{dataset.name}: no test images arrived, so there is nothing to measure on. Give a data set in MVTec "
+            f"{dataset.name}: no test images, so there is nothing to measure on. Give a data set in MVTec "
             "layout (train/good, test/good, test/<defect type>), or inspect a folder of images instead"
         )
 

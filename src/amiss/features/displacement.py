@@ -46,8 +46,8 @@ def measure_displacements(maps: Maps, cells: Sequence[int]) -> tuple[float, ...]
         cells: Width of a cell of each stage, in pixels.
 
     Returns:
-        One number per stage, to a quarter of a pixel and no more than half a cell; 0 where the network does not answer or
-        does not take images of this size.
+        One number per stage, to a quarter of a pixel and no more than half a cell; 0 where the network does not answer
+        or does not take images of this size.
 
     Cost:
         24 runs of the network on 256 x 256 pixels.

@@ -157,7 +157,7 @@ class PatchNetwork(nn.Module):
     def _run(self, x: Tensor, *, dense: bool, channels: slice = ALL) -> Tensor:
         height, width = x.shape[2:]
         if min(height, width) < self.patch:
-            raise InputError(f"{height} x {width} pixels arrived; at least {self.patch} x {self.patch} are expected")
+            raise InputError(f"images must be at least {self.patch} x {self.patch} pixels, got {height} x {width}")
         dilation, norms = 1, iter(self.norms)
         convolutions = (layer for layer in self.convolutions if isinstance(layer, nn.Conv2d))
         for position, layer in enumerate(self.layers, start=1):

@@ -85,7 +85,7 @@ def at_threshold(labels: ArrayLike, alarms: ArrayLike) -> Outcomes:
     """
     truth, called = check_binary(labels, "labels"), check_binary(alarms, "alarms")
     if truth.shape != called.shape:
-        raise InputError(f"labels {truth.shape} and alarms {called.shape} arrived; give arrays of one shape")
+        raise InputError(f"labels and alarms must have the same shape, got {truth.shape} and {called.shape}")
     return Outcomes(
         detections=int(np.count_nonzero(truth & called)),
         misses=int(np.count_nonzero(truth & ~called)),

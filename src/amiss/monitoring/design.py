@@ -75,7 +75,7 @@ def check_arl(arl: float) -> float:
     """
     value = check_real("arl", arl, least=20)
     if value > 100_000:
-        raise InputError(f"arl = {arl:g} arrived; a number of parts from 20 to 100000 is expected, such as 370")
+        raise InputError(f"arl must be a number of parts from 20 to 100000, such as 370, got {arl:g}")
     return value
 
 

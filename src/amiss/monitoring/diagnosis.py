@@ -228,7 +228,7 @@ def _also(images: Sequence[ImageChange]) -> str:
 def _unseen(stretch: Stretch, health: Sequence[HealthRun], lead: str) -> str:
     """Why nothing can be said about the images; empty when something can."""
     if not health:
-        return f"{lead}Whether the light changed is not known: there are not images to measure."
+        return f"{lead}Whether the light changed is not known: there are no images to measure."
     if len(health[0].before(stretch.first)) < FEWEST:
         return f"{lead}Whether the light changed is not known: the change comes before images to compare with."
     return ""

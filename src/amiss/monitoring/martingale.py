@@ -95,7 +95,7 @@ class Martingale:
         """
         p = np.asarray(p_values, np.float64)
         if not ((p >= 0) & (p <= 1)).all():
-            raise InputError(f"p-values from {p.min():g} to {p.max():g} arrived; 0 to 1 is expected")
+            raise InputError(f"p-values must be between 0 and 1, got {p.min():g} to {p.max():g}")
         return self._wealth(p), self._wealth(1 - p)
 
     def _wealth(self, p: Floats) -> Floats:

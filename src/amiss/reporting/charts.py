@@ -76,7 +76,7 @@ def histogram(
 ) -> Histogram:
     """Bars of several groups of scores over one axis, so that shapes can be compared whatever their sizes.
 
-    The axis ends where the defective scores leave the image of the good ones too small to see: the last bar
+    The axis ends where the defective scores leave the bars of the good ones too small to see: the last bar
     then holds everything beyond, and `beyond` counts it.
 
     Args:

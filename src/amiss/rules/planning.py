@@ -48,7 +48,7 @@ def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
     while not shown(high):
         low, high = high, 2 * high
         if high > MOST:
-            raise InputError(f"rate = {rate:g} arrived; more than {MOST} parts would be needed to show it")
+            raise InputError(f"rate must be such that at most {MOST} parts show it, got {rate:g}")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if shown(middle) else (middle, high)

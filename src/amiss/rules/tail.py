@@ -98,7 +98,7 @@ class Tail(Rule):
         super().__init__()
         if check_rate("alpha", alpha) > LARGEST_ALPHA:
             raise InputError(
-                f"alpha = {alpha!r} arrived; the rule tail extrapolates to rates up to {LARGEST_ALPHA}. "
+                f"alpha must be at most {LARGEST_ALPHA}, to which the rule tail extrapolates, got {alpha!r}. "
                 "Take the rule conformal for larger ones"
             )
         self._alpha = float(alpha)
@@ -113,7 +113,7 @@ class Tail(Rule):
         needed = self.needed(self._alpha)
         if n < needed:
             raise CalibrationError(
-                f"tail: alpha = {percent(self._alpha)} needs {needed} good calibration images and {n} arrived: "
+                f"tail: alpha = {percent(self._alpha)} needs {needed} good calibration images, got {n}: "
                 f"{needed - n} more are needed."
             )
 

@@ -58,7 +58,7 @@ class Triage(Rule):
         missing = [(needed, what) for needed, what in needs if needed > n]
         if missing:
             words = "; ".join(f"{what} needs {needed}: {needed - n} more" for needed, what in missing)
-            raise CalibrationError(f"triage: {n} good calibration images arrived. {words}.")
+            raise CalibrationError(f"triage: got {n} good calibration images. {words}.")
 
     def _both(self) -> tuple[tuple[RankRule, float, str], tuple[RankRule, float, str]]:
         return (

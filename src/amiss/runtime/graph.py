@@ -112,7 +112,7 @@ class Graph:
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (*self.size, 3) or len(pixels) == 0:
             raise InputError(
-                f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected"
+                f"pixels must be uint8 (N, {self.size[0]}, {self.size[1]}, 3), got {pixels.dtype} {pixels.shape}"
             )
         output = self.program.run(pixels)
         return Scores.of_map(output) if self.program.result == "map" else Scores(output)

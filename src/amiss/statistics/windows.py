@@ -23,7 +23,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
         [0, 4, 6]
     """
     if length < window:
-        raise InputError(f"an image with a side of {length} pixels arrived; windows of {window} pixels do not fit in")
+        raise InputError(f"images must be at least {window} pixels wide and high, the size of a window, got {length}")
     return [*range(0, length - window, stride), length - window]
 
 

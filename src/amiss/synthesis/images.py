@@ -25,7 +25,7 @@ _STREAM = 3
 
 @dataclass(frozen=True)
 class ProceduralImage:
-    """One image, drawn anew whenever it is read; a `Image` for `Images`.
+    """One image, drawn anew whenever it is read; an `Image` for `Images`.
 
     Args:
         index: Which of the images of this seed.

@@ -33,7 +33,7 @@ def check_constructor_stores(make: Make) -> None:
         "in `window: Annotated[int, AtLeast(1)] = 5`, and write no constructor",
     )
     stored = set(vars(detector)) - set(vars(nn.Module()))
-    require(stored == wanted, f"the constructor stores {sorted(stored)}; exactly {sorted(wanted)} are expected")
+    require(stored == wanted, f"the constructor must store exactly {sorted(wanted)}, got {sorted(stored)}")
     made = [*dict(detector.named_children()), *detector.state_dict()]
     require(not made, f"the constructor makes {made}; make modules and buffers in build")
     settings = detector.hyperparameters()

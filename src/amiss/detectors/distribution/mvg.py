@@ -40,8 +40,8 @@ class MVG(Detector):
         InputError: An unknown backbone or stage, a single normal image, or images that do not vary.
 
     Cost:
-        With D^2 summed over the stages. Learning: D^2 multiply-adds per image, 5 D^2 float64 numbers whatever the number
-        of images. Scoring: D^2 multiply-adds per image besides the network. State: D^2 + D numbers.
+        With D^2 summed over the stages. Learning: D^2 multiply-adds per image, 5 D^2 float64 numbers whatever the
+        number of images. Scoring: D^2 multiply-adds per image besides the network. State: D^2 + D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

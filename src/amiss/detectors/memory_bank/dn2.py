@@ -42,8 +42,8 @@ class DN2(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage.
 
     Cost:
-        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds per image besides the network, next
-        to nothing. State: M D numbers.
+        Learning: one pass, 2 M (D + 1) numbers of memory. Scoring: D M multiply-adds per image besides the network,
+        next to nothing. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

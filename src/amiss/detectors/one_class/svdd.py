@@ -106,21 +106,21 @@ class SVDD(Detector):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         gaussian, reservoir = Gaussian(sum(self.features.channels)), Reservoir(self.samples, rng)
         for batch in self.batches(images, "features", progress):
-            pictures = self.describe(batch)
-            gaussian.add(pictures)
-            reservoir.add(pictures)
+            vectors = self.describe(batch)
+            gaussian.add(vectors)
+            reservoir.add(vectors)
         self.normal.take(gaussian)
-        pictures = self.normal.whiten(reservoir.sample()).double()  # (n, D)
-        gamma = natural_gamma(self.kernel, pictures)
-        gram = create_kernel(self.kernel, gamma, self.degree)(pictures, pictures)  # (n, n)
+        vectors = self.normal.whiten(reservoir.sample()).double()  # (n, D)
+        gamma = natural_gamma(self.kernel, vectors)
+        gram = create_kernel(self.kernel, gamma, self.degree)(vectors, vectors)  # (n, n)
         solution = solve_one_class(sphere_gram(gram), self.nu)
         centre = solution.weights @ gram @ solution.weights  # |c|^2
-        self.machine.take(pictures, solution.weights, gamma=gamma)
+        self.machine.take(vectors, solution.weights, gamma=gamma)
         self.rest = (centre - (solution.energy - 2 * solution.level)).float()  # R^2: see the module of the solver
 
     def statistic(self, batch: Tensor) -> Tensor:
-        pictures = self.normal.whiten(self.describe(batch))  # (N, D)
-        outside: Tensor = self.machine.kernel.of_itself(pictures) - 2 * self.machine(pictures) + self.rest
+        vectors = self.normal.whiten(self.describe(batch))  # (N, D)
+        outside: Tensor = self.machine.kernel.of_itself(vectors) - 2 * self.machine(vectors) + self.rest
         return outside
 
     def describe(self, batch: Tensor) -> Tensor:

@@ -148,8 +148,8 @@ class MKD(Detector):
                 learn_standardising(self.standardising, (features for _, *features in cache.batches()))
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                pictures, *features = cache.batch(rng.integers(len(cache), size=self.batch))
-                pairs = self.pairs(pictures, features)
+                batch, *features = cache.batch(rng.integers(len(cache), size=self.batch))
+                pairs = self.pairs(batch, features)
                 return torch.stack([self._loss(source, clone).mean() for source, clone in pairs]).sum()
 
             train(

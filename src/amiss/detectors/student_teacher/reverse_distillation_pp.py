@@ -309,12 +309,12 @@ def noisy(images: Images, strength: float, versions: int, *, seed: int) -> Image
         versions: How many noisy images become of each.
         seed: Of the noise.
     """
-    pictures = [
+    noisy = [
         _Noisy(images, index, strength, (seed, index, version))
         for index in range(len(images))
         for version in range(versions)
     ]
-    return Images(pictures, size=images.size)
+    return Images(noisy, size=images.size)
 
 
 @dataclass(frozen=True)

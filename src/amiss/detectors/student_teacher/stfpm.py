@@ -107,8 +107,8 @@ class STFPM(Detector):
         ) as cache:
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                pictures, *teacher = cache.batch(rng.integers(len(cache), size=self.batch))
-                return torch.stack([one.mean() for one in self.distances(teacher, pictures)]).sum()
+                batch, *teacher = cache.batch(rng.integers(len(cache), size=self.batch))
+                return torch.stack([one.mean() for one in self.distances(teacher, batch)]).sum()
 
             train(
                 self.student,
