@@ -124,7 +124,7 @@ class Inspector:
         )
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """Raw scores of every image, score filters applied; with their maps, so mind the memory.
+        """Raw scores of every image, score filters applied; with their maps, which take memory.
 
         Raises:
             ImageError: An image cannot be used.

@@ -113,7 +113,7 @@ def train(
         optimiser: Over the module's parameters, with their rates.
         loss: See `Loss`.
         steps: Number of steps.
-        seed: Of the run.
+        seed: Random seed.
         schedule: See `Schedule`.
         clip: Largest norm of the gradient, or None.
         held_out: See `HeldOut`, or None.

@@ -330,7 +330,7 @@ def test_hf_models_that_are_refused(tmp_path: Path) -> None:
     ("rest", "message"),
     [
         ("{oops", "not the JSON"),
-        ('{"config": {}}', "config, mean, std and licence are expected"),
+        ('{"config": {}}', "must have config, mean, std and licence"),
         (
             '{"config": {"model_type": "none"}, "mean": [0], "std": [1], "licence": ""}',
             "cannot build a network of kind",

@@ -68,7 +68,7 @@ def test_no_images_have_no_scores_and_a_bad_one_is_named(graph):
     ],
 )
 def test_other_arrays_are_refused_with_what_is_expected(graph, shape, dtype):
-    with pytest.raises(InputError, match=r"arrived; uint8 \(N, 64, 64, 3\) is expected"):
+    with pytest.raises(InputError, match=r"must be uint8 \(N, 64, 64, 3\), got"):
         graph.run(np.zeros(shape, dtype))
 
 

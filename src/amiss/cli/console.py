@@ -84,7 +84,7 @@ def parse_words(name: str, text: str) -> list[str]:
     """Words with commas between them, each once.
 
     Args:
-        name: Of the option, for the error.
+        name: Name of the option, for the error.
         text: What was given.
 
     Raises:

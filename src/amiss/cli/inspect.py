@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     sources: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Images or folders.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option(help="Also decide over all images together: at most this share of those named is good, as 10%."),
+        typer.Option(
+            help="Also decide over all images together, with at most this share of false discoveries, such as 10%."
+        ),
     ] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
@@ -67,7 +69,7 @@ def inspect(
 
 
 def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
-    """Benjamini-Hochberg over all images of this call."""
+    """Benjamini-Hochberg over all images of this run."""
     from amiss.core.errors import CalibrationError
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg

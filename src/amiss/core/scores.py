@@ -94,7 +94,7 @@ class Decision:
         p_value: (N,) in [1/(n+1), 1]: how often a good image would look at least this strange. NaN when the
             rule was never calibrated.
         label: (N,) True = anomalous.
-        review: (N,) True = neither good nor anomalous for sure: for a person to judge. Never true together with label.
+        review: (N,) True = neither clearly good nor anomalous: a person should look. Never with label.
         mask: (N, H, W) True = a pixel above the lowest threshold of the rule; None without a map.
         regions: For each image its connected regions, strongest first; empty without a map.
         threshold: An image is anomalous when its score is larger than this.

@@ -33,7 +33,7 @@ def in_order(action: Callable[[int], Result], count: int, workers: int) -> Itera
     one raises comes out at its place; nothing new is begun then, or when nobody takes results any more.
 
     Args:
-        action: Must bear to be called from several threads at once.
+        action: Must be thread-safe.
         count: Pieces of work.
         workers: Threads; with one, nothing is done before it is asked for.
 

@@ -79,12 +79,12 @@ def read_manifest(path: Path, *, product: str | None = None, seed: int = 0) -> D
 
     A label that is neither a good nor a defective word is a defect type. Because a slip of the pen must never make a
     defect normal or the other way round, a type is accepted only for a test image, in a manifest that calls
-    some image good in a known word, and when it is no number and not spelled like a known word.
+    some image good in a known word, and when it is neither a number nor spelled like a known word.
 
     Args:
         path: The table.
         product: Which product, when the table lists several.
-        seed: Of an own split.
+        seed: Seed of an own split.
 
     Raises:
         DataError: A column, file, label, split or timestamp is wrong; which row and why.

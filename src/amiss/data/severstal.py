@@ -45,7 +45,7 @@ def read_severstal(root: Path, *, seed: int = 0) -> Dataset:
 
     Args:
         root: The folder that holds train_images/ and train.csv.
-        seed: Of the split.
+        seed: Seed of the split.
 
     Raises:
         DataError: A file is missing, or a row is not understood.

@@ -128,13 +128,13 @@ class RunLengths:
         """The union of all runs.
 
         Raises:
-            DataError: A run is no pair of whole numbers, or leaves the image.
+            DataError: A run is not a pair of whole numbers, or leaves the image.
         """
         flat = np.zeros(size[0] * size[1], np.bool_)
         for text in self.runs:
             words = text.split()
             if len(words) % 2 or not all(word.isdecimal() for word in words):
-                raise DataError(f"{self.name}: {text[:40]!r} is no list of pairs 'start length'")
+                raise DataError(f"{self.name}: {text[:40]!r} is not a list of pairs 'start length'")
             for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
                 if start < 1 or start + length - 1 > flat.size:
                     raise DataError(f"{self.name}: the run {start} {length} leaves the image of {flat.size} pixels")

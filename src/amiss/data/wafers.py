@@ -1,6 +1,6 @@
 """Wafer maps: which dies of a wafer work. Two public sets, WM-811K and MixedWM38, each one .npz file.
 
-A map is shown as an image of one pixel a die: black where there is no die, grey where the die works, white where it
+A map is shown as an image of one pixel per die: black where there is no die, grey where the die works, white where it
 fails. Published MixedWM38 has a few dies with the undocumented value 3; they are shown as failing. Neither set has
 masks.
 
@@ -151,7 +151,7 @@ def read_mixedwm38(path: Path, *, seed: int = 0) -> Dataset:
 
     Args:
         path: The .npz file, not compressed.
-        seed: Of the split.
+        seed: Seed of the split.
 
     Raises:
         DataError: A missing or compressed array, or arrays that do not fit each other.

@@ -46,7 +46,7 @@ class GridTargets:
 
     Args:
         features: The backbone; its finest stage has `ENLARGE` times the PDN's stride.
-        channels: Of the PDN; neighbouring channels of the backbone are averaged to so many.
+        channels: Number of channels of the PDN; neighbouring channels of the backbone are averaged to so many.
     """
 
     def __init__(self, features: FeatureExtractor, channels: int) -> None:

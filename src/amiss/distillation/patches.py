@@ -148,7 +148,7 @@ class PatchLoss:
     Args:
         network: The teacher to be.
         decoder: Linear, from its descriptors to the backbone's; thrown away afterwards.
-        targets: Of the backbone.
+        targets: Targets of the backbone.
         pixels: Images, uint8 (N, side, side, 3).
         weights: See `LossWeights`.
     """

@@ -110,8 +110,8 @@ def compare(
         second: Ready to inspect; its method, image size and rule may differ.
         dataset: Whose test images are used, and whose masks where it has some.
         names: How the two are called.
-        seed: Of the bootstrap.
-        resamples: Of the bootstrap; images are drawn anew within their class, the same for both.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples; images are drawn anew within their class, the same for both.
         progress: See `amiss.core.progress`.
 
     Raises:

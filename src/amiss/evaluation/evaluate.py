@@ -42,8 +42,8 @@ def evaluate(
     Args:
         inspector: Ready to inspect; nothing is learned or tuned here.
         dataset: Its test images are used, and its masks where it has some.
-        seed: Of the bootstrap intervals.
-        resamples: Of the bootstrap; images are drawn anew within their class, never pixels.
+        seed: Seed of the bootstrap intervals.
+        resamples: Number of resamples; images are drawn anew within their class, never pixels.
         progress: See `amiss.core.progress`.
 
     Raises:

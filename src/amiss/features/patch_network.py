@@ -31,7 +31,7 @@ class Architecture:
     Args:
         layers: In order.
         pooling: "max" or "average".
-        slope: Of the ReLU below zero.
+        slope: Slope of the ReLU below zero.
         ending: Layers at the end that are as wide as the descriptor.
     """
 
@@ -87,7 +87,7 @@ class PatchNetwork(nn.Module):
     """One network of `ARCHITECTURES`.
 
     Args:
-        name: Of the architecture.
+        name: Name of the architecture.
         channels: Numbers a descriptor has; None for the architecture's own.
 
     Attributes:

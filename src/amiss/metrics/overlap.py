@@ -18,7 +18,7 @@ from amiss.core.errors import InputError
 from amiss.metrics.counts import at_least, check_binary, check_scores, first_of_ties
 
 Stack = Sequence[NDArray[Any]] | NDArray[Any]
-"""One (H, W) array an image: a list, in which sizes may differ, or one array (N, H, W)."""
+"""One (H, W) array per image: a list, in which sizes may differ, or one array (N, H, W)."""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 

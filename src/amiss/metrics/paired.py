@@ -115,7 +115,7 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Agreement:
     """Compare decisions of two detectors on the same images.
 
     Give good and defective images apart: a detector may win on one what it loses on the other, and together they
-    would cancel. It lies when one part was photographed many times, for then the images are no independent tosses.
+    would cancel. It misleads when one part was photographed many times, since its images are not independent.
 
     Args:
         first_right: Whether the first detector is right on each image, (N,).

@@ -62,7 +62,7 @@ def monitor(
         reference: Measures of good images, taken when all was well; at least 20. Without it, the first images of
             the stream are what later ones are compared with.
         baseline: How many those are, at least 20.
-        seed: Of the calibration sets that limits are designed on, and of the martingale's random numbers.
+        seed: Seed of the calibration sets that limits are designed on, and of the martingale's random numbers.
         notes: What else is known to weaken the comparison; shown among the warnings.
 
     Raises:

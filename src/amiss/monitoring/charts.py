@@ -75,7 +75,7 @@ class Cusum:
         Args:
             n: Number of calibration scores, at least 20; more than 2000 count as 2000.
             arl: See `Design`.
-            seed: Of the calibration sets that are drawn; one seed, one limit.
+            seed: Seed of the calibration sets that are drawn; one seed, one limit.
 
         Raises:
             CalibrationError: n is below 20.
@@ -91,7 +91,7 @@ class Ewma:
     limit * sqrt(weight / (2 - weight)).
 
     Args:
-        weight: Of the newest part, 0.05 to 0.9; smaller finds smaller shifts, later.
+        weight: Weight of the newest part, 0.05 to 0.9; smaller finds smaller shifts, later.
 
     Raises:
         InputError: Another weight.

@@ -70,9 +70,9 @@ def weigh(stretch: Stretch, scores: Floats, normal: Floats, threshold: float | N
 
     Args:
         stretch: Which parts.
-        scores: Of the stream, (N,).
+        scores: Scores of the stream, (N,).
         normal: Calibration scores, (n,).
-        threshold: Of the rule, or None.
+        threshold: Threshold of the rule, or None.
         direction: "up" or "down".
     """
     from scipy.stats import betabinom, mannwhitneyu
@@ -129,7 +129,7 @@ def diagnose(
         charts: Runs over its scores.
         health: Runs over its images; empty when there are none.
         normal: Calibration scores, (n,).
-        threshold: Of the rule, or None.
+        threshold: Threshold of the rule, or None.
         arl: One false alarm in so many parts.
     """
     alarms = [run.alarm for run in charts if run.alarm is not None]

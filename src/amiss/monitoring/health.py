@@ -68,7 +68,7 @@ def measure_health(image: NDArray[np.uint8]) -> Health:
 
 
 def as_columns(health: Sequence[Health | None]) -> dict[str, NDArray[np.float64]]:
-    """One array a measure, (N,); NaN where there was no usable image.
+    """One array per measure, (N,); NaN where there was no usable image.
 
     Example:
         >>> as_columns([Health(1.0, 2.0, 3.0, 4.0), None])["contrast"].tolist()

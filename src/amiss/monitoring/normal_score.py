@@ -33,8 +33,8 @@ def normal_scores(scores: ArrayLike, normal: ArrayLike) -> NDArray[np.float64]:
     equals some of `normal` gets the middle of all the steps it may lie on.
 
     Args:
-        scores: Of the stream, (N,).
-        normal: Of good images that learning never saw, in any order, (n,).
+        scores: Scores of the stream, (N,).
+        normal: Scores of good images that learning never saw, in any order, (n,).
 
     Returns:
         (N,); about standard normal while the process is what it was, larger = more anomalous.

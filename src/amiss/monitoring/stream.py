@@ -99,7 +99,7 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
         normal: Calibration scores of the model, ascending, (n,).
 
     Raises:
-        DataError: Missing, empty, a line that is no verdict, or verdicts of another model.
+        DataError: Missing, empty, a line that is not a verdict, or verdicts of another model.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

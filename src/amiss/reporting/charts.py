@@ -82,7 +82,7 @@ def histogram(
     Args:
         series: Title, CSS class and scores (n,) of each row; rows without scores are left out.
         threshold: Always inside the axis.
-        width: Of the whole chart.
+        width: Width of the whole chart.
     """
     left, right, row, top = 170.0, width - 20.0, 74.0, 22.0
     series = [entry for entry in series if len(entry[2])]

@@ -14,7 +14,7 @@ EVENTS = (0, 1, 2, 5)
 """Allowed numbers of false alarms or escapes that a plan lists."""
 
 MOST = 10**9
-"""A plan for more parts than this is no plan."""
+"""Largest number of parts that a plan may ask for."""
 
 
 def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
@@ -24,7 +24,7 @@ def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
     1 - confidence. The same n lets `Certified` take the (events + 1)-th largest calibration score as its threshold.
 
     Args:
-        rate: Of false alarms among good parts, or of escapes among defective ones, in (0, 1).
+        rate: Rate of false alarms among good parts, or of escapes among defective ones, in (0, 1).
         confidence: In (0, 1).
         events: How many may be seen, at least 0.
 

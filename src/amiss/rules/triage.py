@@ -25,7 +25,7 @@ class Triage(Rule):
     Args:
         accept: At most this share of good parts is not accepted at once, so at most this share goes to a person.
         reject: At most this share of good parts is rejected without a person; smaller than `accept`.
-        confidence: Of each bound over calibration sets, in (0, 1); None: both hold on average over them.
+        confidence: Confidence level of each bound over calibration sets, in (0, 1); None: both hold on average.
 
     Raises:
         InputError: Not rates, or reject is not smaller than accept.

@@ -25,7 +25,7 @@ class Program:
     Args:
         runtime: Name of the runtime, as `--backend` takes it.
         threads: Threads that it really uses, as it says itself.
-        shape: Of the input, a whole number for every fixed side.
+        shape: Shape of the input, a whole number for every fixed side.
         kind: Type of the input: "uint8".
         result: Name of the output.
         run: Images in, output out. May be called from several threads.

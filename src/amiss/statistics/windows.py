@@ -53,7 +53,7 @@ def spread_windows(scores: Tensor, size: tuple[int, int], window: int, stride: i
     interpolation between their centres.
 
     Args:
-        scores: (N, a, b), one a window.
+        scores: (N, a, b), one per window.
         size: Height and width of the image.
         window: Side of the windows, in pixels.
         stride: See `window_starts`; at most `window`, so that every pixel is covered.

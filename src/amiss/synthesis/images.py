@@ -30,7 +30,7 @@ class ProceduralImage:
     Args:
         index: Which of the images of this seed.
         size: Height and width, in pixels.
-        seed: Of all the images.
+        seed: Random seed of all images.
     """
 
     index: int

@@ -49,7 +49,7 @@ def simplex_noise(
         raise InputError(f"frequency and persistence must be above 0, got {frequency} and {persistence}")
     total, weights = np.zeros(shape, np.float32), persistence ** np.arange(octaves)
     for octave, weight in enumerate(weights / weights.sum()):
-        step = frequency * 2**octave / min(shape)  # cells a pixel
+        step = frequency * 2**octave / min(shape)  # cells per pixel
         total += np.float32(weight) * _one_octave(np.arange(shape[0]) * step, np.arange(shape[1]) * step, rng)
     return total
 

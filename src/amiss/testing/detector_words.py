@@ -85,7 +85,7 @@ def check_card(make: Make) -> None:
     require(
         re.fullmatch(r"[a-z][a-z0-9_-]*", card.name) is not None, f"{card.name!r}: lower case letters, digits, _ and -"
     )
-    require(card.url.startswith("https://"), f"the card's url {card.url!r} is no https address")
+    require(card.url.startswith("https://"), f"the card's url {card.url!r} must be an https address")
     require(1930 <= card.year <= 2100, f"the card's year is {card.year}")
     address = f"{method.__module__}:{method.__qualname__}"
     known = list_methods().get(card.name, address)

@@ -52,10 +52,10 @@ class PaDiM(Detector):
     Cost:
         With S = h w (D^2 / 2 + 16 D), the numbers of triangular matrices. State: S + h w D numbers, 26 MB by default.
         Learning: h w D^2 multiply-adds per image; in memory the state, sums of 8 h w D^2 bytes and about 50 MB,
-        whatever the number of images. Sums of more than 134 MB are taken for some positions after the others, with features on
-        disk (see `amiss.features.cache`). Scoring: S multiply-adds per image besides the network. The preset "paper" at
-        256 x 256 takes 2.6 GB for its state, 4.0 GB of memory in all (`bench/memory.py`) while learning; its graph is
-        too large for ONNX's 2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
+        whatever the number of images. Sums of more than 134 MB are taken for some positions after the others, with
+        features on disk (see `amiss.features.cache`). Scoring: S multiply-adds per image besides the network. The
+        preset "paper" at 256 x 256 takes 2.6 GB for its state, 4.0 GB of memory in all (`bench/memory.py`) while
+        learning; its graph is too large for ONNX's 2 GiB. At 224 x 224, the paper's crop, the state takes 2.0 GB.
 
     Example:
         >>> from amiss.testing import toy_texture

@@ -55,8 +55,8 @@ class Dictionary(Detector):
 
     Cost:
         Learning: `passes` x h w D M multiply-adds per image, and 80 M^2 D for the first choice; 40 M D numbers of
-        memory for that, then (M + 2 D) h w for each of 8 images; 4 h w D bytes of disk per image while it lasts. Scoring:
-        h w D M multiply-adds and h w M numbers per image besides the network. State: M D numbers.
+        memory for that, then (M + 2 D) h w for each of 8 images; 4 h w D bytes of disk per image while it lasts.
+        Scoring: h w D M multiply-adds and h w M numbers per image besides the network. State: M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture

@@ -43,7 +43,7 @@ class SVDD(Detector):
         stages: Strides of the stages.
         kernel: "polynomial" or "rbf". With "rbf" all images have one length, and the sphere cuts out of them what
             the plane of a one-class SVM does: the two methods are then one. With "polynomial" they differ.
-        degree: Of the polynomial. 1 is a plain sphere around the whitened features, 2 also sees their products.
+        degree: Degree of the polynomial. 1 is a plain sphere around the whitened features, 2 also sees their products.
         nu: Share of the images that may lie outside, in (0, 1).
         samples: Most images learned from, drawn at random when there are more.
 
@@ -53,8 +53,8 @@ class SVDD(Detector):
         MissingExtraError: Learning without scikit-learn.
 
     Cost:
-        With n images, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds an
-        image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds an
+        With n images, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds per
+        image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds per
         image besides the network. State: D^2 + M D numbers.
 
     Example:

@@ -75,7 +75,7 @@ class EfficientAD(Detector):
         dropout: Share of the autoencoder's numbers that are set to 0 in training.
         p_hard: Quantile of the squared errors of an image above which they count; 0 for all.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         rate: Learning rate of Adam.
         schedule: What becomes of the rate: "cosine" goes to 0, "drop" to a tenth for the last twentieth of the steps.
 
