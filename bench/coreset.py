@@ -38,10 +38,10 @@ COUNT, PROJECTION = 2000, 64
 
 
 @torch.no_grad()
-def descriptors(pictures: int) -> Tensor:
+def descriptors(count: int) -> Tensor:
     """All patches of so many images, (n, D)."""
     cells = [path for path in read_elpv("mono").normal.paths if path is not None]
-    images = Images([Jittered(cells[number % len(cells)], number) for number in range(pictures)], size=SIZE)
+    images = Images([Jittered(cells[number % len(cells)], number) for number in range(count)], size=SIZE)
     detector = PatchCore()
     detector.build(pretrained=True)
     with on_runtime(detector, images):
@@ -107,11 +107,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     asked = parser.parse_args()
     torch.set_num_threads(threads())
-    vectors = descriptors(asked.pictures)
+    vectors = descriptors(asked.images)
     matrix = np.random.default_rng(0).standard_normal((vectors.shape[1], PROJECTION)) / np.sqrt(PROJECTION)
     projected = torch.from_numpy(matrix).float()  # that of the stream, which draws it first
     points = vectors @ projected
-    patches = len(vectors) // asked.pictures
+    patches = len(vectors) // asked.images
     results = {
         "cores": threads(),
         "in_rounds": in_rounds(points[: 200 * patches]),

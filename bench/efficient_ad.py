@@ -33,7 +33,7 @@ from amiss.storage import write_file
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "efficient_ad_speed.json"
 SIZE = (256, 256)
 BATCH = 16
-PICTURES = 16
+COUNT = 16
 
 
 def gigamacs(detector: EfficientAD) -> float:
@@ -54,7 +54,7 @@ def fit(variant: str, steps: int) -> tuple[EfficientAD, dict[str, Any]]:
 
     settings = {**EfficientAD.card.presets["paper"], "variant": variant, "teacher": "random", "penalty": "procedural"}
     detector = EfficientAD(**{**settings, "steps": steps})
-    detector.fit(Images(textured(PICTURES), size=SIZE), progress=note)
+    detector.fit(Images(textured(COUNT), size=SIZE), progress=note)
     half = max(1, steps // 2)
     return detector, {
         "steps": steps,

@@ -41,7 +41,7 @@ METHODS = ("patchcore", "padim")
 
 @dataclass(frozen=True)
 class Jittered:
-    """A real image that looks a little different every time; a `Image` for `Images`."""
+    """A real image that looks a little different every time; an `Image` for `Images`."""
 
     path: Path
     number: int

@@ -28,7 +28,7 @@ from amiss.evaluation.benchmark.runs import locate
 from amiss.statistics.knn import nearest_distance, principal_axes, shortened
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "nearest.json"
-AXES, SIZE, PICTURES = (32, 48, 64, 96), (256, 256), 40
+AXES, SIZE, TESTED = (32, 48, 64, 96), (256, 256), 40
 
 
 def bounds(queries: Tensor, bank: Tensor, axes: Tensor) -> dict[str, float]:
@@ -47,7 +47,7 @@ def measure(data: str) -> list[dict[str, Any]]:
     """One line for each number of axes."""
     dataset = open_dataset(locate(data), seed=0)
     detector = PatchCore().fit(dataset.normal.resized(SIZE))
-    step = max(1, len(dataset.test) // PICTURES)
+    step = max(1, len(dataset.test) // TESTED)
     test = dataset.test.resized(SIZE).subset(range(0, len(dataset.test), step))
     patches = torch.cat([detector.describe(batch).flatten(1, 2) for batch in detector.batches(test, "", silent)])
     queries, bank = (patches - detector.center).flatten(0, 1), detector.bank

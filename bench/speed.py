@@ -66,15 +66,15 @@ def cpu_seconds(command: list[str]) -> float:
 def textured(count: int) -> list[np.ndarray]:
     """Images of 256 x 256 pixels with structure at several scales."""
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for _ in range(count):
         layers = [cv2.resize(rng.normal(0, 40, (s, s, 3)).astype(np.float32), (256, 256)) for s in (4, 16, 64, 256)]
-        pictures.append((128 + np.sum(layers, axis=0)).clip(0, 255).astype(np.uint8))
-    return pictures
+        images.append((128 + np.sum(layers, axis=0)).clip(0, 255).astype(np.uint8))
+    return images
 
 
 def matrix_peak() -> float:
-    """Best measured float32 matrix product, in billions of multiply-adds a second."""
+    """Best measured float32 matrix product, in billions of multiply-adds per second."""
     a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
     return 2048**3 / 1e6 / spread(lambda: a @ a, runs=20)["min"]
 
@@ -115,11 +115,11 @@ def gigamacs(model: bytes) -> float:
     return total / 1e9
 
 
-def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[str, float]:
-    """Images a second: of a folder, and of the graph alone in its best way, alternating; medians of five."""
+def throughput(inspector: Inspector, folder: Path, count: int = 200) -> dict[str, float]:
+    """Images per second: of a folder, and of the graph alone in its best way, alternating; medians of five."""
     scorer = inspector.scorer
     assert isinstance(scorer, Graph)
-    decoded = np.stack(textured(pictures))
+    decoded = np.stack(textured(count))
     for number, image in enumerate(decoded):
         cv2.imwrite(str(folder / f"{number:03}.png"), image)
     images, ones = Images(folder), [image[None] for image in decoded]
@@ -128,14 +128,14 @@ def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[
         for one in ones:
             scorer.run(one)
 
-    def one_a_core() -> None:
+    def one_per_core() -> None:
         with ThreadPoolExecutor(threads()) as pool:
             list(pool.map(scorer.on_one_core.run, ones))
 
     ways = {
         "folder": lambda: list(inspector.inspect(images)),
         "graph, one at a time": one_by_one,
-        "graph, one a core": one_a_core,
+        "graph, one per core": one_per_core,
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(5):
@@ -143,18 +143,18 @@ def throughput(inspector: Inspector, folder: Path, pictures: int = 200) -> dict[
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)
-    rates = {name: round(pictures / float(np.median(each)), 1) for name, each in seconds.items()}
-    best = max(rates["graph, one at a time"], rates["graph, one a core"])
+    rates = {name: round(count / float(np.median(each)), 1) for name, each in seconds.items()}
+    best = max(rates["graph, one at a time"], rates["graph, one per core"])
     return {**rates, "folder_share_of_graph": round(rates["folder"] / best, 3)}
 
 
-def runtimes(inspector: Inspector, pictures: list[np.ndarray], file: Path, floor: float) -> dict[str, Any]:
+def runtimes(inspector: Inspector, images: list[np.ndarray], file: Path, floor: float) -> dict[str, Any]:
     """Fastest runs of one image on every installed runtime and in int8, in turns, over the float32 floor (ms)."""
     model = inspector.parts.graph
-    quantised, price = quantise(inspector, Images(pictures), most_lost=1.0)
-    graphs = {name: open_graph(model, name, pictures[0][None]) for name in installed()}
+    quantised, price = quantise(inspector, Images(images), most_lost=1.0)
+    graphs = {name: open_graph(model, name, images[0][None]) for name in installed()}
     graphs["onnxruntime, int8"] = quantised.scorer
-    times = fastest_runs(list(graphs.values()), pictures[0][None], runs=60)
+    times = fastest_runs(list(graphs.values()), images[0][None], runs=60)
     found = {
         name: {"ms": round(1000 * seconds, 2), "over_float32_floor": round(1000 * seconds / floor, 2)}
         for name, seconds in zip(graphs, times, strict=True)
@@ -233,8 +233,8 @@ def whole_fits(method: str, data: Path, again: int = 3) -> dict[str, Any]:
 
 def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
     """One image from file to verdict and its parts, then a folder, then learning."""
-    pictures = textured(40)
-    inspector = amiss.fit(Images(pictures), method=method, calibration=0.5)
+    images = textured(40)
+    inspector = amiss.fit(Images(images), method=method, calibration=0.5)
     model, file = folder / f"{method}.amiss", folder / "image.png"
     inspector.save(model)
     cv2.imwrite(str(file), textured(1)[0])
@@ -250,7 +250,7 @@ def measure(method: str, folder: Path, peak: float) -> dict[str, Any]:
         "graph_ms": spread(lambda: inspector.scorer.run(image[None])),
         "file_to_verdict_ms": verdict,
         "file_to_verdict_over_floor": round(verdict["median"] * peak / (1000 * work), 2),
-        "runtimes": runtimes(inspector, pictures, file, 1000 * work / peak),
+        "runtimes": runtimes(inspector, images, file, 1000 * work / peak),
         "images_per_second": throughput(inspector, many),
         "learning_200_images": learning(method),
         "artefact_mb": round(model.stat().st_size / 1e6, 1),

@@ -47,15 +47,15 @@ FRUIT, LOWER = (124, 154, 24), (190, 222, 51)
 """Upper and lower edge of what is on a bottle of 256 pixels, and half its width."""
 
 
-Pictures = tuple[Images, Images, Images, tuple[str, ...]]
+Sets = tuple[Images, Images, Images, tuple[str, ...]]
 
 
-def changed_screws() -> Pictures:
+def changed_screws() -> Sets:
     """Good training images to learn from, others held out, these with a drawn defect, and kinds: none."""
     return *drawn_defects()[:3], ()
 
 
-def changed_bottles() -> Pictures:
+def changed_bottles() -> Sets:
     """The same with a change of arrangement, and the kind of each."""
     learned, held_out = split_normal("loco_juice_bottle")
     good, rng = list(held_out), np.random.default_rng(1)
@@ -150,7 +150,7 @@ def measure(
     }
 
 
-DATA: dict[str, Callable[[], Pictures]] = {
+DATA: dict[str, Callable[[], Sets]] = {
     "mvtec_screw, drawn defects": changed_screws,
     "loco_juice_bottle, changed labels": changed_bottles,
 }

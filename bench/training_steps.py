@@ -37,11 +37,11 @@ from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "training_steps.json"
 METHODS = ("efficient_ad", "reverse_distillation", "reverse_distillation_pp")
-PICTURES, STEPS, WARM = 24, 24, 8
+COUNT, STEPS, WARM = 24, 24, 8
 
 
 def fit(method: str, steps: int, progress: Progress = silent) -> None:
-    create(method, steps=steps).fit(Images(textured(PICTURES), size=(256, 256)), progress=progress)
+    create(method, steps=steps).fit(Images(textured(COUNT), size=(256, 256)), progress=progress)
 
 
 def gigamacs(method: str) -> float:

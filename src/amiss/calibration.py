@@ -1,4 +1,4 @@
-"""Who learns and who calibrates: images held out, or folds; whole lots where lots are known; one score per part."""
+"""Splitting images for learning and calibration: held out or folds, by whole lots where known; one score per part."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ How = float | Folds | str
 
 @dataclass(frozen=True)
 class CalibrationPlan:
-    """Who learns and who calibrates.
+    """How images are split for learning and calibration.
 
     Args:
         learn: Images that the deployed detector learns from.
@@ -104,8 +104,8 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
         n: Number of normal images.
         how: See `How`; "auto" holds out a fifth, and makes folds below 50 images.
         rule: Its promise must be supported by the number of parts that calibrate.
-        seed: Of the draw.
-        origins: Of each image, or nothing.
+        seed: Random seed.
+        origins: Origin of each image, or nothing.
 
     Raises:
         CalibrationError: Too few parts for the rule's promise.
@@ -114,7 +114,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
     """
     how = read_calibration(how)
     if n < 2:
-        raise DataError(f"{n} good image arrived; at least 2 are needed to learn, and 9 to promise a false-alarm rate")
+        raise DataError(f"at least 2 good images are needed to learn, and 9 to promise a false-alarm rate, got {n}")
     if how == "auto":
         how = Folds() if n < FOLDS_BELOW else HELD_OUT
     groups = stay_together(n, origins)
@@ -142,7 +142,7 @@ def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[
 def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:
     """One score per part: the largest of its images, as the score of an image is the largest of its pixels.
 
-    Images of one part are no independent evidence. And a bound for the largest image of a part holds for each.
+    Images of one part are not independent evidence. A bound for the part's largest score holds for each image.
 
     Example:
         >>> largest_of_each(np.array([1, 5, 2], np.float32), np.array([0, 1, 0])).image.tolist()

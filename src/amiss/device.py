@@ -32,7 +32,7 @@ def choose_device(asked: str = AUTO) -> torch.device:
     if there.get(asked) or asked in cards:
         return torch.device(asked)
     names = ", ".join([AUTO, *(name for name, found in there.items() if found)])
-    raise InputError(f"device = {asked!r} arrived; on this machine torch {torch.__version__} has: {names}")
+    raise InputError(f"device must be one that torch {torch.__version__} has here ({names}), got {asked!r}")
 
 
 @contextmanager

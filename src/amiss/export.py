@@ -99,7 +99,7 @@ class _Head(nn.Module):
         finally:
             self.extractor.run = None
         if stand_in.asked != 1:
-            raise InputError(f"the network was asked {stand_in.asked} times; once is expected")
+            raise InputError(f"the statistic must run the network once, got {stand_in.asked} times")
         return scores
 
 

@@ -100,7 +100,7 @@ class Lab:
 
     Args:
         detector: Fitted anew each time.
-        seed: Of learning.
+        seed: Random seed of learning.
         device: Where gradient methods learn.
         progress: See `amiss.core.progress`.
     """

@@ -60,7 +60,7 @@ def fit(
             0.2, and five folds when there are fewer than 50 images.
         score_filters: Calibrated together with the detector.
         mask_filters: Applied after the rule.
-        seed: Of the hold-out draw and of learning.
+        seed: Seed of the hold-out draw and of learning.
         device: Where methods that take gradient steps learn: "cpu", "cuda", "mps", or "auto" for the best there is.
             Calibration runs on the CPU, as the exported graph will.
         origins: Where each image comes from, or nothing. Lots and parts are then never divided between learning and

@@ -124,7 +124,7 @@ class Inspector:
         )
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
-        """Raw scores of every image, score filters applied; with their maps, so mind the memory.
+        """Raw scores of every image, score filters applied; with their maps, which take memory.
 
         Raises:
             ImageError: An image cannot be used.
@@ -372,7 +372,9 @@ def _scorer(learned: Learned, parts: Parts, backend: str, method: type[Detector]
             lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance),
         )
     if backend == "openvino":
-        raise InputError(f"backend 'openvino' arrived; {learned.method} is not exported and runs in torch")
+        raise InputError(
+            f"backend 'openvino' needs an exported method, but {learned.method} is not exported and runs in torch"
+        )
     detector = _detector(learned, parts.weights, method)
     from amiss.detectors.detector import TorchScorer
 

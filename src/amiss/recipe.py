@@ -1,4 +1,4 @@
-"""`Recipe`: everything that a fit was asked for, as one value that JSON and TOML can hold. Data is no part of it."""
+"""`Recipe`: everything a fit was asked for, except the data, as one value that JSON and TOML can hold."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Recipe:
         calibration: Share of images that is held out, in (0, 1); "folds:k"; or "auto".
         score_filters: Calibrated together with the detector; name and config of each.
         mask_filters: Applied after the rule; name and config of each.
-        seed: Of everything that is drawn.
+        seed: Random seed.
         device: Where methods that take gradient steps learn: "auto", "cpu", "cuda" or "mps".
 
     Raises:
@@ -126,7 +126,7 @@ class Recipe:
         """From a TOML file, or a JSON file when the name ends in ``.json``.
 
         Raises:
-            InputError: It cannot be read, or is no recipe.
+            InputError: It cannot be read, or is not a recipe.
         """
         path = Path(path)
         try:

@@ -105,7 +105,7 @@ class Quantised(_Part):
     """What an int8 graph was made from.
 
     Args:
-        fingerprint: Of the float32 inspector.
+        fingerprint: Fingerprint of the float32 inspector.
         ranges_from: Number of images, of those learned from, that the ranges of the activations come from.
         runtime: Where it was calibrated.
     """

@@ -62,10 +62,10 @@ def score_images(
     progress: Progress = silent,
 ) -> Iterator[Scores]:
     """Raw scores of each image, in order; as `score_image`, on all cores."""
-    pictures = images.resized(scorer.size) if tiling is None else images
+    fitted = images.resized(scorer.size) if tiling is None else images
     names, (one, workers) = images.names, for_many(scorer, tiling, len(images))
     found = in_order(
-        lambda index: score_image(one, pictures[index], tiling, score_filters, names[index]), len(images), workers
+        lambda index: score_image(one, fitted[index], tiling, score_filters, names[index]), len(images), workers
     )
     for done, scores in enumerate(found, start=1):
         yield scores

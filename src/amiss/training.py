@@ -113,7 +113,7 @@ def train(
         optimiser: Over the module's parameters, with their rates.
         loss: See `Loss`.
         steps: Number of steps.
-        seed: Of the run.
+        seed: Random seed.
         schedule: See `Schedule`.
         clip: Largest norm of the gradient, or None.
         held_out: See `HeldOut`, or None.
@@ -158,7 +158,7 @@ def set_aside(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], N
         InputError: Fewer than 2 images.
     """
     if count < 2:
-        raise InputError(f"{count} image arrived; at least 2 are expected, since one is held out of training")
+        raise InputError(f"at least 2 images are needed, since one is held out of training, got {count}")
     order = rng.permutation(count)
     aside = max(1, round(HELD_OUT * count))
     return order[aside:], order[:aside]

@@ -97,7 +97,7 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--backbone", "resnet18"), ["resnet18", "file:PATH"]),
         (("--backbone", f"file:{tmp_path}/none.safetensors"), ["none.safetensors"]),
         (("--stages", "8;16"), ["stages = '8;16'", "such as 8,16"]),
-        (("--stages", "16"), ["16 pixels a cell", "8 are expected"]),
+        (("--stages", "16"), ["must be 8 pixels wide", "got 16"]),
         (("--images", tmp_path / "empty"), ["empty", "no image inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),
         (("--images", torn), ["a.png"]),

@@ -22,7 +22,7 @@ LOSSLESS = [
 EVERY = [*LOSSLESS, ("jpg", 1, np.uint8), ("jpg", 3, np.uint8)]
 
 
-def picture(channels=3, dtype=np.uint8, height=20, width=28):
+def sample(channels=3, dtype=np.uint8, height=20, width=28):
     """Smooth colours with a little noise, other in every channel, RGB order; full opacity."""
     y, x = np.mgrid[:height, :width]
     layers = [x * 9 % 256, y * 12 % 256, (x + y) * 5 % 256, np.full_like(x, 255)][:channels]
@@ -59,7 +59,7 @@ def case_name(value):
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), LOSSLESS, ids=case_name)
 def test_a_lossless_image_comes_back_exactly(kind, channels, dtype, tmp_path):
-    image = picture(channels, dtype)
+    image = sample(channels, dtype)
     path = tmp_path / f"image.{kind}"
     path.write_bytes(encoded(kind, image))
     read = read_image(path)
@@ -69,7 +69,7 @@ def test_a_lossless_image_comes_back_exactly(kind, channels, dtype, tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_jpeg_comes_back_closely(channels):
-    image = picture(channels)
+    image = sample(channels)
     read = decode_image(encoded("jpg", image, cv2.IMWRITE_JPEG_QUALITY, 100))
     assert np.abs(read.astype(int) - to_rgb8(image)).max() <= 12
 
@@ -77,7 +77,7 @@ def test_a_jpeg_comes_back_closely(channels):
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773], ids=["none", "lzw", "deflate", "packbits"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=case_name)
 def test_every_tiff_compression_comes_back_exactly(compression, dtype):
-    image = picture(3, dtype)
+    image = sample(3, dtype)
     data = encoded("tiff", image, cv2.IMWRITE_TIFF_COMPRESSION, compression)
     np.testing.assert_array_equal(decode_image(data), to_rgb8(image))
 
@@ -85,7 +85,7 @@ def test_every_tiff_compression_comes_back_exactly(compression, dtype):
 def test_a_16_bit_tiff_of_separate_planes_is_refused_and_not_garbled():
     tifffile = pytest.importorskip("tifffile", reason="comes with scikit-image")
     for dtype in (np.uint8, np.uint16):
-        image, file = picture(3, dtype), io.BytesIO()
+        image, file = sample(3, dtype), io.BytesIO()
         tifffile.imwrite(file, np.moveaxis(image, -1, 0), photometric="rgb", planarconfig="separate")
         if dtype == np.uint8:
             np.testing.assert_array_equal(decode_image(file.getvalue()), image)
@@ -98,13 +98,13 @@ def test_big_endian_and_big_tiff_come_back_exactly():
     tifffile = pytest.importorskip("tifffile", reason="comes with scikit-image")
     for options in ({"byteorder": ">"}, {"bigtiff": True}):
         for dtype in (np.uint8, np.uint16):
-            image, file = picture(3, dtype), io.BytesIO()
+            image, file = sample(3, dtype), io.BytesIO()
             tifffile.imwrite(file, image, photometric="rgb", **options)
             np.testing.assert_array_equal(decode_image(file.getvalue()), to_rgb8(image))
 
 
 def test_alpha_is_dropped_and_not_multiplied_in():
-    image = picture(4)
+    image = sample(4)
     image[:, :, 3] = 0
     for kind in ("png", "bmp"):
         np.testing.assert_array_equal(decode_image(encoded(kind, image)), image[:, :, :3])
@@ -133,20 +133,20 @@ def test_exif_orientation_is_applied(orientation):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tiff", "webp"])
-def test_a_image_of_one_pixel_works(kind):
+def test_an_image_of_one_pixel_works(kind):
     read = decode_image(encoded(kind, np.full((1, 1, 3), 200, np.uint8)))
     assert read.shape == (1, 1, 3) and np.abs(read.astype(int) - 200).max() <= 1
 
 
 def test_a_bmp_written_from_top_to_bottom_works():
-    data = bytearray(encoded("bmp", picture()))
+    data = bytearray(encoded("bmp", sample()))
     data[22:26] = struct.pack("<i", -20)
-    np.testing.assert_array_equal(decode_image(bytes(data)), picture()[::-1])
+    np.testing.assert_array_equal(decode_image(bytes(data)), sample()[::-1])
 
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), EVERY, ids=case_name)
 def test_a_cut_off_file_is_an_error_that_names_it_and_never_an_incomplete_image(kind, channels, dtype):
-    data = encoded(kind, picture(channels, dtype))
+    data = encoded(kind, sample(channels, dtype))
     whole = decode_image(data)
     lengths = sorted({*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 20, len(data))})
     for length in lengths:
@@ -161,7 +161,7 @@ def test_a_cut_off_file_is_an_error_that_names_it_and_never_an_incomplete_image(
 
 @pytest.mark.parametrize(("kind", "channels", "dtype"), EVERY, ids=case_name)
 def test_damaged_bytes_give_a_whole_image_or_an_image_error(kind, channels, dtype):
-    data = encoded(kind, picture(channels, dtype))
+    data = encoded(kind, sample(channels, dtype))
     draws = np.random.default_rng(7)
     for number in range(80):
         damaged = bytearray(data)
@@ -189,7 +189,7 @@ def test_damaged_bytes_give_a_whole_image_or_an_image_error(kind, channels, dtyp
         ("head.jpg", b"\xff\xd8\xff", "header"),
     ],
 )
-def test_a_file_that_is_no_image_is_an_error_that_names_it(name, content, reason, tmp_path):
+def test_a_file_that_is_not_an_image_is_an_error_that_names_it(name, content, reason, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason) as caught:
@@ -199,7 +199,7 @@ def test_a_file_that_is_no_image_is_an_error_that_names_it(name, content, reason
 
 def test_a_real_gif_under_another_name_is_refused(tmp_path):
     path = tmp_path / "film.png"
-    path.write_bytes(encoded("gif", picture()))
+    path.write_bytes(encoded("gif", sample()))
     with pytest.raises(ImageError, match="not a PNG, JPEG"):
         read_image(path)
 
@@ -215,7 +215,7 @@ def test_floating_point_pixels_are_refused():
         decode_image(encoded("tiff", np.ones((5, 6), np.float32)))
 
 
-def test_a_image_that_claims_to_be_huge_is_refused_before_anything_is_allocated():
+def test_an_image_that_claims_to_be_huge_is_refused_before_anything_is_allocated():
     tracemalloc.start()
     try:
         with pytest.raises(ImageError, match=f"100000 x 100000 pixels; at most {MAX_PIXELS}"):
@@ -226,7 +226,7 @@ def test_a_image_that_claims_to_be_huge_is_refused_before_anything_is_allocated(
 
 
 def test_a_png_chunk_that_claims_to_be_huge_is_refused_before_it_is_allocated():
-    data = bytearray(encoded("png", picture()))
+    data = bytearray(encoded("png", sample()))
     start = data.find(b"IDAT") - 4
     data[start : start + 4] = struct.pack(">I", 0x7FFFFFFF)  # OpenCV alone takes 9 s and 2 GB for this
     before = peak_memory()
@@ -241,7 +241,7 @@ def peak_memory():
 
 
 def test_a_tiff_that_states_its_width_twice_is_refused():
-    data = bytearray(encoded("tiff", picture()))
+    data = bytearray(encoded("tiff", sample()))
     start = int.from_bytes(data[4:8], "little") + 2
     data[start + 12 : start + 24] = data[start : start + 12]  # ImageLength becomes a second ImageWidth
     with pytest.raises(ImageError, match="header"):
@@ -249,7 +249,7 @@ def test_a_tiff_that_states_its_width_twice_is_refused():
 
 
 def test_the_cap_on_pixels_is_exact_and_holds_for_the_file_size_too(tmp_path):
-    data = encoded("png", picture())
+    data = encoded("png", sample())
     assert decode_image(data, max_pixels=20 * 28).shape == (20, 28, 3)
     with pytest.raises(ImageError, match="28 x 20 pixels; at most 559"):
         decode_image(data, max_pixels=20 * 28 - 1)
@@ -273,13 +273,13 @@ def test_to_rgb8_takes_these_arrays(shape, dtype):
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (4, 5, 5), (1, 4, 5, 3), (0, 5, 3), (4, 0)])
 def test_to_rgb8_refuses_these_shapes(shape):
-    with pytest.raises(ImageError, match=r"shape .* arrived"):
+    with pytest.raises(ImageError, match=r"shape must be .* got"):
         to_rgb8(np.ones(shape, np.uint8))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int64, bool], ids=case_name)
 def test_to_rgb8_refuses_these_types(dtype):
-    with pytest.raises(ImageError, match="pixels arrived; uint8 or uint16 is expected"):
+    with pytest.raises(ImageError, match="pixels must be uint8 or uint16, got"):
         to_rgb8(np.ones((4, 5), dtype))
 
 
@@ -316,4 +316,4 @@ def test_shrinking_one_way_and_growing_the_other_keeps_the_mean():
 
 
 def test_the_same_size_changes_nothing():
-    np.testing.assert_array_equal(resize(picture(), (20, 28)), picture())
+    np.testing.assert_array_equal(resize(sample(), (20, 28)), sample())

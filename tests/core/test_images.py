@@ -36,7 +36,7 @@ def test_a_folder_is_searched_recursively_in_the_order_of_the_names(folder):
     assert len(images) == 5
 
 
-def test_files_that_are_no_images_are_listed_and_hidden_ones_passed_over(folder):
+def test_files_that_are_not_images_are_listed_and_hidden_ones_passed_over(folder):
     assert Images(folder).ignored == (folder / "notes.txt", folder / "sub/labels.csv")
 
 
@@ -116,13 +116,13 @@ def test_one_array_may_hold_all_images(shape):
 
 @pytest.mark.parametrize("shape", [(), (7,), (40, 50), (40, 50, 3), (40, 50, 4), (40, 50, 1)])
 def test_a_single_image_is_not_taken_for_a_list_of_its_rows(shape):
-    with pytest.raises(InputError, match=r"give a list of images, or \(N, H, W, C\)"):
+    with pytest.raises(InputError, match=r"must be a list, or one array \(N, H, W, C\)"):
         Images(np.ones(shape, np.uint8))
 
 
 @pytest.mark.parametrize("source", [None, 5, [3], [None], b"bytes", {"a": 1}.values(), [[1, 2], [3, 4]]], ids=repr)
 def test_other_sources_are_refused(source):
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match="must be"):
         Images(source)
 
 
@@ -132,7 +132,7 @@ def test_a_size_is_two_whole_numbers(size):
         Images([]).resized(size)
 
 
-def test_an_array_that_is_no_image_is_named_when_it_is_read():
+def test_an_array_that_is_not_an_image_is_named_when_it_is_read():
     images = Images([np.ones((4, 5), np.uint8), np.ones((4, 5), np.float32)])
     with pytest.raises(ImageError, match="image 1: float32 pixels"):
         list(images)
@@ -161,7 +161,7 @@ class Drawer:
         return self.pixels
 
 
-def test_a_image_may_come_from_an_archive():
+def test_an_image_may_come_from_an_archive():
     drawers = [Drawer(number, np.full((4, 5), number, np.uint8)) for number in range(3)]
     images = Images([drawers[2], np.ones((4, 5), np.uint8), drawers[0]], size=(2, 2))
     assert images.names == ("archive#2", "image 1", "archive#0") and images.paths == (None, None, None)
@@ -170,9 +170,9 @@ def test_a_image_may_come_from_an_archive():
     assert greys(images.subset([2, 0]).resized((3, 3))) == [0, 2]
 
 
-def test_a_image_of_an_archive_that_is_none_is_named():
+def test_an_image_of_an_archive_that_is_none_is_named():
     images = Images([Drawer(7, b"bytes"), Drawer(8, np.ones((4, 5), np.float32))])
-    with pytest.raises(ImageError, match=r"archive#7: read\(\) gave a bytes; a NumPy array is expected"):
+    with pytest.raises(ImageError, match=r"archive#7: read\(\) must give a NumPy array, got bytes"):
         images[0]
     with pytest.raises(ImageError, match="archive#8: float32 pixels"):
         images[1]

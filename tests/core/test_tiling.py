@@ -54,7 +54,7 @@ def test_corners_are_those_of_all_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize("size", [(255, 300), (300, 255)])
-def test_a_image_smaller_than_a_tile_is_named(size: tuple[int, int]) -> None:
+def test_an_image_smaller_than_a_tile_is_named(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match=f"part.png: {size[0]} x {size[1]} pixels .* smaller than a tile of 256 x 256"):
         Tiling(256, 32).corners(size, "part.png")
     with pytest.raises(InputError, match="255 pixels"):

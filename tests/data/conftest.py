@@ -163,11 +163,11 @@ def mixedwm38(path: Path) -> Path:
 
 def manifest(path: Path) -> Path:
     for name in "abcd":
-        write(path.parent / f"pictures/{name}.png")
+        write(path.parent / f"images/{name}.png")
     write(path.parent / "masks/d.png", block())
     path.write_text(
-        "path,label,split,mask\npictures/a.png,ok,train,\npictures/b.png,ok,train,\n"
-        "pictures/c.png,OK,test,\npictures/d.png,scratch,test,masks/d.png\n"
+        "path,label,split,mask\nimages/a.png,ok,train,\nimages/b.png,ok,train,\n"
+        "images/c.png,OK,test,\nimages/d.png,scratch,test,masks/d.png\n"
     )
     return path
 

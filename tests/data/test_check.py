@@ -26,7 +26,7 @@ def test_progress_counts_every_image():
     assert seen == [("checking", 1, 3), ("checking", 2, 3), ("checking", 3, 3)]
 
 
-def test_a_image_in_both_parts_is_an_error_and_copies_are_noted():
+def test_an_image_in_both_parts_is_an_error_and_copies_are_noted():
     data = Dataset("x", images(0, 1, 1), images(2, 1, 0), (GOOD,) * 3)
     found = check_dataset(data)
     assert found.errors == (

@@ -99,7 +99,7 @@ def test_a_missing_mask_is_an_error_while_others_are_there(masked):
         read_mvtec(masked)
 
 
-def test_a_image_directly_in_test_or_too_deep_is_an_error(root):
+def test_an_image_directly_in_test_or_too_deep_is_an_error(root):
     write(root / "test/deep/er/0.png")
     with pytest.raises(DataError, match=r"expected test/<type>/<image>"):
         read_mvtec(root)

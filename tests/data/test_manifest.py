@@ -64,7 +64,7 @@ def test_an_own_split_divides_no_lot_and_no_part(table, column):
             {getattr(origin, column) for origin in part} for part in (data.normal_origins, data.test_origins)
         )
         assert learned and tested and not learned & tested
-    with pytest.raises(DataError, match="30 good images of 1 part arrived"):
+    with pytest.raises(DataError, match="got 30 images of 1 part"):
         read_manifest(table("path,label,part\n" + "\n".join(f"{number}.png,ok,7" for number in range(30)) + "\n"))
 
 
@@ -221,7 +221,7 @@ def test_spreadsheets_put_a_mark_before_the_first_column(table, trees):
     path = trees.root / "excel.csv"
     trees.write(trees.root / "ä.png")
     path.write_bytes("\ufeffpath,label\r\nä.png,ok\r\n\r\n".encode())
-    with pytest.raises(DataError, match="1 good images of 1 part arrived"):
+    with pytest.raises(DataError, match="got 1 images of 1 part"):
         read_manifest(path)
     path.write_bytes("\ufeffpath\r\nä.png\r\n\r\n".encode())
     assert short(read_manifest(path).normal) == ["ä.png"]

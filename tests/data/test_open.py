@@ -97,7 +97,7 @@ def test_visa_lists_its_objects(trees):
 
 def test_a_product_of_a_manifest_is_its_category(trees):
     path = trees.build("manifest")
-    path.write_text("path,product\npictures/a.png,bolt\npictures/b.png,nut\n")
+    path.write_text("path,product\nimages/a.png,bolt\nimages/b.png,nut\n")
     assert open_dataset(f"{path}#nut").name == "bolts_nut"
     with pytest.raises(DataError, match=r"bolts\.csv#bolt"):
         open_dataset(path)
@@ -138,7 +138,7 @@ def test_what_nobody_knows_is_refused_with_advice(trees):
     np.savez(trees.root / "x.npz", a=np.zeros(3))
     with pytest.raises(DataError, match=r"no file that a reader knows \(\.csv, .*kinds: manifest, wm811k"):
         open_dataset(trees.root / "x.npz")
-    with pytest.raises(InputError, match="two categories arrived, 'a' and 'b'"):
+    with pytest.raises(InputError, match="category must be one, got 'a' and 'b'"):
         open_dataset(f"{trees.root}#a", category="b")
     with pytest.raises(DataError, match="a pickle runs whatever code"):
         (trees.root / "LSWMD.pkl").write_bytes(b"")

@@ -72,7 +72,7 @@ def test_the_gallery_is_a_coreset_of_images() -> None:
         np.testing.assert_allclose(found, patches[kept], atol=1e-5)
 
 
-def test_a_image_of_the_gallery_scores_zero() -> None:
+def test_an_image_of_the_gallery_scores_zero() -> None:
     images = toy_texture(6, seed=0).images
     for image_score in ("pixels", "retrieval"):
         detector = SPADE(**{**TINY, "neighbours": 1, "image_score": image_score}).fit(images)

@@ -16,7 +16,7 @@ from amiss.testing import toy_part, toy_texture
 TINY = {**STFPM.card.presets["tiny"], "steps": 40}
 
 
-def pictures(images: Images) -> torch.Tensor:
+def batch_of(images: Images) -> torch.Tensor:
     return to_batch(torch.from_numpy(np.stack(list(images))))
 
 
@@ -28,7 +28,7 @@ def plain_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def plain_distances(detector: STFPM, images: Images) -> list[np.ndarray]:
     with torch.no_grad():
-        batch = pictures(images)
+        batch = batch_of(images)
         pairs = list(zip(detector.teacher(batch), detector.student(batch), strict=True))
     return [plain_distance(one.double().numpy(), other.double().numpy()) for one, other in pairs]
 

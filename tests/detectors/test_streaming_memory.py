@@ -43,14 +43,14 @@ def counting() -> Iterator[Callable[[], int]]:
 
 def largest_while_learning(method: str, images: int) -> int:
     """The most numbers alive at any report of progress."""
-    detector, pictures, most = create(method, "tiny", **BOUND[method]), toy_texture(images, seed=0).images, 0
+    detector, shown, most = create(method, "tiny", **BOUND[method]), toy_texture(images, seed=0).images, 0
     with counting() as count:
 
         def look(stage: str, done: int, total: int, note: str = "") -> None:
             nonlocal most
             most = max(most, count())
 
-        detector.fit(pictures, progress=look)
+        detector.fit(shown, progress=look)
     return most
 
 

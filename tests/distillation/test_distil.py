@@ -15,12 +15,12 @@ from amiss.distillation.pixels import GREY, stored_pixels
 from amiss.features.teacher import Teacher
 from amiss.synthesis.images import procedural_images
 
-PICTURES = procedural_images(10, (64, 64), seed=0)
+DRAWN = procedural_images(10, (64, 64), seed=0)
 BOTH = pytest.mark.parametrize("architecture", ["pdn-tiny", "students-tiny"])
 
 
 def make(architecture: str, steps: int = 12, **options) -> Distilled:
-    return distil(architecture, PICTURES, backbone="tiny-random", steps=steps, size=64, **options)
+    return distil(architecture, DRAWN, backbone="tiny-random", steps=steps, size=64, **options)
 
 
 class Killer:
@@ -100,7 +100,7 @@ def test_errors_come_before_the_work() -> None:
     ]:
         given = {"architecture": "pdn-tiny", "backbone": "tiny-random", "steps": 1, "size": 64, **options}
         with pytest.raises(InputError, match=words):
-            distil(images=PICTURES, progress=nothing, **given)
+            distil(images=DRAWN, progress=nothing, **given)
     assert default_steps("pdn-xs") == 2000
 
 

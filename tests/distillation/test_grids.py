@@ -121,7 +121,7 @@ def test_moments_are_those_of_all_cells() -> None:
 
 
 def test_a_backbone_with_another_grid_is_refused() -> None:
-    with pytest.raises(InputError, match="4 pixels a cell arrived; 8 are expected"):
+    with pytest.raises(InputError, match="must be 8 pixels wide, got 4"):
         distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (4, 8)), images(1, 64), Run(1))
-    with pytest.raises(InputError, match="12 channels arrived; at least 16 are expected"):
+    with pytest.raises(InputError, match="must have at least 16 channels, as many as the PDN, got 12"):
         distil_grids(PatchNetwork("pdn-tiny"), FeatureExtractor("tiny-random", (8,)), images(1, 64), Run(1))

@@ -98,7 +98,7 @@ def test_copies_count_once_and_must_agree(inspector):
         certify(inspector, torn)
 
 
-def test_a_image_that_cannot_be_used_counts_against_the_inspector(inspector):
+def test_an_image_that_cannot_be_used_counts_against_the_inspector(inspector):
     images = [np.zeros((64, 64)), *toy_part(2, seed=11).images, np.ones((64, 64))]  # floats are not images
     data = Dataset("broken", Images([]), Images(images), ("good", "good", "good", "dent"))
     found = certify(inspector.with_rule(Fixed(1e9)), data)

@@ -16,10 +16,10 @@ def images():
 
 class Counting:
     def __init__(self, extractor):
-        self.extractor, self.pictures = extractor, 0
+        self.extractor, self.seen = extractor, 0
 
     def __call__(self, batch):
-        self.pictures += len(batch)
+        self.seen += len(batch)
         with torch.no_grad():
             return self.extractor(batch)
 
@@ -51,20 +51,20 @@ def test_kept_features_are_not_computed_again_and_damaged_ones_are(extractor, im
     first, again = Counting(extractor), Counting(extractor)
     with cached_features(first, "tiny", images):
         pass
-    assert first.pictures == 11 + 1  # one more to learn the shapes
+    assert first.seen == 11 + 1  # one more to learn the shapes
     files = sorted(tmp_path.rglob("*.npy"))
     assert len(files) == 11
     files[0].write_bytes(files[0].read_bytes()[:50])
     files[1].write_bytes(b"")
     with cached_features(again, "tiny", images) as features:
         torch.testing.assert_close(features.batch(range(11)), direct(extractor, images))
-    assert again.pictures == 2 + 1
+    assert again.seen == 2 + 1
 
 
 def test_another_key_or_size_is_another_entry(extractor, images, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    for key, pictures in (("a", images), ("b", images), ("a", images.resized((32, 32)))):
-        with cached_features(extractor, key, pictures):
+    for key, some in (("a", images), ("b", images), ("a", images.resized((32, 32)))):
+        with cached_features(extractor, key, some):
             pass
     assert len(list(tmp_path.iterdir())) == 3
 

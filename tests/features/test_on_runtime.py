@@ -15,13 +15,13 @@ from amiss.registry import create
 from amiss.testing import toy_texture
 
 
-def pictures(count: int, size: tuple[int, int] = (64, 64)) -> Images:
+def random_images(count: int, size: tuple[int, int] = (64, 64)) -> Images:
     return toy_texture(count, seed=0).images.resized(size)
 
 
 @pytest.mark.parametrize(("name", "strides"), [("tiny-random", (4, 8)), ("efficientnet-lite0", (8, 16))])
 def test_features_equal_those_of_torch(name: str, strides: tuple[int, ...]) -> None:
-    extractor, images = FeatureExtractor(name, strides), pictures(on_runtime.WORTH, (63, 97))
+    extractor, images = FeatureExtractor(name, strides), random_images(on_runtime.WORTH, (63, 97))
     batch = to_batch(torch.from_numpy(np.stack([images[index] for index in range(3)])))
     wanted = extractor(batch)
     with on_runtime.on_runtime(extractor, images):
@@ -40,7 +40,7 @@ def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AMISS_CACHE", str(tmp_path))
-    exported, images = [], pictures(on_runtime.WORTH, (48, 80))
+    exported, images = [], random_images(on_runtime.WORTH, (48, 80))
 
     def export(*args):
         exported.append(1)
@@ -71,7 +71,7 @@ def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
 
 
 def test_what_is_let_go_runs_in_torch_and_holds_no_graph() -> None:
-    extractor, images = FeatureExtractor("tiny-random", (4,)), pictures(on_runtime.WORTH, (48, 80))
+    extractor, images = FeatureExtractor("tiny-random", (4,)), random_images(on_runtime.WORTH, (48, 80))
     batch = to_batch(torch.from_numpy(np.stack([images[0], images[1]])))
     wanted = extractor(batch)[0]
     with on_runtime.on_runtime(extractor, images):
@@ -92,7 +92,7 @@ class Brighter(FeatureExtractor):
 
 
 def test_few_images_are_not_worth_it_unless_the_graph_is_needed_in_any_case() -> None:
-    extractor, few = FeatureExtractor("tiny-random", (4,)), pictures(on_runtime.WORTH - 1)
+    extractor, few = FeatureExtractor("tiny-random", (4,)), random_images(on_runtime.WORTH - 1)
     with on_runtime.on_runtime(extractor, few):
         assert extractor.run is None
     with on_runtime.on_runtime(extractor, few, worth=1):
@@ -101,7 +101,7 @@ def test_few_images_are_not_worth_it_unless_the_graph_is_needed_in_any_case() ->
 
 def test_a_graph_that_gives_other_features_is_not_used() -> None:
     extractor, batch = Brighter("tiny-random", (4,)), torch.rand(1, 3, 64, 64)
-    with on_runtime.on_runtime(extractor, pictures(on_runtime.WORTH)):
+    with on_runtime.on_runtime(extractor, random_images(on_runtime.WORTH)):
         assert extractor.run is not None and not extractor.run.takes(batch)
         assert torch.equal(extractor(batch)[0], FeatureExtractor("tiny-random", (4,))(batch)[0])
 
@@ -109,13 +109,13 @@ def test_a_graph_that_gives_other_features_is_not_used() -> None:
 def test_no_graph_is_made_for_images_that_the_network_never_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_runtime, "to_onnx", lambda *_: pytest.fail("a graph is made"))
     extractor = FeatureExtractor("tiny-random", (4,))
-    with on_runtime.on_runtime(extractor, pictures(on_runtime.WORTH, (72, 72))):
+    with on_runtime.on_runtime(extractor, random_images(on_runtime.WORTH, (72, 72))):
         assert extractor(torch.zeros(1, 3, 32, 32))[0].shape[2:] == (8, 8)
 
 
 @pytest.mark.parametrize("method", ["knn", "mahalanobis", "fastflow"])
 def test_a_detector_learns_the_same(method: str) -> None:
-    images, test = pictures(on_runtime.WORTH), toy_texture(4, seed=1, defective=True).images
+    images, test = random_images(on_runtime.WORTH), toy_texture(4, seed=1, defective=True).images
     fast = create(method, "tiny").fit(images).score(test)
     in_torch = create(method, "tiny")
     in_torch.worth = len(images) + 1

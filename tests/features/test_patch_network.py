@@ -68,7 +68,7 @@ def test_teachers_from_files(tmp_path: Path) -> None:
     save_file(made.state_dict(), file, {"architecture": "pdn-tiny"})
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     assert torch.equal(Teacher("pdn-tiny", str(file))(image), made(image))
-    with pytest.raises(InputError, match="'pdn-tiny' arrived"):
+    with pytest.raises(InputError, match="got 'pdn-tiny'"):
         Teacher("pdn-xs", str(file))
     save_file({**made.state_dict(), "convolutions.2.bias": torch.zeros(9)}, file, {"architecture": "pdn-tiny"})
     with pytest.raises(InputError, match="other sizes"):

@@ -153,7 +153,7 @@ def test_maps_have_the_stated_shapes_and_the_full_name_builds_it_again(kind: str
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_a_image_of_any_size(kind: str, tmp_path: Path) -> None:
+def test_an_image_of_any_size(kind: str, tmp_path: Path) -> None:
     name, stages = _provider(kind, tmp_path / "net")
     for found in FeatureExtractor(name, stages)(torch.rand(1, 3, 67, 99)):
         assert found.shape[-1] > found.shape[-2] >= 4
@@ -330,7 +330,7 @@ def test_hf_models_that_are_refused(tmp_path: Path) -> None:
     ("rest", "message"),
     [
         ("{oops", "not the JSON"),
-        ('{"config": {}}', "config, mean, std and licence are expected"),
+        ('{"config": {}}', "must have config, mean, std and licence"),
         (
             '{"config": {"model_type": "none"}, "mean": [0], "std": [1], "licence": ""}',
             "cannot build a network of kind",

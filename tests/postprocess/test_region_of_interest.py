@@ -67,7 +67,7 @@ def test_masks_from_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(region.inside, wanted)
     np.testing.assert_array_equal(read_region(None, tmp_path / "hole.png", (40, 60), (2, 1)).inside, [[0], [1]])
     assert read_region(None, None, (40, 60), (2, 1)) is None
-    with pytest.raises(InputError, match=r"40 x 60 pixels arrived.*41 x 60"):
+    with pytest.raises(InputError, match=r"41 x 60 .*got 40 x 60 pixels"):
         read_region(tmp_path / "roi.png", None, (41, 60), (20, 20))
     with pytest.raises(InputError, match="leaves no pixel"):
         read_region(tmp_path / "roi.png", tmp_path / "roi.png", (40, 60), (20, 20))

@@ -94,7 +94,7 @@ def test_auto_with_too_few_images_says_how_many_more_and_what_is_possible_today(
     with pytest.raises(CalibrationError) as caught:
         fitted(Conformal(), 8)
     assert str(caught.value) == (
-        "conformal: alpha = 10 % needs 9 good calibration images and 8 arrived: 1 more are needed. "
+        "conformal: alpha = 10 % needs 9 good calibration images, got 8: 1 more are needed. "
         "8 support alpha = 11.2 % at best."
     )
 
@@ -103,7 +103,7 @@ def test_an_alpha_that_50_images_cannot_support_is_an_error_that_says_so():
     with pytest.raises(CalibrationError) as caught:
         fitted(Conformal(0.001), 50)
     assert str(caught.value) == (
-        "conformal: alpha = 0.1 % needs 999 good calibration images and 50 arrived: 949 more are needed. "
+        "conformal: alpha = 0.1 % needs 999 good calibration images, got 50: 949 more are needed. "
         "50 support alpha = 1.97 % at best."
     )
 

@@ -143,7 +143,7 @@ def test_a_rate_out_of_reach_of_the_fit_is_refused():
 def test_tail_needs(alpha, n):
     rule = Tail(alpha)
     rule.check(n)
-    with pytest.raises(CalibrationError, match=f"needs {n} good calibration images and {n - 1} arrived: 1 more"):
+    with pytest.raises(CalibrationError, match=f"needs {n} good calibration images, got {n - 1}: 1 more"):
         rule.check(n - 1)
 
 
@@ -170,7 +170,7 @@ def test_calibration_is_quick_with_many_images():
 
 
 def test_arguments_and_order():
-    with pytest.raises(InputError, match=r"alpha = 0.1 arrived; .* conformal"):
+    with pytest.raises(InputError, match=r"alpha must be at most 0.05.*got 0.1. .* conformal"):
         Tail(0.1)
     with pytest.raises(InputError, match=r"seed must be .*, got 1\.5"):
         Tail(0.01, seed=1.5)

@@ -78,7 +78,7 @@ def test_the_bootstrap_says_what_n_supports_and_where_it_cannot_look():
     few = fitted(Bootstrap(0.05), np.arange(20)).statement()
     assert "cannot look" in few and "Rates below 4.77 % cannot be seen with n = 20 images" in few
     assert "cannot look" not in fitted(Bootstrap(0.1), np.arange(400)).statement()
-    with pytest.raises(CalibrationError, match="needs 99 good calibration images and 50 arrived: 49 more"):
+    with pytest.raises(CalibrationError, match="needs 99 good calibration images, got 50: 49 more"):
         fitted(Bootstrap(0.01), range(50))
 
 
@@ -128,7 +128,7 @@ def test_sigma_says_whether_its_rate_can_be_believed():
 def test_sigma_refuses_what_has_no_spread_or_is_too_small(rule):
     with pytest.raises(CalibrationError, match="all 30 good calibration images score 2"):
         fitted(rule, [2.0] * 30)
-    with pytest.raises(CalibrationError, match="7 good calibration images arrived and 8 are needed: 1 more"):
+    with pytest.raises(CalibrationError, match="8 good calibration images are needed, got 7: 1 more"):
         fitted(rule, range(7))
 
 

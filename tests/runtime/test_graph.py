@@ -33,7 +33,7 @@ def test_the_graph_scores_as_the_detector_does(graph, detector, test_images):
     np.testing.assert_allclose(found.image, wanted.image, atol=1e-4, rtol=1e-4)
 
 
-def test_a_image_scores_the_same_alone_and_in_a_batch(graph, test_images):
+def test_an_image_scores_the_same_alone_and_in_a_batch(graph, test_images):
     together = graph.run(pixels(test_images))
     for index, image in enumerate(pixels(test_images)):
         alone = graph.run(image[None])
@@ -68,7 +68,7 @@ def test_no_images_have_no_scores_and_a_bad_one_is_named(graph):
     ],
 )
 def test_other_arrays_are_refused_with_what_is_expected(graph, shape, dtype):
-    with pytest.raises(InputError, match=r"arrived; uint8 \(N, 64, 64, 3\) is expected"):
+    with pytest.raises(InputError, match=r"must be uint8 \(N, 64, 64, 3\), got"):
         graph.run(np.zeros(shape, dtype))
 
 

@@ -43,7 +43,7 @@ def test_openvino_scores_as_onnx_runtime_does(model, images):
 
 
 @every_runtime
-def test_a_image_scores_the_same_alone_in_a_batch_and_however_it_lies_in_memory(model, images, engine):
+def test_an_image_scores_the_same_alone_in_a_batch_and_however_it_lies_in_memory(model, images, engine):
     graph = Graph(model, engine)
     together = graph.run(images)
     frozen = np.asfortranarray(images)

@@ -49,7 +49,7 @@ def test_natural_gamma() -> None:
     ("name", "some"), [("rbf", torch.ones(5, 2)), ("rbf", torch.ones(1, 2)), ("polynomial", torch.zeros(3, 2))]
 )
 def test_vectors_that_do_not_vary_are_refused(name: str, some: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="do not vary arrived"):
+    with pytest.raises(InputError, match="vectors must vary"):
         natural_gamma(name, some)
 
 

@@ -58,5 +58,5 @@ def test_equal_windows_give_an_even_map() -> None:
 
 
 def test_a_window_that_does_not_fit() -> None:
-    with pytest.raises(InputError, match=r"side of 20 pixels arrived; windows of 32 pixels do not fit"):
+    with pytest.raises(InputError, match=r"at least 32 pixels wide and high, the size of a window, got 20"):
         cut_windows(torch.zeros(1, 3, 64, 20), 32, 16)

@@ -7,12 +7,12 @@ from amiss.core.images import Images
 from amiss.synthesis.defects import LEAST, blob, draw_defect
 from amiss.testing import toy_part
 
-PICTURES = [*toy_part(3, seed=0).images, np.full((48, 96, 3), 200, np.uint8), np.zeros((200, 100, 3), np.uint8)]
+IMAGES = [*toy_part(3, seed=0).images, np.full((48, 96, 3), 200, np.uint8), np.zeros((200, 100, 3), np.uint8)]
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_only_pixels_under_alpha_change_and_they_change_visibly(seed):
-    image = PICTURES[seed % len(PICTURES)]
+    image = IMAGES[seed % len(IMAGES)]
     before = image.copy()
     bad, alpha = draw_defect(image, np.random.default_rng(seed))
     assert bad.shape == image.shape and bad.dtype == np.uint8 and alpha.dtype == np.float32
@@ -39,14 +39,14 @@ def test_a_pixel_is_a_mixture_of_the_image_and_what_lies_on_it():
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not():
-    one, two, other = (draw_defect(PICTURES[0], np.random.default_rng(seed)) for seed in (7, 7, 8))
+    one, two, other = (draw_defect(IMAGES[0], np.random.default_rng(seed)) for seed in (7, 7, 8))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
     assert (one[0] != other[0]).any()
 
 
 def test_defects_lie_everywhere_and_have_many_sizes():
-    alphas = np.stack([draw_defect(PICTURES[0], np.random.default_rng(seed))[1] > 0 for seed in range(300)])
+    alphas = np.stack([draw_defect(IMAGES[0], np.random.default_rng(seed))[1] > 0 for seed in range(300)])
     share = alphas.mean(axis=(1, 2))
     assert share.max() > 10 * share.min()
     covered = alphas.any(axis=0)
@@ -65,4 +65,4 @@ def test_a_blob_ends_before_its_border_and_is_whole_inside(size):
 
 def test_small_images_will_do():
     assert draw_defect(np.full((8, 8, 3), 90, np.uint8), np.random.default_rng(0))[0].shape == (8, 8, 3)
-    assert len(Images([draw_defect(PICTURES[4], np.random.default_rng(1))[0]])) == 1
+    assert len(Images([draw_defect(IMAGES[4], np.random.default_rng(1))[0]])) == 1

@@ -70,7 +70,7 @@ def test_the_last_leaf_lies_on_top_and_what_is_below_is_not_changed() -> None:
     assert 4 <= draw_leaves((60, 60), np.random.default_rng(0)).count <= 350
 
 
-def test_a_image_depends_on_seed_and_number_alone() -> None:
+def test_an_image_depends_on_seed_and_number_alone() -> None:
     state = np.random.get_state()[1].copy()
     few, many = procedural_images(3, (48, 64), seed=5), procedural_images(1000, (48, 64), seed=5)
     backwards = [many[index] for index in (2, 1, 0)][::-1]

@@ -129,7 +129,7 @@ class Gaussian:
 
     def _check(self) -> None:
         if self.count < 2:
-            raise InputError(f"{self.count} vectors arrived; at least 2 are needed to see how they vary")
+            raise InputError(f"at least 2 vectors are needed to see how they vary, got {self.count}")
 
 
 class MahalanobisLayer(nn.Module):
@@ -179,7 +179,7 @@ class StageGaussians(nn.Module):
         self._channels = tuple(channels)
 
     def learn(self, stream: Iterable[Sequence[Tensor]]) -> None:
-        """Take mean and covariance of batches that go by once: one (..., C) a stage.
+        """Take mean and covariance of batches that go by once: one (..., C) per stage.
 
         Raises:
             InputError: Fewer than two vectors, or vectors that do not vary.
@@ -192,5 +192,5 @@ class StageGaussians(nn.Module):
             cast(MahalanobisLayer, layer).take(gaussian)
 
     def forward(self, vectors: Sequence[Tensor]) -> list[Tensor]:
-        """One (..., C) a stage to the distances of each stage, (...)."""
+        """One (..., C) per stage to the distances of each stage, (...)."""
         return [layer(stage) for layer, stage in zip(self.layers, vectors, strict=True)]

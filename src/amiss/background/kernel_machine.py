@@ -105,10 +105,10 @@ class KernelMachine(nn.Module):
     Args:
         dimension: D.
         kernel: One of `amiss.statistics.kernel.KERNELS`.
-        degree: Of the polynomial kernel.
+        degree: Degree of the polynomial kernel.
 
     Raises:
-        InputError: An unknown kernel, or a degree that is no whole number of at least 1.
+        InputError: An unknown kernel, or a degree that is not a whole number of at least 1.
 
     Example:
         >>> machine = KernelMachine(1, kernel="polynomial", degree=2)

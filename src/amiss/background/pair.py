@@ -22,7 +22,7 @@ def make_pair(
     """What standardises the teacher's stages, the student, and what brings its errors to one scale.
 
     Args:
-        channels: Of the teacher's stages, finest first.
+        channels: Channels of the teacher's stages, finest first.
         width: See `ReverseDecoder`.
         blocks: See `ReverseDecoder`.
 

@@ -36,7 +36,7 @@ class ReverseDecoder(nn.Module):
     grid again stage by stage and returns a map of each stage's shape on its way. Trained on normal images, the code
     has room for what those need, and what is strange does not come through.
 
-    Grids that are no whole multiples of each other are cut, or their last row and column repeated.
+    Grids that are not whole multiples of each other are cut, or their last row and column repeated.
 
     Args:
         channels: Channels of each stage, finest first.

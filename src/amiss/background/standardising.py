@@ -42,7 +42,7 @@ def learn_standardising(stages: Iterable[nn.Module], batches: Iterable[Sequence[
 
     Args:
         stages: One `Standardising` a stage.
-        batches: Each one (N, C, h, w) a stage.
+        batches: Each one (N, C, h, w) per stage.
 
     Raises:
         InputError: Features that do not vary at all.

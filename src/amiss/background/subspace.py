@@ -38,7 +38,7 @@ class Subspace:
         variance, axes = torch.linalg.eigh(gaussian.covariance())  # ascending
         variance, axes = variance.flip(0).clamp_min(0), axes.flip(1)
         if len(variance) < 2:
-            raise InputError("vectors of a single dimension arrived; a subspace leaves at least one of two out")
+            raise InputError("vectors must have at least 2 dimensions, of which a subspace leaves one out, got 1")
         held = variance.cumsum(0) / variance.sum()
         kept = int((held < share).sum()) + 1
         return cls(gaussian.mean, axes, variance, min(kept, len(variance) - 1))

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from amiss.inspector import Inspector
 
 Backend = Annotated[
-    str, typer.Option(help="Runtime: onnxruntime, openvino, or auto: time those installed once, keep the quickest.")
+    str,
+    typer.Option(help="Runtime: onnxruntime, openvino, or auto (times the installed ones once and keeps the fastest)."),
 ]
 
 
 def backend_line(inspector: Inspector, asked: str) -> list[str]:
-    """Which runtime was chosen, for a person who left the choice to Amiss."""
+    """The runtime chosen, when the choice was left to Amiss."""
     from amiss.runtime import Graph
 
     if asked != "auto" or not isinstance(inspector.scorer, Graph):

@@ -31,25 +31,23 @@ def bench(
         typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
     ],
     methods: Annotated[
-        str, typer.Option(help="Names, see `amiss methods`, or module:Class, with commas between them; or all.")
+        str, typer.Option(help="Method names (see `amiss methods`) or module:Class, separated by commas; or all.")
     ] = "all",
-    presets: Annotated[str, typer.Option(help="Presets of each method, with commas between them.")] = "default",
-    seeds: Annotated[str, typer.Option(help="Whole numbers with commas between them; all of them count.")] = "0,1,2",
-    size: Annotated[
-        str, typer.Option(help="Pixels of the detector's input: 256, or 256x384 (height x width).")
-    ] = "256",
+    presets: Annotated[str, typer.Option(help="Presets of each method, separated by commas.")] = "default",
+    seeds: Annotated[str, typer.Option(help="Random seeds, separated by commas; all of them count.")] = "0,1,2",
+    size: Annotated[str, typer.Option(help="Input size in pixels: 256, or 256x384 (height x width).")] = "256",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A hyper-parameter: name=value. Kept as rows of their own, never as the preset's."),
+        typer.Option("--set", help="A hyper-parameter, name=value. Reported in rows of its own, not as the preset."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the lines (METHOD.jsonl) and the tables.")] = Path("bench"),
+    output: Annotated[Path, typer.Option(help="Folder for the results (METHOD.jsonl) and the tables.")] = Path("bench"),
     skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out data sets that are not on this machine.")
+        bool, typer.Option("--skip-missing", help="Skip data sets that are not on this machine.")
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Do finished runs again too.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Repeat finished runs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure methods x data sets x seeds, each run in a process of its own; finished runs are kept.
+    """Measure methods x data sets x seeds, each run in its own process; finished runs are kept.
 
     A second call does only what is missing or has failed. Exit code 3: some run failed, see its reason in the tables.
     """
@@ -106,7 +104,7 @@ def _conclude(plan: BenchmarkPlan, lines: list[Line], kept: int, output: Path, j
 
 
 def _write_tables(output: Path) -> tuple[list[Path], list[str]]:
-    """Tables of everything that is kept in the folder, and what can be said of the ranks."""
+    """Tables of everything kept in the folder, and what the ranks show."""
     from amiss.evaluation.benchmark.lines import read_lines
     from amiss.evaluation.benchmark.ranks import rank_rows
     from amiss.evaluation.benchmark.table import table_of
@@ -132,7 +130,7 @@ def _methods(text: str) -> list[str]:
 
 @contextmanager
 def _display() -> Iterator[tuple[Callable[[Step], None], Progress]]:
-    """A bar with the time left on a terminal, one line per run elsewhere; always on standard error."""
+    """A progress bar with the time left on a terminal, else one line per run; always on standard error."""
     if not sys.stderr.isatty():
         yield _log, silent
         return

@@ -13,21 +13,23 @@ from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     data: Annotated[
         str | None,
-        typer.Argument(help="A folder of good images, or a data-set root: its good images. Without: stored scores."),
+        typer.Argument(
+            help="A folder of good images, or a data set, whose good images are used. Default: the stored scores."
+        ),
     ] = None,
     *,
     rule: RuleWords = None,
     alpha: Alpha = None,
     confidence: Confidence = None,
     threshold: Threshold = None,
-    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")],
+    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Change the rule on the stored scores, or calibrate on new good images that the detector never saw."""
+    """Change the rule on the stored scores, or calibrate on new good images that the detector has never seen."""
     from dataclasses import replace
 
     from amiss.artefact import check_place
@@ -36,7 +38,7 @@ def calibrate(
     from amiss.front import load
 
     if data is None and rule is None and alpha is None and confidence is None and threshold is None:
-        raise InputError("nothing to change arrived; give good images to calibrate on, or --rule, such as certified:1%")
+        raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
     before = load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)

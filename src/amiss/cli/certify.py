@@ -18,16 +18,18 @@ NOT_SHOWN = 4
 
 
 def certify(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
-    data: Annotated[str, typer.Argument(help="A data set with test parts, good and defective, that it never saw.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    data: Annotated[
+        str, typer.Argument(help="Data set with good and defective test parts that the model has never seen.")
+    ],
     output: Annotated[Path | None, typer.Option(help="Folder for certificate.html and certificate.json.")] = None,
-    confidence: Annotated[str, typer.Option(help="Of every bound: 0.95 or 95%.")] = "0.95",
-    false_alarm: Annotated[str | None, typer.Option(help="Rate to be shown for good parts, such as 1%.")] = None,
-    escape: Annotated[str | None, typer.Option(help="Rate to be shown for defective parts, such as 5%.")] = None,
+    confidence: Annotated[str, typer.Option(help="Confidence level of every bound: 0.95 or 95%.")] = "0.95",
+    false_alarm: Annotated[str | None, typer.Option(help="Required false-alarm rate, such as 1%.")] = None,
+    escape: Annotated[str | None, typer.Option(help="Required escape rate, such as 5%.")] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """State false-alarm and escape rates with their bounds. Exits with 4 when a demanded rate was not shown."""
+    """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
     from amiss.data import open_dataset
     from amiss.evaluation import certify as show
     from amiss.front import load

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="An artefact that `amiss fit` wrote.")],
-    second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Another one.")],
-    data: Annotated[str, typer.Argument(help="A data set with test images that neither has seen.")],
+    first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")],
+    second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
+    data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
     output: Annotated[Path | None, typer.Option(help="Folder for comparison.json.")] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -50,7 +50,7 @@ def compare(
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
-    """The result for a person."""
+    """The result as text."""
     lines = [
         f"{comparison.dataset}: {comparison.n_good} good and {comparison.n_defective} defective images that both used"
         + (f", {comparison.n_excluded} left out for both" if comparison.n_excluded else "")

@@ -76,7 +76,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= 10_000 for side in sides):
-        raise InputError(f"size {text!r} arrived; pixels such as 256, or height x width such as 256x384, are expected")
+        raise InputError(f"size must be pixels such as 256, or height x width such as 256x384, got {text!r}")
     return int(sides[0]), int(sides[-1])
 
 
@@ -84,7 +84,7 @@ def parse_words(name: str, text: str) -> list[str]:
     """Words with commas between them, each once.
 
     Args:
-        name: Of the option, for the error.
+        name: Name of the option, for the error.
         text: What was given.
 
     Raises:
@@ -92,7 +92,7 @@ def parse_words(name: str, text: str) -> list[str]:
     """
     words = list(dict.fromkeys(word.strip() for word in text.split(",")))
     if not all(words):
-        raise InputError(f"{name} = {text!r} arrived; words with commas between them are expected")
+        raise InputError(f"{name} must be words separated by commas, got {text!r}")
     return words
 
 
@@ -100,9 +100,7 @@ def parse_numbers(name: str, text: str) -> list[int]:
     """Whole numbers from 0 with commas between them, each once; otherwise as `parse_words`."""
     words = parse_words(name, text)
     if not all(word.isdecimal() for word in words):
-        raise InputError(
-            f"{name} = {text!r} arrived; whole numbers from 0 with commas between them are expected, such as 8,16"
-        )
+        raise InputError(f"{name} must be whole numbers from 0, separated by commas, such as 8,16, got {text!r}")
     return [int(word) for word in words]
 
 

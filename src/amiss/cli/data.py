@@ -17,11 +17,13 @@ def data(
     source: Annotated[
         str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Decode every image and mask, and look for leaks.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the split, for sets that come without one.", min=0)] = 0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Decode every image and mask, and look for leaks between training and test.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell what a data set holds. With --check it exits with 3 when a file cannot be used or test figures would lie."""
+    """Describe a data set. With --check, exits with 3 when a file is unusable or test figures would be misleading."""
     from amiss.data.check import check_dataset, describe, sample_sizes
     from amiss.data.open import open_dataset, read_address
 
@@ -43,7 +45,7 @@ def data(
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> list[dict[str, int]]:
-    """Height, width and number of images, the commonest first."""
+    """Height, width and number of images, most common first."""
     return [{"height": height, "width": width, "images": count} for (height, width), count in sizes.most_common()]
 
 

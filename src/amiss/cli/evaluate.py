@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
-    data: Annotated[str, typer.Argument(help="A data-set root with test images, or elpv:mono.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
     output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure false alarms, detections and areas under curves on a data set with known truth."""
+    """Measure false alarms, detections and areas under curves on a labelled data set."""
     from amiss.data import open_dataset
     from amiss.evaluation import evaluate as run
     from amiss.front import load
@@ -63,7 +63,7 @@ _METRICS = {
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The result for a person."""
+    """The result as text."""
     summary = evaluation.summary()
     seconds = summary["seconds_per_image"]
     asked = evaluation.review_threshold is not None
@@ -107,7 +107,7 @@ def _value(summary: dict[str, Any], key: str) -> str:
 
 
 def _type_lines(summary: dict[str, Any]) -> list[str]:
-    """One line a defect type, where there are several."""
+    """One line per defect type, where there are several."""
     parts = summary["per_defect"]
     if len(parts) < 2:
         return []

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="A folder of good images, a data-set root, or elpv:mono.")],
-    method: Annotated[str, typer.Option(help="One of `amiss methods`, or module:Class.")] = "patchcore",
-    preset: Annotated[str, typer.Option(help="default, paper or tiny.")] = "default",
+    data: Annotated[str, typer.Argument(help="A folder of good images, a data set, or elpv:mono.")],
+    method: Annotated[str, typer.Option(help="Method (see `amiss methods`), or module:Class.")] = "patchcore",
+    preset: Annotated[str, typer.Option(help="Preset: default, paper or tiny.")] = "default",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyper-parameter: name=value. See `amiss methods METHOD`.")
+        list[str] | None, typer.Option("--set", help="A hyper-parameter, name=value; see `amiss methods METHOD`.")
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Every image is resized to these pixels: 256, or 256x384 (height x width). Default: 256."),
+        typer.Option(help="Size that images are resized to: 256, or 256x384 (height x width). Default: 256."),
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option(help="For large images: cut them into tiles of this side instead of resizing them, such as 256."),
+        typer.Option(help="Cut large images into tiles of this side, such as 256, instead of resizing them."),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of the tile.")
@@ -48,28 +48,22 @@ def fit(
             help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."
         ),
     ] = "auto",
-    min_area: Annotated[int, typer.Option(help="Ignore alarming regions of fewer pixels of the map.")] = 1,
-    roi: Annotated[
-        Path | None, typer.Option(help="A mask as large as the images: what is black is not inspected.")
-    ] = None,
+    min_area: Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")] = 1,
+    roi: Annotated[Path | None, typer.Option(help="Mask of the images' size; black areas are not inspected.")] = None,
     ignore: Annotated[
-        Path | None, typer.Option(help="A mask as large as the images: what is not black is not inspected.")
+        Path | None, typer.Option(help="Mask of the images' size; all but black areas are ignored.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
-    device: Annotated[
-        str, typer.Option(help="Where methods with gradient steps learn: auto, cpu, cuda or mps.")
-    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="Device for gradient training: auto, cpu, cuda or mps.")] = "auto",
     recipe: Annotated[
-        Path | None, typer.Option(help="A TOML file that --print-recipe wrote; options given beside it override it.")
+        Path | None, typer.Option(help="TOML file written by --print-recipe; other options override it.")
     ] = None,
     print_recipe: Annotated[
         bool,
-        typer.Option("--print-recipe", help="Print the recipe of these options as TOML, and stop."),
+        typer.Option("--print-recipe", help="Print the recipe of these options as TOML and exit."),
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from where an interrupted fit with this output stopped.")
-    ] = False,
-    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")] = Path("model.amiss"),
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit with this output.")] = False,
+    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")] = Path("model.amiss"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
@@ -117,7 +111,7 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json
 
 
 def _training_folder(output: Path, resume: bool) -> Path:
-    """Where training leaves its state until the output is written: OUTPUT.training."""
+    """Folder for the training state until the output is written: OUTPUT.training."""
     from amiss.core.errors import InputError
 
     folder = output.with_name(f"{output.name}.training")

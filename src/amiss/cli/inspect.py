@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Images or folders.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option(help="Also decide over all images together: at most this share of those named is good, as 10%."),
+        typer.Option(
+            help="Also decide over all images together, with at most this share of false discoveries, such as 10%."
+        ),
     ] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
@@ -38,17 +40,17 @@ def inspect(
 
     together = None if batch is None else read_rate("batch", batch)
     inspector = load(model, backend=backend)
-    sources = _images(images)
-    root = images[0] if len(images) == 1 and images[0].is_dir() else None
+    images = _images(sources)
+    root = sources[0] if len(sources) == 1 and sources[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
     counts: Counter[str] = Counter()
     judged: list[tuple[str, float | None]] = []
     with writer as results, progress_display() as progress:
-        for index, verdict in enumerate(inspector.inspect(sources, progress=progress)):
+        for index, verdict in enumerate(inspector.inspect(images, progress=progress)):
             counts[str(verdict.label)] += 1
             judged.append((verdict.name, verdict.p_value))
             if results is not None:
-                results.add(verdict, None if verdict.label is Label.ERROR else sources[index])
+                results.add(verdict, None if verdict.label is Label.ERROR else images[index])
             if json:
                 say_json(verdict.summary())
             else:
@@ -56,10 +58,10 @@ def inspect(
     if together is not None:
         _decide_together(judged, together, inspector.rule.n, json)
     if not json:
-        say(f"{len(sources)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
+        say(f"{len(images)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement(), *backend_line(inspector, backend))
-        if sources.ignored:
-            say(f"Ignored {len(sources.ignored)} files that are not images, such as {sources.ignored[0]}.")
+        if images.ignored:
+            say(f"Ignored {len(images.ignored)} files that are not images, such as {images.ignored[0]}.")
         if output is not None:
             say(f"Written to {output}")
     if counts[Label.ERROR]:
@@ -67,7 +69,7 @@ def inspect(
 
 
 def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
-    """Benjamini-Hochberg over all images of this call."""
+    """Benjamini-Hochberg over all images of this run."""
     from amiss.core.errors import CalibrationError
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg

@@ -11,10 +11,12 @@ from amiss.cli.console import say, say_json
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method, with its hyper-parameters. Default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Method whose hyper-parameters to list. Default: all methods.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the methods, or the hyper-parameters of one. Cards need torch; without it only the names are known."""
+    """List the methods, or the hyper-parameters of one. Without torch only their names are shown."""
     from amiss.core.errors import MissingExtraError
     from amiss.registry import find_method, list_methods
 

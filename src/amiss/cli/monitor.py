@@ -18,25 +18,27 @@ UNUSABLE, ALARM = 3, 4
 
 
 def monitor(
-    model: Annotated[Path, typer.Argument(help="An artefact that `amiss fit` wrote.")],
+    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     stream: Annotated[
         Path,
-        typer.Argument(help="Folder of images in the order of their names, or results.jsonl of `amiss inspect`."),
+        typer.Argument(help="Folder of images, taken in order of name, or results.jsonl of `amiss inspect`."),
     ],
     output: Annotated[Path | None, typer.Option(help="Folder for monitor.html and monitor.json.")] = None,
-    arl: Annotated[float, typer.Option(help="One false alarm in so many parts, by all charts together.")] = 370,
+    arl: Annotated[float, typer.Option(help="Parts per false alarm, over all charts together.")] = 370,
     chart: Annotated[
-        str, typer.Option(help="Charts of scores: cusum, cusum-down, ewma, rate, martingale; commas between.")
+        str, typer.Option(help="Charts of scores, separated by commas: cusum, cusum-down, ewma, rate, martingale.")
     ] = "cusum,cusum-down,rate,martingale",
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of good images; light and camera are compared with them.")
+        Path | None, typer.Option(help="Folder of good images to compare light and camera with.")
     ] = None,
-    baseline: Annotated[int, typer.Option(help="Without a reference: compare with so many first images.")] = 50,
-    by_time: Annotated[bool, typer.Option("--by-time", help="Order images by the time of the file.")] = False,
+    baseline: Annotated[
+        int, typer.Option(help="Number of first images to compare with when there is no reference.")
+    ] = 50,
+    by_time: Annotated[bool, typer.Option("--by-time", help="Order images by file time.")] = False,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Watch a line. Exits with 4 when a chart alarms, else with 3 when an image could not be used."""
+    """Watch a production line. Exits with 4 when a chart alarms, else with 3 when an image could not be used."""
     from amiss.evaluation import watch
     from amiss.front import load
     from amiss.reporting.monitor_page import write_monitoring

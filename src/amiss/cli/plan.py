@@ -20,17 +20,19 @@ def plan(
     escape: Annotated[
         str | None, typer.Option(help="Largest share of defective parts that may pass as good: 0.01 or 1%.")
     ] = None,
-    confidence: Annotated[str, typer.Option(help="With which the rate is to be shown: 0.95 or 95%.")] = "0.95",
-    good: Annotated[int | None, typer.Option(help="Good parts at hand: what can they show?", min=0)] = None,
-    defective: Annotated[int | None, typer.Option(help="Defective parts at hand: what can they show?", min=0)] = None,
+    confidence: Annotated[str, typer.Option(help="Confidence level: 0.95 or 95%.")] = "0.95",
+    good: Annotated[int | None, typer.Option(help="Number of good parts at hand: what can they show?", min=0)] = None,
+    defective: Annotated[
+        int | None, typer.Option(help="Number of defective parts at hand: what can they show?", min=0)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Answer how many good or defective parts to collect, or what those at hand can show."""
+    """Say how many good or defective parts to collect, or what those at hand can show."""
     from amiss.core.errors import InputError
     from amiss.rules.planning import plan as make
 
     if false_alarm is None and escape is None and good is None and defective is None:
-        raise InputError("nothing to plan arrived; give --false-alarm, --escape, --good or --defective")
+        raise InputError("nothing to plan; give --false-alarm, --escape, --good or --defective")
     sure = read_rate("confidence", confidence)
     alarms = None if false_alarm is None else make(read_rate("false-alarm", false_alarm), sure)
     escapes = None if escape is None else make(read_rate("escape", escape), sure)

@@ -12,15 +12,15 @@ from amiss.cli.console import progress_display, say, say_json
 
 
 def quantise(
-    model: Annotated[Path, typer.Argument(help="A float32 artefact that `amiss fit` wrote.")],
-    data: Annotated[str, typer.Argument(help="What it was made from: the same folder or data set.")],
+    model: Annotated[Path, typer.Argument(help="Float32 artefact written by `amiss fit`.")],
+    data: Annotated[str, typer.Argument(help="The folder or data set that the artefact was made from.")],
     *,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     backend: Backend = "onnxruntime",
-    output: Annotated[Path, typer.Option(help="Where to write: a file name.amiss, or a folder.")],
+    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Turn the convolutions to int8 and calibrate anew. Refused when detections on synthetic defects suffer."""
+    """Convert the convolutions to int8 and recalibrate. Refused when detection of synthetic defects suffers."""
     from amiss.artefact import check_place
     from amiss.data import open_dataset
     from amiss.front import load

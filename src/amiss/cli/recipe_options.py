@@ -26,7 +26,7 @@ def read_recipe(context: typer.Context, path: Path | None) -> Recipe:
     interest and a least area take the place of those of the file.
 
     Raises:
-        InputError: A file that is no recipe, or an option out of range.
+        InputError: A file that is not a recipe, or an option out of range.
     """
     from amiss.recipe import Recipe
     from amiss.record import Component

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 RuleWords = Annotated[
     str | None,
     typer.Option(
-        help="conformal, certified, tail:0.1%, triage:5%,0.5%, quantile:0.99, sigma:3, bootstrap:5% or fixed:2.5."
+        help="Rule: conformal, certified, tail:0.1%, triage:5%,0.5%, quantile:0.99, sigma:3, bootstrap:5%, fixed:2.5."
     ),
 ]
 Alpha = Annotated[str | None, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")]
-Confidence = Annotated[str | None, typer.Option(help="Of the rules certified (95% if not given) and triage.")]
-Threshold = Annotated[float | None, typer.Option(help="Of the rule fixed.")]
+Confidence = Annotated[
+    str | None, typer.Option(help="Confidence level, for the rules certified (default 95%) and triage.")
+]
+Threshold = Annotated[float | None, typer.Option(help="Threshold, for the rule fixed.")]
 
 
 def read_rule(
@@ -28,7 +30,7 @@ def read_rule(
     *,
     present: Rule | None = None,
 ) -> Rule:
-    """The rule that these options mean. Without its name: the present one with other values, else conformal.
+    """The rule that these options describe. Without a name: the present rule with other values, else conformal.
 
     Raises:
         InputError: Unknown rule or value, one missing, or one given twice.

@@ -93,11 +93,11 @@ def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)  # round(x / 257), exactly
     if image.dtype != np.uint8:
-        raise ImageError(name, f"{image.dtype} pixels arrived; uint8 or uint16 is expected")
+        raise ImageError(name, f"pixels must be uint8 or uint16, got {image.dtype}")
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ImageError(name, f"shape {image.shape} arrived; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is expected")
+        raise ImageError(name, f"shape must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}")
     if image.shape[2] == 1:
         image = np.repeat(image, 3, axis=2)
     return np.ascontiguousarray(image[:, :, :3])

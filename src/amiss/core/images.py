@@ -182,7 +182,7 @@ def _name(number: int, item: Item) -> str:
 def _pixels(number: int, item: NDArray[Any] | Image) -> NDArray[Any]:
     pixels = item if isinstance(item, np.ndarray) else item.read()
     if not isinstance(pixels, np.ndarray):
-        raise ImageError(_name(number, item), f"read() gave a {type(pixels).__name__}; a NumPy array is expected")
+        raise ImageError(_name(number, item), f"read() must give a NumPy array, got {type(pixels).__name__}")
     return np.ascontiguousarray(pixels)
 
 
@@ -192,9 +192,9 @@ def _is_image(item: object) -> TypeGuard[Image]:
 
 def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
     if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
-        raise InputError(f"one array of shape {source.shape} arrived; give a list of images, or (N, H, W, C)")
+        raise InputError(f"images must be a list, or one array (N, H, W, C), got an array of shape {source.shape}")
     if not isinstance(source, Iterable):
-        raise InputError(f"a {type(source).__name__} arrived; a folder, or a list of paths or arrays is expected")
+        raise InputError(f"images must be a folder, or a list of paths or arrays, got {type(source).__name__}")
     items: list[Item] = []
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
@@ -202,12 +202,12 @@ def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
         elif isinstance(item, np.ndarray) or _is_image(item):
             items.append(item)
         else:
-            raise InputError(f"item {number} is a {type(item).__name__}; a path, array or Image is expected")
+            raise InputError(f"item {number} must be a path, array or Image, got {type(item).__name__}")
     return tuple(items)
 
 
 def _check_size(size: Size) -> Size:
     sides = tuple(size) if isinstance(size, Iterable) else ()
     if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
-        raise InputError(f"size {size!r} arrived; (height, width) in whole pixels is expected, such as (256, 256)")
+        raise InputError(f"size must be (height, width) in whole pixels, such as (256, 256), got {size!r}")
     return int(sides[0]), int(sides[1])

@@ -19,7 +19,7 @@ class Origin:
     Args:
         product: What is made.
         lot: The batch it was made in: parts of one lot resemble each other.
-        part: The piece that is shown: images of one part are no independent evidence.
+        part: The piece that is shown: images of one part are not independent evidence.
         time: When it was taken, with or without a time zone.
     """
 
@@ -36,7 +36,7 @@ def stay_together(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
 
     Args:
         n: Number of images.
-        origins: Of each image, or nothing: then every image is a group of its own.
+        origins: Origin of each image, or nothing: then every image is a group of its own.
 
     Returns:
         Indices into the images, ascending in each group, groups in the order of their first image.

@@ -30,7 +30,7 @@ class _Buffer:
 
 
 def buffer(*, init: Literal[False] = False) -> Any:
-    """Declares a tensor that `build` registers: ``mean: Tensor = buffer()``. It is no constructor argument."""
+    """Declares a tensor that `build` registers: ``mean: Tensor = buffer()``. It is not a constructor argument."""
     return _Buffer()
 
 
@@ -194,7 +194,7 @@ def read_text(text: str) -> Any:
 def declared(cls: type, inherited: Mapping[str, Parameter]) -> dict[str, Parameter]:
     """The hyper-parameters of a class: those of its bases, and what stands in its body with a default.
 
-    A placeholder of `buffer` is taken off the class. What is a class variable, or begins with _, is no hyper-parameter.
+    A placeholder of `buffer` is taken off the class. Class variables, and names that begin with _, do not count.
 
     Raises:
         TypeError: A name without a default, or a type that no hyper-parameter can have.

@@ -18,7 +18,7 @@ def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -
 
     Args:
         images: The whole images.
-        places: Of each piece the number of its image, its top row and its left column. It must lie inside.
+        places: For each piece the number of its image, its top row and its left column. It must lie inside.
         side: Height and width of the pieces.
 
     Example:
@@ -46,7 +46,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of an image, as a `Image`."""
+    """A piece of an image, as an `Image`."""
 
     source: _Source
     number: int

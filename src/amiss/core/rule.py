@@ -54,7 +54,7 @@ class Rule(ABC):
 
     @property
     def review_threshold(self) -> float | None:
-        """Scores larger than this, up to `threshold`, are for a person to judge; None where nobody is asked."""
+        """Scores larger than this, up to `threshold`, are sent to a person for review; None without review."""
         return None
 
     @property

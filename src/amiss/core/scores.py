@@ -61,7 +61,9 @@ class Scores:
         """
         maps = [part.map for part in parts if part.map is not None]
         if len(maps) == len(parts) and len(sizes := {part.shape[1:] for part in maps}) > 1:
-            raise InputError(f"maps of {len(sizes)} sizes arrived; score images one by one, or without their maps")
+            raise InputError(
+                f"maps must have one size, got {len(sizes)} sizes; score images one by one, or without their maps"
+            )
         image = np.concatenate([part.image for part in parts]) if parts else np.zeros(0, np.float32)
         return cls(image, np.concatenate(maps) if maps and len(maps) == len(parts) else None)
 
@@ -92,7 +94,7 @@ class Decision:
         p_value: (N,) in [1/(n+1), 1]: how often a good image would look at least this strange. NaN when the
             rule was never calibrated.
         label: (N,) True = anomalous.
-        review: (N,) True = neither good nor anomalous for sure: for a person to judge. Never true together with label.
+        review: (N,) True = neither clearly good nor anomalous: a person should look. Never with label.
         mask: (N, H, W) True = a pixel above the lowest threshold of the rule; None without a map.
         regions: For each image its connected regions, strongest first; empty without a map.
         threshold: An image is anomalous when its score is larger than this.
@@ -116,7 +118,7 @@ def _finite(values: NDArray[np.floating], what: str, dimensions: int) -> NDArray
     with np.errstate(over="ignore"):  # too large for float32 is found below: not finite
         array = np.asarray(values, dtype=np.float32)
     if array.ndim != dimensions:
-        raise InputError(f"{what} with shape {array.shape} arrived; {dimensions} dimension(s) are expected")
+        raise InputError(f"{what} must have {dimensions} dimension(s), got shape {array.shape}")
     if not np.isfinite(array).all():
         raise InputError(f"{what}: {int((~np.isfinite(array)).sum())} of {array.size} numbers are not finite")
     return array

@@ -22,7 +22,7 @@ def threads() -> int:
     if not asked:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not asked.isdecimal() or int(asked) < 1:
-        raise InputError(f"AMISS_THREADS = {asked!r} arrived; a whole number above 0 is expected")
+        raise InputError(f"AMISS_THREADS must be a whole number above 0, got {asked!r}")
     return int(asked)
 
 
@@ -33,7 +33,7 @@ def in_order(action: Callable[[int], Result], count: int, workers: int) -> Itera
     one raises comes out at its place; nothing new is begun then, or when nobody takes results any more.
 
     Args:
-        action: Must bear to be called from several threads at once.
+        action: Must be thread-safe.
         count: Pieces of work.
         workers: Threads; with one, nothing is done before it is asked for.
 

@@ -36,7 +36,7 @@ class Tiling:
         check_count("tile", self.tile)
         if check_count("overlap", self.overlap, least=0) > self.tile // 2:
             raise InputError(
-                f"overlap = {self.overlap} arrived; tiles of {self.tile} pixels overlap by at most {self.tile // 2}"
+                f"overlap must be at most {self.tile // 2} for tiles of {self.tile} pixels, got {self.overlap}"
             )
 
     def starts(self, length: int) -> list[int]:
@@ -46,7 +46,7 @@ class Tiling:
             InputError: The side is shorter than a tile.
         """
         if length < self.tile:
-            raise InputError(f"a side of {length} pixels arrived; tiles of {self.tile} pixels do not fit in")
+            raise InputError(f"a side must have at least {self.tile} pixels, the size of a tile, got {length}")
         return [*range(0, length - self.tile, self.tile - self.overlap), length - self.tile]
 
     def corners(self, size: Size, name: str = "image") -> list[tuple[int, int]]:
@@ -104,13 +104,15 @@ def read_input(size: int | Size | None, tile: int | None, overlap: int | None) -
     """
     if tile is None:
         if overlap is not None:
-            raise InputError(f"overlap = {overlap!r} arrived without a tile; give its side too, such as tile = 256")
+            raise InputError(
+                f"overlap needs a tile; give its side too, such as tile = 256, got overlap = {overlap!r} alone"
+            )
         size = 256 if size is None else size
         return ((size, size) if isinstance(size, int) else size), None
     if size is not None:
         raise InputError(
-            f"size = {size!r} and tile = {tile!r} arrived; tiles are not resized, so a tile is the detector's input: "
-            "leave the size out"
+            f"size must be left out where images are cut into tiles, since tiles are not resized, got size = {size!r} "
+            f"and tile = {tile!r}"
         )
     tiling = Tiling(tile, tile // 8 if overlap is None else overlap)
     return (tile, tile), tiling

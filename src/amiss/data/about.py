@@ -19,7 +19,7 @@ class About:
         title: Its name.
         layout: Its files, in one line.
         home: Where people get it. Amiss downloads nothing.
-        licence: Of the images.
+        licence: Licence of the images.
 
     Example:
         >>> about = About("Bolts", "train/ok, test/ok, test/ko", "example.org/bolts", "CC BY 4.0")

@@ -132,7 +132,7 @@ def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
 
 def _repeats(hashes: dict[str, list[str]]) -> list[str]:
     return [
-        f"{copies} of {len(found)} {part} images are copies of others: they are no further evidence."
+        f"{copies} of {len(found)} {part} images are copies of others: they add no evidence."
         for part, found in hashes.items()
         if (copies := len(found) - len(set(found)))
     ]

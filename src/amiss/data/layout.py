@@ -51,7 +51,7 @@ class Tested:
 
 
 def collect_tests(folders: Mapping[str, Path], find_mask: Callable[[str, Path], MaskSource]) -> Tested:
-    """All test images of a set that has one folder a defect type, and a mask for every defective image.
+    """All test images of a set that has one folder per defect type, and a mask for every defective image.
 
     Args:
         folders: For each defect type, "good" among them, its folder.

@@ -79,12 +79,12 @@ def read_manifest(path: Path, *, product: str | None = None, seed: int = 0) -> D
 
     A label that is neither a good nor a defective word is a defect type. Because a slip of the pen must never make a
     defect normal or the other way round, a type is accepted only for a test image, in a manifest that calls
-    some image good in a known word, and when it is no number and not spelled like a known word.
+    some image good in a known word, and when it is neither a number nor spelled like a known word.
 
     Args:
         path: The table.
         product: Which product, when the table lists several.
-        seed: Of an own split.
+        seed: Seed of an own split.
 
     Raises:
         DataError: A column, file, label, split or timestamp is wrong; which row and why.
@@ -152,7 +152,7 @@ def _entry(path: Path, number: int, row: Row) -> Entry:
         raise DataError(f"{where}: split {split!r}; allowed: {', '.join(SPLITS)}")
     mask = row.get("mask")
     if mask is not None and not isinstance(mask, str):
-        raise DataError(f"{where}: mask {mask!r}; the path of a file is expected")
+        raise DataError(f"{where}: mask must be the path of a file, got {mask!r}")
     label = row.get("label")
     return Entry(
         path=inside(path.parent, row["path"], path),
@@ -196,7 +196,7 @@ def _time(where: str, value: Any) -> datetime | None:
     try:
         return datetime.fromisoformat(str(value))
     except ValueError:
-        raise DataError(f"{where}: timestamp {value!r}; ISO 8601 such as 2026-03-01T06:30:00 is expected") from None
+        raise DataError(f"{where}: timestamp must be ISO 8601, such as 2026-03-01T06:30:00, got {value!r}") from None
 
 
 def _check_entries(path: Path, entries: list[Entry]) -> None:

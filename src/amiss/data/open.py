@@ -85,7 +85,7 @@ def read_address(source: str | Path, category: str | None = None) -> Address:
 
 def _one(first: str | None, second: str | None) -> str | None:
     if first and second and first != second:
-        raise InputError(f"two categories arrived, {first!r} and {second!r}; give one")
+        raise InputError(f"category must be one, got {first!r} and {second!r}")
     return first or second
 
 

@@ -41,7 +41,7 @@ def in_folders(kind: str, about: About, recognises: Callable[[Path], bool], read
         inner = [] if recognises(root) or not root.is_dir() else _inner(root, recognises)
         if category is not None:
             if recognises(root):
-                raise InputError(f"category {category!r} arrived, but {root} is one data set and has no categories")
+                raise InputError(f"{root} is one data set and has no categories, got category {category!r}")
             if not inner:
                 raise about.error(f"{root}: no category inside")
             return read(root / check_choice("category", category, inner))
@@ -60,7 +60,7 @@ def single(kind: str, about: About, recognises: Callable[[Path], bool], read: Ca
 
     def check(path: Path, category: str | None, seed: int) -> Dataset:
         if category is not None:
-            raise InputError(f"category {category!r} arrived, but {path} has no categories")
+            raise InputError(f"{path} has no categories, got category {category!r}")
         return read(path, seed)
 
     return Reader(kind, about, recognises, check)

@@ -53,7 +53,7 @@ def list_readers() -> dict[str, Reader]:
     """Every reader by kind, in the order in which they are asked: our own, then plug-ins, then a plain folder.
 
     Raises:
-        InputError: A plug-in that is no reader of the kind it was named for.
+        InputError: A plug-in that is not a reader of the kind it was named for.
     """
     own = {kind: reader for kind, reader in READERS.items() if kind != folder.READER.kind}
     plugged = {}

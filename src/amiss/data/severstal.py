@@ -45,7 +45,7 @@ def read_severstal(root: Path, *, seed: int = 0) -> Dataset:
 
     Args:
         root: The folder that holds train_images/ and train.csv.
-        seed: Of the split.
+        seed: Seed of the split.
 
     Raises:
         DataError: A file is missing, or a row is not understood.
@@ -83,7 +83,7 @@ def _runs(table: Path) -> dict[str, dict[str, str]]:
         both = str(row.get("ImageId_ClassId") or f"{row.get('ImageId')}_{row.get('ClassId')}")
         name, _, kind = both.rpartition("_")
         if not name or not kind.isdecimal() or kind in found.setdefault(name, {}):
-            raise DataError(f"{table}, row {number}: {both!r}; an image and a class are expected, each pair once")
+            raise DataError(f"{table}, row {number}: must be an image and a class, each pair once, got {both!r}")
         found[name][kind] = str(row["EncodedPixels"])
     return found
 

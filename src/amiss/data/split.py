@@ -18,15 +18,15 @@ LEARN = 0.8
 def split_good(
     n: int, seed: int, *, share: float = LEARN, origins: Sequence[Origin] = ()
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw who of n good images is learned from, and who is tested on; both in ascending order.
+    """Draw which of n good images to learn from and which to test on; both in ascending order.
 
     Images of one lot stay together where several lots are known, and images of one part always do.
 
     Args:
         n: Number of good images.
-        seed: Of the draw.
+        seed: Random seed.
         share: About how many of them to learn from.
-        origins: Of each image, or nothing.
+        origins: Origin of each image, or nothing.
 
     Raises:
         DataError: Fewer than two images, lots or parts.
@@ -39,7 +39,10 @@ def split_good(
     check_rate("share", share)
     groups = stay_together(n, origins)
     if len(groups) < 2:
-        raise DataError(f"{n} good images of {len(groups)} part arrived; some to learn from and others to test on")
+        raise DataError(
+            f"good images of at least 2 parts are needed, some to learn from and others to test on, got {n} images of "
+            f"{len(groups)} part"
+        )
     order = np.random.default_rng(seed).permutation(len(groups))
     sizes = np.cumsum([len(groups[index]) for index in order])
     count = int(np.abs(sizes[:-1] - share * n).argmin()) + 1

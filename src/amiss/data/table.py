@@ -100,7 +100,7 @@ def _read_jsonl(path: Path) -> list[Row]:
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: a JSON object with the columns as keys is expected")
+            raise DataError(f"{path}, line {number}: must be a JSON object with the columns as keys")
         rows.append(row)
     return rows
 

@@ -103,7 +103,7 @@ class RegionFiles:
         values = [int(value) for value in np.unique(levels) if value]
         if len(values) != 1 or values[0] not in self.saturations:
             known = ", ".join(map(str, sorted(self.saturations)))
-            raise DataError(f"{path}: values {values} besides 0; exactly one of {known} is expected")
+            raise DataError(f"{path}: there must be exactly one of {known} besides 0, got {values}")
         mask = levels > 0
         return GroundTruthRegion(mask, self.saturations[values[0]].area(int(mask.sum())))
 
@@ -128,13 +128,13 @@ class RunLengths:
         """The union of all runs.
 
         Raises:
-            DataError: A run is no pair of whole numbers, or leaves the image.
+            DataError: A run is not a pair of whole numbers, or leaves the image.
         """
         flat = np.zeros(size[0] * size[1], np.bool_)
         for text in self.runs:
             words = text.split()
             if len(words) % 2 or not all(word.isdecimal() for word in words):
-                raise DataError(f"{self.name}: {text[:40]!r} is no list of pairs 'start length'")
+                raise DataError(f"{self.name}: {text[:40]!r} is not a list of pairs 'start length'")
             for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
                 if start < 1 or start + length - 1 > flat.size:
                     raise DataError(f"{self.name}: the run {start} {length} leaves the image of {flat.size} pixels")
@@ -153,7 +153,7 @@ def read_levels(path: Path) -> NDArray[Any]:
         raise DataError(f"{path}: a JPEG is not exact, and its losses would count as defects; save the mask as PNG")
     values = read_values(path)
     if values.dtype.kind != "u":
-        raise DataError(f"{path}: a mask of {values.dtype} arrived; whole numbers are expected")
+        raise DataError(f"{path}: a mask must have whole numbers, got {values.dtype}")
     return values if values.ndim == 2 else values[:, :, :3].max(axis=2)
 
 

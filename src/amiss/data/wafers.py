@@ -1,6 +1,6 @@
 """Wafer maps: which dies of a wafer work. Two public sets, WM-811K and MixedWM38, each one .npz file.
 
-A map is shown as an image of one pixel a die: black where there is no die, grey where the die works, white where it
+A map is shown as an image of one pixel per die: black where there is no die, grey where the die works, white where it
 fails. Published MixedWM38 has a few dies with the undocumented value 3; they are shown as failing. Neither set has
 masks.
 
@@ -151,14 +151,14 @@ def read_mixedwm38(path: Path, *, seed: int = 0) -> Dataset:
 
     Args:
         path: The .npz file, not compressed.
-        seed: Of the split.
+        seed: Seed of the split.
 
     Raises:
         DataError: A missing or compressed array, or arrays that do not fit each other.
     """
     maps, labels = (_array(path, name, MIXED) for name in ("arr_0", "arr_1"))
     if maps.ndim != 3 or labels.shape != (len(maps), len(PATTERNS)):
-        raise DataError(f"{path}: arr_0 {maps.shape} and arr_1 {labels.shape}; (N, H, W) and (N, 8) are expected")
+        raise DataError(f"{path}: arr_0 and arr_1 must be (N, H, W) and (N, 8), got {maps.shape} and {labels.shape}")
     names = ["+".join(name for name, on in zip(PATTERNS, row, strict=True) if on) or GOOD for row in labels > 0]
     good = np.flatnonzero([name == GOOD for name in names])
     learn, rest = (good[part] for part in split_good(len(good), seed))

@@ -46,7 +46,7 @@ class GridTargets:
 
     Args:
         features: The backbone; its finest stage has `ENLARGE` times the PDN's stride.
-        channels: Of the PDN; neighbouring channels of the backbone are averaged to so many.
+        channels: Number of channels of the PDN; neighbouring channels of the backbone are averaged to so many.
     """
 
     def __init__(self, features: FeatureExtractor, channels: int) -> None:
@@ -119,12 +119,12 @@ def distil_grids(network: PatchNetwork, features: FeatureExtractor, pixels: NDAr
     """
     if features.cells[0] != ENLARGE * network.stride:
         raise InputError(
-            f"a first stage of {features.cells[0]} pixels a cell arrived; {ENLARGE * network.stride} are expected"
+            f"cells of the first stage must be {ENLARGE * network.stride} pixels wide, got {features.cells[0]}"
         )
     if sum(features.channels) < network.channels:
         raise InputError(
-            f"stages of {sum(features.channels)} channels arrived; at least {network.channels} are expected, as many "
-            "as the PDN has: name more stages, or take a wider backbone"
+            f"the stages must have at least {network.channels} channels, as many as the PDN, got "
+            f"{sum(features.channels)}: name more stages, or take a wider backbone"
         )
     side = pixels.shape[1]
     targets, alignment = GridTargets(features, network.channels), Alignment(network.patch, network.stride)

@@ -25,8 +25,9 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
 
     Args:
         anchor: Descriptors (N, D) of patches.
-        positive: Of other views of the same patches.
-        negative: Of patches of other images. The nearer of anchor and positive counts: in-triplet hard negatives.
+        positive: Descriptors of other views of the same patches.
+        negative: Descriptors of patches of other images. The nearer of anchor and positive counts: in-triplet hard
+            negatives.
         margin: How much nearer, in squared distance.
 
     Returns:

@@ -62,7 +62,9 @@ class LossWeights:
         for name in ("knowledge", "metric", "compactness"):
             check_real(name, getattr(self, name), least=0)
         if not self.knowledge + self.metric:
-            raise InputError("knowledge = metric = 0 arrived; at least one of them must teach what patches look like")
+            raise InputError(
+                "knowledge or metric must be above 0, got 0 for both: one of them teaches what patches look like"
+            )
 
 
 class PatchTargets:
@@ -146,7 +148,7 @@ class PatchLoss:
     Args:
         network: The teacher to be.
         decoder: Linear, from its descriptors to the backbone's; thrown away afterwards.
-        targets: Of the backbone.
+        targets: Targets of the backbone.
         pixels: Images, uint8 (N, side, side, 3).
         weights: See `LossWeights`.
     """
@@ -211,7 +213,7 @@ def distil_patches(
         InputError: One image alone, when triplets need another.
     """
     if weights.metric and len(pixels) < 2:
-        raise InputError("1 image arrived; the metric loss compares patches of different images, so give 2 or more")
+        raise InputError("the metric loss compares patches of different images and needs at least 2, got 1")
     targets, rng = PatchTargets(features), np.random.default_rng([run.seed, PROBES])
     place = features.mean.device
     targets.learn_scale(draw_patches(pixels, rng.integers(len(pixels), size=PROBES), network.patch, rng).to(place))

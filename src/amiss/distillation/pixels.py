@@ -28,7 +28,7 @@ def stored_pixels(images: Images, size: int, seed: int, progress: Progress) -> I
     """Memory-mapped images, a tenth of them grey.
 
     Args:
-        images: Of any sizes.
+        images: Images of any size.
         size: Side of the squares that they are resized to, in pixels.
         seed: Chooses the grey ones.
         progress: Reports the stage "images".

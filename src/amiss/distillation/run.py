@@ -17,7 +17,7 @@ class Run:
 
     Args:
         steps: Number of steps.
-        seed: Of everything that is drawn in them.
+        seed: Random seed.
         checkpoint: See `amiss.training`, or None.
         progress: Reports the stage "distilling", and what comes before it.
     """

@@ -99,14 +99,14 @@ def distil(
 
     Args:
         architecture: One of `amiss.features.patch_network.ARCHITECTURES`.
-        images: Of many kinds, none of them from the inspection task.
+        images: Images of many kinds, none from the inspection task.
         backbone: See `amiss.features.create_backbone`.
         stages: Strides of its stages; for a PDN, 8 and any coarser ones, with as many channels together as the PDN has
             or more. What a cell of a coarse stage sees reaches beyond the PDN's patch, and cannot be learned.
         steps: Training steps; None for `default_steps`.
         size: Side of the squares that images are resized to, in pixels.
-        weights: Of the three losses of single patches; None for the defaults.
-        seed: Of everything that is drawn.
+        weights: Weights of the three losses of single patches; None for the defaults.
+        seed: Random seed.
         checkpoint: Folder for the state of the training, so that the same call goes on after it was stopped.
         device: Where it learns, see `amiss.device.choose_device`; mixed precision on CUDA.
         progress: See `amiss.core.progress`.
@@ -179,7 +179,7 @@ def _origin(features: FeatureExtractor) -> dict[str, str]:
 def _check_size(size: int, network: PatchNetwork) -> None:
     least = -(-2 * network.patch // CELL) * CELL
     if size < least or size % CELL:
-        raise InputError(f"size {size} arrived; {least} pixels or more, in multiples of {CELL}, are expected")
+        raise InputError(f"size must be at least {least} pixels and a multiple of {CELL}, got {size}")
 
 
 def _with_record(data: bytes, record: dict[str, str]) -> bytes:

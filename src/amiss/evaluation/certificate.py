@@ -32,7 +32,7 @@ class Entry:
 
     Args:
         name: Its path.
-        sha256: Of its file; "" where that cannot be read.
+        sha256: SHA-256 of its file; "" where that cannot be read.
         defect: Its true type, "good" for a good part.
         part: Number of the part that it shows; images of one part share it.
         lot: Its lot, or None.
@@ -84,9 +84,9 @@ class Certificate:
         fingerprint: SHA-256 of the whole inspector.
         statement: The inspector's own promise.
         alpha: False-alarm rate that its rule promises, or None.
-        confidence: Of every bound.
+        confidence: Confidence level of every bound.
         date: When the images were inspected, UTC, ISO 8601.
-        entries: One an image.
+        entries: One per image.
         false_alarms: Good parts called anomalous.
         escapes: Defective parts passed as good.
         reviews: Parts left to a person, "good" and "defective"; empty when the rule asks nobody.
@@ -154,10 +154,10 @@ def certify(
     Args:
         inspector: Ready to inspect.
         dataset: Its test images, good and defective; none of them may be one that the inspector has seen.
-        confidence: Of every bound, in (0, 1).
+        confidence: Confidence level of every bound, in (0, 1).
         false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
         escape: Rate among defective parts that is to be shown, in (0, 1), or None.
-        seed: Of the permutation test over lots.
+        seed: Seed of the permutation test over lots.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -213,7 +213,7 @@ def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress) -> list
 
 
 def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
-    """Without the copies of an image: the same file twice is no second part. And how many copies there were."""
+    """Without the copies of an image: the same file twice is not a second part. Also returns the number of copies."""
     first: dict[str, Entry] = {}
     for entry in entries:
         kept = first.setdefault(entry.sha256 or entry.name, entry)
@@ -288,7 +288,7 @@ def _lot_warnings(good: Sequence[Entry], seed: int) -> Iterator[str]:
         worst = int(np.argmax(counts))
         yield (
             f"The false alarms gather in lots (permutation test, p = {p:.3f}): {counts[worst]} of {int(events.sum())} "
-            f"are of lot {names[worst]}. Parts of one lot are no independent evidence, so the bounds are too narrow."
+            f"are of lot {names[worst]}. Parts of one lot are not independent evidence, so the bounds are too narrow."
         )
 
 

@@ -110,8 +110,8 @@ def compare(
         second: Ready to inspect; its method, image size and rule may differ.
         dataset: Whose test images are used, and whose masks where it has some.
         names: How the two are called.
-        seed: Of the bootstrap.
-        resamples: Of the bootstrap; images are drawn anew within their class, the same for both.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples; images are drawn anew within their class, the same for both.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -164,7 +164,7 @@ def paired(first: Sequence[Verdict], second: Sequence[Verdict]) -> NDArray[np.bo
                 "images in the same order"
             )
     if len(first) != len(second):
-        raise DataError(f"verdicts on {len(first)} and on {len(second)} images arrived; the same images are expected")
+        raise DataError(f"both verdicts must be on the same images, got {len(first)} and {len(second)} images")
     return np.array(
         [Label.ERROR not in (one.label, other.label) for one, other in zip(first, second, strict=True)], bool
     )

@@ -42,8 +42,8 @@ def evaluate(
     Args:
         inspector: Ready to inspect; nothing is learned or tuned here.
         dataset: Its test images are used, and its masks where it has some.
-        seed: Of the bootstrap intervals.
-        resamples: Of the bootstrap; images are drawn anew within their class, never pixels.
+        seed: Seed of the bootstrap intervals.
+        resamples: Number of resamples; images are drawn anew within their class, never pixels.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -128,7 +128,7 @@ def check_tests(dataset: Dataset) -> None:
     """There is something to measure on, or a `DataError`."""
     if len(dataset.test) == 0:
         raise DataError(
-            f"{dataset.name}: no test images arrived, so there is nothing to measure on. Give a data set in MVTec "
+            f"{dataset.name}: no test images, so there is nothing to measure on. Give a data set in MVTec "
             "layout (train/good, test/good, test/<defect type>), or inspect a folder of images instead"
         )
 

@@ -22,7 +22,7 @@ class Evaluation:
 
     An image that cannot be used is an error. It is listed, and it enters no rate and no metric: neither the good
     nor the defective ones, for nothing was measured on it. An image for review raises no alarm and is not passed
-    either: it is no false alarm, no detection and no escape.
+    either: it is neither a false alarm, nor a detection, nor an escape.
 
     Args:
         dataset: Name of the data set.
@@ -37,7 +37,7 @@ class Evaluation:
         metrics: Metrics over the usable images.
         seconds_per_image: Mean wall time to decode, resize, score and decide, over usable images; NaN without any.
         seed: Seed of the bootstrap.
-        review_threshold: An image above it, up to `threshold`, is for a person to judge; None where nobody is asked.
+        review_threshold: An image above it, up to `threshold`, is sent to a person for review; None without review.
         types: Metrics of each defect type against the good images.
         saturation: Whether the ground truth knows saturations, as in MVTec LOCO AD: results are then also averaged
             over the defect types.

@@ -146,9 +146,9 @@ def compute_metrics(
         scores: Image scores, (N,).
         alarms: True = called anomalous, (N,).
         pixels: Maps and masks.
-        threshold: Of the rule, for the F1 of pixels.
-        seed: Of the bootstrap.
-        resamples: Of the bootstrap.
+        threshold: Threshold of the rule, for the F1 of pixels.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples.
     """
     ranking: dict[str, Metric] = {
         "image_auroc": auroc,

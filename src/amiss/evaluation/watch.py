@@ -39,7 +39,7 @@ def watch(
         inspector: Ready to inspect; its calibration scores are what the charts compare with.
         source: A folder of images, which are inspected and measured; or ``results.jsonl`` of ``amiss inspect``, or the
             folder that holds it: its scores are taken, and its images are measured if all of them are still there.
-        charts: Of scores, some of `amiss.monitoring.CHARTS`.
+        charts: Charts of scores, from `amiss.monitoring.CHARTS`.
         arl: One false alarm in so many parts, by all charts together.
         reference: A folder of good images whose light and sharpness are the usual ones.
         baseline: Without a reference: so many first images are the usual ones.

@@ -26,7 +26,7 @@ class Backbone:
         displacements: For each stage, how many pixels below and right of where it answers a cell looks, negative for
             above and left; None where nobody knows before the weights have been tried.
         head: The rest of the network up to the class logits, or None.
-        network: For a network that is no chain of stages: takes the positions of the wanted stages, ascending, and
+        network: For a network that is not a chain of stages: takes the positions of the wanted stages, ascending, and
             makes one module, normalised RGB to a list of their maps. Weights are read then, not before.
     """
 

@@ -45,7 +45,7 @@ class CachedFeatures:
         return len(self._files)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer]) -> list[Tensor]:
-        """The features of some images: one (B, C, h, w) a stage."""
+        """The features of some images: one (B, C, h, w) per stage."""
         rows = np.stack([np.load(self._files[int(index)], mmap_mode="r", allow_pickle=False) for index in indices])
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
         parts = np.split(rows, ends[:-1], axis=1)
@@ -72,7 +72,7 @@ def cached_features(
     """Features of all images, computed where they are not on disk yet.
 
     Args:
-        extract: A batch (B, 3, H, W) in [0, 1] to one (B, C, h, w) a stage; frozen, and independent of the batch.
+        extract: A batch (B, 3, H, W) in [0, 1] to one (B, C, h, w) per stage; frozen, and independent of the batch.
         key: Names the extractor, such as backbone, weights and stages: what gives other features has another key.
         images: With a size.
         progress: Reports the stage "features".
@@ -82,7 +82,7 @@ def cached_features(
         The features, in the order of `images`; the files are gone afterwards unless AMISS_CACHE names a folder.
 
     Cost:
-        Disk: 4 bytes a number; 0.3 MB per image of 256 x 256 at strides 8 and 16 of EfficientNet-Lite0.
+        Disk: 4 bytes per number; 0.3 MB per image of 256 x 256 at strides 8 and 16 of EfficientNet-Lite0.
     """
     kept = os.environ.get(VARIABLE)
     with tempfile.TemporaryDirectory(prefix="amiss-features-") as temporary:

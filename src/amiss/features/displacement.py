@@ -42,7 +42,7 @@ def measure_displacements(maps: Maps, cells: Sequence[int]) -> tuple[float, ...]
     no arithmetic knows.
 
     Args:
-        maps: An image (1, 3, H, W) in [0, 1] to one map (1, C, h, w) a stage.
+        maps: An image (1, 3, H, W) in [0, 1] to one map (1, C, h, w) per stage.
         cells: Width of a cell of each stage, in pixels.
 
     Returns:

@@ -41,7 +41,7 @@ class Runner(Protocol):
         ...
 
     def __call__(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps, one (N, C, h, w) a stage."""
+        """Feature maps, one (N, C, h, w) per stage."""
         ...
 
 
@@ -107,9 +107,9 @@ class Stages(nn.Module):
             self.displacements = measure_displacements(self.eval()._maps, self.cells)
 
     def forward(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage.
+        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) per stage.
 
-        h is H / stride; when that is no whole number, the image is enlarged to a whole number of the coarsest stage's
+        h is H / stride; when that is not a whole number, the image is enlarged to whole cells of the coarsest stage's
         cells first. So cell (i, j) looks at the pixel at ((i + 1/2) H / h, (j + 1/2) W / w), whatever the size. The
         outermost cells of networks that look beyond the border are those beside them.
         """
@@ -140,7 +140,7 @@ class Stages(nn.Module):
 
 
 def whole_cells(batch: Tensor, cell: int) -> Tensor:
-    """Images (N, C, H, W), enlarged where a side is no multiple of `cell` pixels to the next one."""
+    """Images (N, C, H, W), enlarged where a side is not a multiple of `cell` pixels to the next one."""
     size = [-(-side // cell) * cell for side in batch.shape[2:]]
     if size == list(batch.shape[2:]):
         return batch

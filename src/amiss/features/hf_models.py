@@ -107,14 +107,14 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"hf:{source}#...: the part after '#' is not the JSON that Amiss writes ({error})") from error
     if not isinstance(facts.get("config"), dict) or not {"mean", "std", "licence"} <= set(facts):
-        raise InputError(f"hf:{source}#...: config, mean, std and licence are expected; {sorted(facts)} arrived")
+        raise InputError(f"hf:{source}#... must have config, mean, std and licence, got {sorted(facts)}")
     return facts
 
 
 def _absent(source: str, error: Exception) -> str:
     if Path(source).is_dir() or source.startswith((".", "/", "~")):
         reason = str(error).splitlines()[0] if Path(source).is_dir() else "no such folder"
-        return f"hf:{source}: {reason}; a folder as save_pretrained writes it is expected (config.json and safetensors)"
+        return f"hf:{source}: {reason}; it must be a folder as save_pretrained writes it (config.json and safetensors)"
     return (
         f"hf:{source}: not on this disk, and Amiss downloads nothing by itself; fetch it once with "
         f"`hf download {source}`, or give a folder: hf:/path/to/folder"

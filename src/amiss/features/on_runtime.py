@@ -67,7 +67,7 @@ class NetworkGraph:
     """The graph of an extractor, loaded.
 
     Args:
-        graph: ONNX; images (N, 3, H, W) in [0, 1] in, one feature map a stage out.
+        graph: ONNX; images (N, 3, H, W) in [0, 1] in, one feature map per stage out.
         size: H and W.
 
     Attributes:
@@ -82,7 +82,7 @@ class NetworkGraph:
         return tuple(batch.shape[2:]) == self.size and not batch.requires_grad
 
     def __call__(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps, one (N, C, h, w) a stage."""
+        """Feature maps, one (N, C, h, w) per stage."""
         return [torch.from_numpy(found) for found in self._session.run(None, {ENTRY: batch.contiguous().numpy()})]
 
 

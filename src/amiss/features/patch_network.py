@@ -31,7 +31,7 @@ class Architecture:
     Args:
         layers: In order.
         pooling: "max" or "average".
-        slope: Of the ReLU below zero.
+        slope: Slope of the ReLU below zero.
         ending: Layers at the end that are as wide as the descriptor.
     """
 
@@ -87,7 +87,7 @@ class PatchNetwork(nn.Module):
     """One network of `ARCHITECTURES`.
 
     Args:
-        name: Of the architecture.
+        name: Name of the architecture.
         channels: Numbers a descriptor has; None for the architecture's own.
 
     Attributes:
@@ -157,7 +157,7 @@ class PatchNetwork(nn.Module):
     def _run(self, x: Tensor, *, dense: bool, channels: slice = ALL) -> Tensor:
         height, width = x.shape[2:]
         if min(height, width) < self.patch:
-            raise InputError(f"{height} x {width} pixels arrived; at least {self.patch} x {self.patch} are expected")
+            raise InputError(f"images must be at least {self.patch} x {self.patch} pixels, got {height} x {width}")
         dilation, norms = 1, iter(self.norms)
         convolutions = (layer for layer in self.convolutions if isinstance(layer, nn.Conv2d))
         for position, layer in enumerate(self.layers, start=1):

@@ -13,7 +13,7 @@ def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> 
     """Concatenate stages on the grid of the finest one.
 
     Args:
-        features: One (N, C_i, h_i, w_i) a stage, finest first.
+        features: One (N, C_i, h_i, w_i) per stage, finest first.
         neighbourhood: Odd width of the square over which each stage is averaged first; 1 leaves it as it is. At the
             border the mean is over the cells inside.
 

@@ -13,7 +13,7 @@ class StageView(nn.Module):
     """Some stages of a network that several detectors share; stands where the detector's own extractor stood.
 
     Args:
-        network: Has at least the stages of `own`. It belongs to whoever shares it and is no part of this module.
+        network: Has at least the stages of `own`. It belongs to whoever shares it, not to this module.
         own: The extractor that is replaced.
     """
 
@@ -25,7 +25,7 @@ class StageView(nn.Module):
         self._places = tuple(network.strides.index(stride) for stride in own.strides)
 
     def forward(self, batch: Tensor) -> list[Tensor]:
-        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) a stage."""
+        """Feature maps of a batch (N, 3, H, W) in [0, 1]: one (N, C, h, w) per stage."""
         maps = self._network[0].maps_of(batch)
         return [maps[place] for place in self._places]
 

@@ -67,7 +67,7 @@ class Teacher(PatchNetwork):
             self.load_state_dict(state)
         except RuntimeError as error:
             raise InputError(
-                f"{weights}: layers of other sizes than those of this version arrived ({error}); make the teacher anew "
+                f"{weights}: its layers have other sizes than those of this version ({error}); make the teacher anew "
                 "with the command in the file's metadata"
             ) from error
 
@@ -105,5 +105,5 @@ def _read(architecture: str, weights: str) -> Mapping[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a teacher ({error}); `amiss distil` makes such files") from error
     if found != architecture:
-        raise InputError(f"{path}: a teacher of architecture {found!r} arrived; {architecture!r} is expected")
+        raise InputError(f"{path}: the teacher must be of architecture {architecture!r}, got {found!r}")
     return state

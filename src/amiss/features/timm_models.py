@@ -38,7 +38,7 @@ def timm_backbone(address: str, *, pretrained: bool) -> Backbone:
         config = None
     if config is None:
         close = near_miss(name, timm.list_models() + timm.list_pretrained())
-        raise InputError(f"timm:{name} is no model of timm {timm.__version__}; see timm.list_models().{close}")
+        raise InputError(f"timm:{name} is not a model of timm {timm.__version__}; see timm.list_models().{close}")
     size = int(config.input_size[-1])
     with torch.device("meta"), torch.no_grad():
         trial = _create(timm, name).eval()

@@ -58,9 +58,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # many kinds, all of them mean the same to the user
         raise InputError(f"file:{path}: not a safetensors file or a plain dictionary of tensors ({error})") from error
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(
-            f"file:{path}: a plain dictionary of tensors is expected, as torch.save(net.state_dict()) writes"
-        )
+        raise InputError(f"file:{path}: must be a plain dictionary of tensors, as torch.save(net.state_dict()) writes")
     return weights
 
 

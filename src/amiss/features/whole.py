@@ -17,7 +17,7 @@ class WholeNetwork(nn.Module):
     """Normalised RGB to the feature maps that a library's network returns.
 
     Args:
-        name: Of the backbone, for messages.
+        name: Name of the backbone, for messages.
         network: The library's module.
         maps: How to run it.
     """

@@ -54,10 +54,10 @@ def check_binary(values: ArrayLike, what: str) -> NDArray[np.bool_]:
     if array.dtype == np.bool_ or array.size == 0:
         return array.astype(np.bool_, copy=False)
     if array.dtype.kind not in "iuf":
-        raise InputError(f"{what} of type {array.dtype} arrived; bool, or the numbers 0 and 1, are expected")
+        raise InputError(f"{what} must be bool, or the numbers 0 and 1, got {array.dtype}")
     strange = (array != 0) & (array != 1)
     if strange.any():
-        raise InputError(f"{what}: {array[strange][0]} arrived; 0 or 1 is expected (of a 0/255 mask, give mask > 0)")
+        raise InputError(f"{what} must be 0 or 1, got {array[strange][0]} (of a 0/255 mask, give mask > 0)")
     return array.astype(np.bool_)
 
 
@@ -73,7 +73,7 @@ def check_scores(values: ArrayLike, what: str) -> NDArray[Any]:
     """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{what} of type {array.dtype} arrived; real numbers are expected")
+        raise InputError(f"{what} must be real numbers, got {array.dtype}")
     finite = np.isfinite(array)
     if not finite.all():
         bad = array.size - np.count_nonzero(finite)
@@ -93,7 +93,7 @@ def split(labels: ArrayLike, scores: ArrayLike) -> Classes:
     """
     truth, values = check_binary(labels, "labels"), check_scores(scores, "scores")
     if truth.shape != values.shape:
-        raise InputError(f"labels {truth.shape} and scores {values.shape} arrived; give arrays of one shape")
+        raise InputError(f"labels and scores must have the same shape, got {truth.shape} and {values.shape}")
     classes = Classes(values[truth], values[~truth])
     classes.anomalous.sort()
     classes.normal.sort()

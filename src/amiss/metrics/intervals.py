@@ -148,5 +148,5 @@ def bootstrap_interval(
 def _whole(count: int, n: int) -> tuple[int, int]:
     whole = all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in (count, n))
     if not whole or not 0 <= count <= n:
-        raise InputError(f"{count!r} of {n!r} arrived; whole numbers with 0 <= count <= n are expected")
+        raise InputError(f"count and n must be whole numbers with 0 <= count <= n, got {count!r} of {n!r}")
     return int(count), int(n)

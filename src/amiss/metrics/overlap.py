@@ -18,7 +18,7 @@ from amiss.core.errors import InputError
 from amiss.metrics.counts import at_least, check_binary, check_scores, first_of_ties
 
 Stack = Sequence[NDArray[Any]] | NDArray[Any]
-"""One (H, W) array an image: a list, in which sizes may differ, or one array (N, H, W)."""
+"""One (H, W) array per image: a list, in which sizes may differ, or one array (N, H, W)."""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -49,7 +49,7 @@ def pairs(masks: Stack, maps: Stack) -> Iterator[tuple[NDArray[np.bool_], NDArra
         InputError: Numbers or shapes differ, masks are not binary, or scores are not finite.
     """
     if len(masks) != len(maps):
-        raise InputError(f"{len(masks)} masks and {len(maps)} score maps arrived; give one of each for each image")
+        raise InputError(f"each image needs a mask and a score map, got {len(masks)} masks and {len(maps)} maps")
     for number, (mask, scores) in enumerate(zip(masks, maps, strict=True)):
         yield check_binary(mask, f"mask of image {number}"), check_map(mask, scores, number)
 
@@ -63,8 +63,8 @@ def check_map(mask: NDArray[Any], scores: NDArray[Any], number: int) -> NDArray[
     values = check_scores(scores, f"score map of image {number}")
     if np.ndim(mask) != 2 or np.shape(mask) != values.shape:
         raise InputError(
-            f"image {number}: a mask {np.shape(mask)} and a score map {values.shape} arrived; "
-            "one shape (H, W) is expected, so resize the map to the mask"
+            f"image {number}: mask and score map must have the same shape (H, W), got {np.shape(mask)} and "
+            f"{values.shape}; resize the map to the mask"
         )
     return values
 
@@ -77,7 +77,7 @@ def check_limits(limits: Sequence[float]) -> float:
     """
     for limit in limits:
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= 1:
-            raise InputError(f"limit {limit!r} arrived; a false-positive rate above 0 and up to 1 is expected")
+            raise InputError(f"limit must be a false-positive rate above 0 and up to 1, got {limit!r}")
     return float(max(limits, default=1.0))
 
 

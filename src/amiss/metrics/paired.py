@@ -67,7 +67,7 @@ def paired_difference(
         (0.1, 0.02)
     """
     if resampled_first.shape != resampled_second.shape:
-        raise InputError(f"{resampled_first.shape} and {resampled_second.shape} resamples arrived; give the same ones")
+        raise InputError(f"both must have the same resamples, got {resampled_first.shape} and {resampled_second.shape}")
     if math.isnan(first) or math.isnan(second):
         return Difference(first=first, second=second, interval=(math.nan, math.nan), p_value=math.nan)
     moves = resampled_first - resampled_second
@@ -115,7 +115,7 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Agreement:
     """Compare decisions of two detectors on the same images.
 
     Give good and defective images apart: a detector may win on one what it loses on the other, and together they
-    would cancel. It lies when one part was photographed many times, for then the images are no independent tosses.
+    would cancel. It misleads when one part was photographed many times, since its images are not independent.
 
     Args:
         first_right: Whether the first detector is right on each image, (N,).
@@ -131,6 +131,6 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Agreement:
     """
     a, b = check_binary(first_right, "first_right"), check_binary(second_right, "second_right")
     if a.shape != b.shape:
-        raise InputError(f"decisions on {a.shape} and {b.shape} images arrived; the same images are expected")
+        raise InputError(f"both decisions must be on the same images, got {a.shape} and {b.shape}")
     both, first, second, neither = (int(np.count_nonzero(part)) for part in (a & b, a & ~b, ~a & b, ~a & ~b))
     return Agreement(both=both, only_first=first, only_second=second, neither=neither)

@@ -172,7 +172,7 @@ def _highest(scores: NDArray[Any], count: int) -> NDArray[Any]:
 
 def _check_rates(limits: Sequence[float]) -> tuple[float, float]:
     if len(limits) != 2 or not 0 < limits[0] < limits[1] <= 1:
-        raise InputError(f"limits = {limits!r} arrived; two rates with 0 < lower < upper <= 1 are expected")
+        raise InputError(f"limits must be two rates with 0 < lower < upper <= 1, got {limits!r}")
     return float(limits[0]), float(limits[1])
 
 
@@ -184,7 +184,7 @@ def check_defective(defective: ArrayLike, marked: NDArray[np.bool_]) -> NDArray[
     """
     bad = check_binary(defective, "defective")
     if bad.shape != marked.shape:
-        raise InputError(f"defective {bad.shape} for {len(marked)} images arrived; give one value for each image")
+        raise InputError(f"defective must have one value per image, got {bad.shape} for {len(marked)} images")
     if (marked & ~bad).any():
         raise InputError(f"image {int(np.argmax(marked & ~bad))} is called good and has an anomalous pixel in its mask")
     return bad

@@ -43,7 +43,7 @@ def draw(defective: ArrayLike, *, seed: int, resamples: int = 1000) -> NDArray[n
     """
     classes = check_binary(defective, "defective")
     if classes.ndim != 1:
-        raise InputError(f"defective {classes.shape} arrived; one value for each image is expected")
+        raise InputError(f"defective must have one value per image, got {classes.shape}")
     rng = np.random.default_rng(check_count("seed", seed, least=0))
     weights = np.zeros((check_count("resamples", resamples), len(classes)), np.int64)
     for one in (classes, ~classes):

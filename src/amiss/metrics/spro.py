@@ -109,8 +109,8 @@ def overlap_of_regions(regions: Sequence[Marked], scores: NDArray[Any], number: 
         inside = np.sort(scores[mask])[::-1]
         if len(inside) == 0 or not 0 < region.saturation < np.inf:
             raise InputError(
-                f"image {number}: a region of {len(inside)} pixels and saturation {region.saturation!r} arrived; "
-                "at least 1 pixel and a saturation above 0 are expected, so leave out regions that vanish when resized"
+                f"image {number}: a region must have at least 1 pixel and a saturation above 0, got {len(inside)} and "
+                f"{region.saturation!r}; leave out regions that vanish when resized"
             )
         enough = min(float(region.saturation), len(inside))
         weight = np.clip(enough - np.arange(len(inside)), 0, 1) / enough
@@ -122,7 +122,7 @@ def overlap_of_regions(regions: Sequence[Marked], scores: NDArray[Any], number: 
 
 def _curve(regions: Sequence[Sequence[Marked]], maps: Stack, up_to: float) -> Curve:
     if len(regions) != len(maps):
-        raise InputError(f"regions of {len(regions)} images and {len(maps)} score maps arrived; give both for each")
+        raise InputError(f"each image needs its regions and a score map, got {len(regions)} and {len(maps)}")
     checked = [check_map(scores, scores, number) for number, scores in enumerate(maps)]
 
     def images() -> Iterator[Overlap]:

@@ -85,7 +85,7 @@ def at_threshold(labels: ArrayLike, alarms: ArrayLike) -> Outcomes:
     """
     truth, called = check_binary(labels, "labels"), check_binary(alarms, "alarms")
     if truth.shape != called.shape:
-        raise InputError(f"labels {truth.shape} and alarms {called.shape} arrived; give arrays of one shape")
+        raise InputError(f"labels and alarms must have the same shape, got {truth.shape} and {called.shape}")
     return Outcomes(
         detections=int(np.count_nonzero(truth & called)),
         misses=int(np.count_nonzero(truth & ~called)),
@@ -97,7 +97,7 @@ def at_threshold(labels: ArrayLike, alarms: ArrayLike) -> Outcomes:
 def fpr_at_tpr(labels: ArrayLike, scores: ArrayLike, tpr: float = 0.95) -> float:
     """Smallest false-alarm rate of all thresholds that find at least this share of the defective.
 
-    An oracle, as the threshold is chosen on the labels. It hangs on a few hard defects: with 20 defective images 0.95
+    An oracle, as the threshold is chosen on the labels. It depends on a few hard defects: with 20 defective images 0.95
     means all but one.
 
     Args:

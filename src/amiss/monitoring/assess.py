@@ -62,7 +62,7 @@ def monitor(
         reference: Measures of good images, taken when all was well; at least 20. Without it, the first images of
             the stream are what later ones are compared with.
         baseline: How many those are, at least 20.
-        seed: Of the calibration sets that limits are designed on, and of the martingale's random numbers.
+        seed: Seed of the calibration sets that limits are designed on, and of the martingale's random numbers.
         notes: What else is known to weaken the comparison; shown among the warnings.
 
     Raises:
@@ -145,9 +145,9 @@ def _health_runs(
     """One run a measure, and what they are compared with, or why there is none."""
     found = [stream.health[part] for part in stream.usable] if stream.health else []
     if not found or any(one is None for one in found):
-        return [], "There are not images to measure, so whether light or camera changed is not known."
+        return [], "There are no images to measure, so whether light or camera changed is not known."
     if 0 < len(reference) < LEAST:
-        raise InputError(f"{len(reference)} reference images arrived; at least {LEAST} are needed")
+        raise InputError(f"at least {LEAST} reference images are needed, got {len(reference)}")
     start = 0 if reference else baseline
     if start and len(found) < start + FEWEST_CHARTED:
         return [], (

@@ -100,7 +100,7 @@ def find_rate_change(above: ArrayLike, expected: float, worse: float) -> Stretch
 def _before_peak(values: Floats, level: float) -> tuple[Floats, NDArray[np.intp]]:
     """For each possible start: sum and number of values up to where the CUSUM of values - level is highest."""
     if len(values) == 0:
-        raise InputError("no part arrived; at least one is needed")
+        raise InputError("at least 1 part is needed, got 0")
     walk = np.concatenate([[0.0], np.cumsum(values - level)])
     end = max(1, int(np.argmax(walk - np.minimum.accumulate(walk))))
     return np.cumsum(values[:end][::-1])[::-1], np.arange(end, 0, -1)

@@ -55,7 +55,7 @@ class Cusum:
     def __init__(self, k: float = 0.5, direction: str = "up") -> None:
         self.k = check_real("k", k, least=0.1)
         if k > 1.5:
-            raise InputError(f"k = {k:g} arrived; 0.1 to 1.5 is expected: few normal scores are larger than 2")
+            raise InputError(f"k must be between 0.1 and 1.5, got {k:g}: few normal scores are larger than 2")
         self.direction = check_choice("direction", direction, ("up", "down"))
         self.name = "cusum" if direction == "up" else "cusum-down"
 
@@ -75,7 +75,7 @@ class Cusum:
         Args:
             n: Number of calibration scores, at least 20; more than 2000 count as 2000.
             arl: See `Design`.
-            seed: Of the calibration sets that are drawn; one seed, one limit.
+            seed: Seed of the calibration sets that are drawn; one seed, one limit.
 
         Raises:
             CalibrationError: n is below 20.
@@ -91,7 +91,7 @@ class Ewma:
     limit * sqrt(weight / (2 - weight)).
 
     Args:
-        weight: Of the newest part, 0.05 to 0.9; smaller finds smaller shifts, later.
+        weight: Weight of the newest part, 0.05 to 0.9; smaller finds smaller shifts, later.
 
     Raises:
         InputError: Another weight.
@@ -109,7 +109,7 @@ class Ewma:
     def __init__(self, weight: float = 0.1) -> None:
         self.weight = check_real("weight", weight, least=0.05)
         if weight > 0.9:
-            raise InputError(f"weight = {weight:g} arrived; 0.05 to 0.9 is expected, such as 0.1")
+            raise InputError(f"weight must be between 0.05 and 0.9, such as 0.1, got {weight:g}")
 
     def path(self, z: ArrayLike) -> Floats:
         """The chart after each part, (N,); starts at 0."""
@@ -169,7 +169,9 @@ class AlarmRate:
         self.rank, self.n = check_count("rank", rank), check_n(n)
         self.expected = rank / (n + 1)
         if self.expected > 0.5:
-            raise InputError(f"{rank - 1} of {n} calibration scores lie above the threshold; at most half is expected")
+            raise InputError(
+                f"at most half of the calibration scores may lie above the threshold, got {rank - 1} of {n}"
+            )
         self.every = max(2, round(1 / _level_rate(self.expected, self.worse(self.expected))))
 
     @staticmethod

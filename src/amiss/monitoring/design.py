@@ -8,8 +8,8 @@ chain, see `amiss.monitoring.run_length`.
 
 The limit is chosen so that the false alarms of all calibration sets together are one in `arl` parts: the mean over
 calibration sets of 1 / (average run length) is 1 / arl. This is the promise of a conformal p-value, for a chart. The
-mean of the run lengths themselves is no basis for a limit: at n = 20 a few lucky calibration sets run for millions of
-parts and lift it to any value, while every second set alarms far too often.
+mean of the run lengths themselves is not a basis for a limit: at n = 20 a few lucky calibration sets run for millions
+of parts and lift it to any value, while every second set alarms far too often.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def check_arl(arl: float) -> float:
     """
     value = check_real("arl", arl, least=20)
     if value > 100_000:
-        raise InputError(f"arl = {arl:g} arrived; a number of parts from 20 to 100000 is expected, such as 370")
+        raise InputError(f"arl must be a number of parts from 20 to 100000, such as 370, got {arl:g}")
     return value
 
 
@@ -100,7 +100,7 @@ def calibration_law(n: int, shift: float = 0.0, *, draws: int, seed: int = 0) ->
         shift: The part's score is raised by so many standard deviations, taken as normally distributed; when it is 0
             the distribution does not matter.
         draws: Number of calibration sets, even.
-        seed: Of the draws.
+        seed: Random seed.
 
     Example:
         >>> calibration_law(50, draws=10).weights.shape

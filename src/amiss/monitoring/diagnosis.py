@@ -70,9 +70,9 @@ def weigh(stretch: Stretch, scores: Floats, normal: Floats, threshold: float | N
 
     Args:
         stretch: Which parts.
-        scores: Of the stream, (N,).
+        scores: Scores of the stream, (N,).
         normal: Calibration scores, (n,).
-        threshold: Of the rule, or None.
+        threshold: Threshold of the rule, or None.
         direction: "up" or "down".
     """
     from scipy.stats import betabinom, mannwhitneyu
@@ -129,7 +129,7 @@ def diagnose(
         charts: Runs over its scores.
         health: Runs over its images; empty when there are none.
         normal: Calibration scores, (n,).
-        threshold: Of the rule, or None.
+        threshold: Threshold of the rule, or None.
         arl: One false alarm in so many parts.
     """
     alarms = [run.alarm for run in charts if run.alarm is not None]
@@ -228,7 +228,7 @@ def _also(images: Sequence[ImageChange]) -> str:
 def _unseen(stretch: Stretch, health: Sequence[HealthRun], lead: str) -> str:
     """Why nothing can be said about the images; empty when something can."""
     if not health:
-        return f"{lead}Whether the light changed is not known: there are not images to measure."
+        return f"{lead}Whether the light changed is not known: there are no images to measure."
     if len(health[0].before(stretch.first)) < FEWEST:
         return f"{lead}Whether the light changed is not known: the change comes before images to compare with."
     return ""

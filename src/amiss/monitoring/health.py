@@ -52,7 +52,7 @@ def measure_health(image: NDArray[np.uint8]) -> Health:
     import cv2
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"{image.dtype} of shape {image.shape} arrived; RGB uint8 (H, W, 3) is expected")
+        raise InputError(f"image must be RGB uint8 (H, W, 3), got {image.dtype} of shape {image.shape}")
     small = resize(image, (SIDE, SIDE))
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     low, high = np.quantile(grey[::2, ::2], [0.05, 0.95])
@@ -68,7 +68,7 @@ def measure_health(image: NDArray[np.uint8]) -> Health:
 
 
 def as_columns(health: Sequence[Health | None]) -> dict[str, NDArray[np.float64]]:
-    """One array a measure, (N,); NaN where there was no usable image.
+    """One array per measure, (N,); NaN where there was no usable image.
 
     Example:
         >>> as_columns([Health(1.0, 2.0, 3.0, 4.0), None])["contrast"].tolist()

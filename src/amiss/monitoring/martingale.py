@@ -32,10 +32,10 @@ class Martingale:
 
     Args:
         delta: Largest probability of ever alarming while nothing changes.
-        seed: Of the random numbers that break ties and place a score within its step.
+        seed: Seed of the random numbers that break ties and place a score within its step.
 
     Raises:
-        InputError: delta outside (0, 1), or a seed that is no whole number.
+        InputError: delta outside (0, 1), or a seed that is not a whole number.
 
     Example:
         >>> chart = Martingale(delta=0.01)
@@ -60,8 +60,8 @@ class Martingale:
         """Online p-values of a stream, (N,), in (0, 1]: each score among all that were there before it.
 
         Args:
-            scores: Of the stream, in time order, (N,).
-            normal: Of the calibration images, in any order, (n,); may be empty, then the stream starts from nothing.
+            scores: Scores of the stream, in time order, (N,).
+            normal: Scores of the calibration images, in any order, (n,); when empty, the stream starts from nothing.
 
         Raises:
             InputError: A number that is not finite.
@@ -95,7 +95,7 @@ class Martingale:
         """
         p = np.asarray(p_values, np.float64)
         if not ((p >= 0) & (p <= 1)).all():
-            raise InputError(f"p-values from {p.min():g} to {p.max():g} arrived; 0 to 1 is expected")
+            raise InputError(f"p-values must be between 0 and 1, got {p.min():g} to {p.max():g}")
         return self._wealth(p), self._wealth(1 - p)
 
     def _wealth(self, p: Floats) -> Floats:

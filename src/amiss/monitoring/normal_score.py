@@ -33,8 +33,8 @@ def normal_scores(scores: ArrayLike, normal: ArrayLike) -> NDArray[np.float64]:
     equals some of `normal` gets the middle of all the steps it may lie on.
 
     Args:
-        scores: Of the stream, (N,).
-        normal: Of good images that learning never saw, in any order, (n,).
+        scores: Scores of the stream, (N,).
+        normal: Scores of good images that learning never saw, in any order, (n,).
 
     Returns:
         (N,); about standard normal while the process is what it was, larger = more anomalous.
@@ -64,7 +64,7 @@ def check_n(n: int) -> int:
         CalibrationError: Too few.
     """
     if n < LEAST:
-        raise CalibrationError(f"{n} calibration scores arrived; monitoring needs at least {LEAST}, better 100")
+        raise CalibrationError(f"monitoring needs at least {LEAST} calibration scores, better 100, got {n}")
     return n
 
 
@@ -86,8 +86,8 @@ def check_numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
     """
     array = np.asarray(values, np.float64)
     if array.ndim != 1:
-        raise InputError(f"{what} of shape {array.shape} arrived; a list of numbers is expected")
+        raise InputError(f"{what} must be a list of numbers, got an array of shape {array.shape}")
     if not np.isfinite(array).all():
         where = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise InputError(f"{what}: number {where} is {array[where]}; finite numbers are expected")
+        raise InputError(f"{what} must be finite numbers, got {array[where]} at index {where}")
     return array

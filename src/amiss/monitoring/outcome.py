@@ -37,7 +37,7 @@ class ChartRun:
     """One chart over a stream.
 
     Args:
-        name: Of the chart.
+        name: Name of the chart.
         path: Its value after each part, (N,).
         upper: Alarm beyond it, (N,).
         lower: Alarm below it, (N,), or None.
@@ -75,8 +75,8 @@ class HealthRun:
 
     Args:
         measure: One of `amiss.monitoring.health.MEASURES`.
-        values: Of every usable part, (N,).
-        reference: Of the images that it is compared with, (m,).
+        values: Value of every usable part, (N,).
+        reference: Values of the images that it is compared with, (m,).
         start: The first part that is charted; m when the first m parts are the reference, else 0.
         chart: EWMA of its normal scores over the whole stream; NaN before `start`.
     """
@@ -126,7 +126,7 @@ class Monitoring:
         stream: What was monitored.
         n: Number of calibration scores that it was compared with.
         arl: One false alarm in so many parts, by all charts of scores that have a limit, together.
-        threshold: Of the rule, or None.
+        threshold: Threshold of the rule, or None.
         charts: Charts of the scores.
         health: Charts of the images; empty without images.
         health_note: What the images were compared with, or why there is nothing to say about them.

@@ -55,7 +55,7 @@ def cusum_run_length(law: Law, k: float, limit: float, *, states: int = STATES) 
     """Average number of parts until S > limit, where S = max(0, S + x - k) starts at 0.
 
     Args:
-        law: Of x.
+        law: Distribution of x.
         k: What is taken off each time.
         limit: Alarm beyond it.
         states: Points of the coarser grid.
@@ -83,8 +83,8 @@ def ewma_run_length(law: Law, weight: float, limit: float, *, widening: bool = T
     have standard deviation 1.
 
     Args:
-        law: Of x.
-        weight: Of the newest observation, in (0, 1).
+        law: Distribution of x.
+        weight: Weight of the newest observation, in (0, 1).
         limit: In standard deviations of E.
         widening: Limits of the standard deviation at each time, as charts draw them, instead of the final one.
         states: Points of the coarser grid, odd.

@@ -26,7 +26,7 @@ class Stream:
         names: What each part is called; "part 1" and so on when left out.
         reasons: Why an image could not be used; empty for the others.
         times: When each image was taken, as text; empty when that is not known.
-        health: Measures of each image, None where there was none; empty when there are not images.
+        health: Measures of each image, None where there was none; empty when there are no images.
 
     Raises:
         InputError: No part, a score that is not finite, or lists of different lengths.
@@ -49,13 +49,11 @@ class Stream:
             raise InputError("the stream is empty; at least one part is needed")
         for part, score in enumerate(self.scores, start=1):
             if score is not None and not math.isfinite(score):
-                raise InputError(
-                    f"the score of part {part} is {score}; a finite number, or None for an error, is expected"
-                )
+                raise InputError(f"the score of part {part} must be a finite number, or None for an error, got {score}")
         object.__setattr__(self, "names", self.names or [f"part {part + 1}" for part in range(len(self.scores))])
         for what in ("names", "reasons", "times", "health"):
             if len(getattr(self, what)) not in ((0, len(self)) if what != "names" else (len(self),)):
-                raise InputError(f"{len(getattr(self, what))} {what} for {len(self)} parts; one a part is expected")
+                raise InputError(f"{what} must be one per part, got {len(getattr(self, what))} for {len(self)} parts")
         found = [part for part, score in enumerate(self.scores) if score is not None]
         object.__setattr__(self, "usable", np.array(found, np.intp))
 
@@ -101,14 +99,14 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
         normal: Calibration scores of the model, ascending, (n,).
 
     Raises:
-        DataError: Missing, empty, a line that is no verdict, or verdicts of another model.
+        DataError: Missing, empty, a line that is not a verdict, or verdicts of another model.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8; results.jsonl is expected") from error
+        raise DataError(f"{path}: not a text file in UTF-8; give results.jsonl of amiss inspect") from error
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     verdicts = [_verdict(f"{path}, line {number}", line, normal) for number, line in lines]
     if not verdicts:
@@ -122,16 +120,16 @@ def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, 
         verdict = json.loads(line)
     except ValueError:
         raise DataError(
-            f"{where}: not JSON; one verdict a line is expected, as `amiss inspect --output` writes"
+            f"{where}: not JSON; each line must be a verdict, as `amiss inspect --output` writes them"
         ) from None
     if not isinstance(verdict, dict) or not {"name", "label", "score", "p_value"} <= set(verdict):
-        raise DataError(f"{where}: no verdict; name, label, score and p_value are expected")
+        raise DataError(f"{where}: a verdict must have name, label, score and p_value")
     name = str(verdict["name"])
     if verdict["label"] == Label.ERROR:
         return name, None, str(verdict.get("reason", ""))
     score, p_value = verdict["score"], verdict["p_value"]
     if not _is_number(score) or not _is_number(p_value):
-        raise DataError(f"{where}: score {score!r} and p-value {p_value!r}; finite numbers are expected")
+        raise DataError(f"{where}: score and p-value must be finite numbers, got {score!r} and {p_value!r}")
     as_high = len(normal) - np.searchsorted(normal, np.float32(score), side="left")
     if abs((1 + as_high) / (len(normal) + 1) - p_value) > 1e-6:
         raise DataError(

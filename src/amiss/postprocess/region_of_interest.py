@@ -45,14 +45,14 @@ class RegionOfInterest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         if not self.inside.any():
-            raise InputError("a region of interest without a pixel arrived; mark what is to be inspected (not 0)")
+            raise InputError("a region of interest must have at least 1 pixel; mark what is to be inspected (not 0)")
 
     @classmethod
     def of_mask(cls, mask: ArrayLike) -> Self:
         """The region of the pixels that are not 0 in a mask (H, W)."""
         inside = np.asarray(mask) != 0
         if inside.ndim != 2:
-            raise InputError(f"a mask of shape {inside.shape} arrived; (H, W) is expected")
+            raise InputError(f"a mask must have shape (H, W), got {inside.shape}")
         bits = zlib.compress(np.packbits(inside).tobytes(), 9)
         return cls((inside.shape[0], inside.shape[1]), base64.b64encode(bits).decode())
 
@@ -67,14 +67,14 @@ class RegionOfInterest:
         except (binascii.Error, zlib.error) as error:
             raise InputError(f"the region of interest cannot be read ({error})") from error
         if len(bits) != wanted:
-            raise InputError(f"{len(bits)} bytes or more arrived; a region of interest of {self.size} has {wanted}")
+            raise InputError(f"a region of interest of {self.size} must have {wanted} bytes, got at least {len(bits)}")
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).reshape(self.size).astype(bool)
 
     def __call__(self, scores: Scores) -> Scores:
         if scores.map is None:
             raise InputError("a region of interest needs a score map; this detector gives one score per image")
         if scores.map.shape[1:] != self.size:
-            raise InputError(f"maps of {scores.map.shape[1:]} arrived; the region of interest is made for {self.size}")
+            raise InputError(f"maps must be {self.size}, as the region of interest is, got {scores.map.shape[1:]}")
         lowest = np.min(scores.map, axis=(1, 2), where=self.inside, initial=np.inf)
         return Scores.of_map(np.where(self.inside, scores.map, lowest[:, None, None]))
 
@@ -116,8 +116,8 @@ def _read_mask(path: str | Path, image: Size) -> NDArray[np.bool_]:
     values = read_values(path)
     if values.shape[:2] != image:
         raise InputError(
-            f"{path}: a mask of {values.shape[0]} x {values.shape[1]} pixels arrived; it must have the size of the "
-            f"images, {image[0]} x {image[1]} (height x width)"
+            f"{path}: a mask must have the size of the images, {image[0]} x {image[1]} (height x width), got "
+            f"{values.shape[0]} x {values.shape[1]} pixels"
         )
     colours = values if values.ndim == 2 else values[:, :, : 3 if values.shape[2] > 2 else 1].max(axis=2)
     return np.asarray(colours != 0)

@@ -23,7 +23,7 @@ FUSED = frozenset({"Clip", "Relu"})
 
 
 def quantise_convolutions(model: bytes, images: Iterable[NDArray[np.uint8]]) -> bytes:
-    """The graph with its convolutions in int8: weights with one scale per channel, activations uint8 with one a tensor.
+    """The graph with its convolutions in int8: one scale per channel for weights, one per tensor for uint8 activations.
 
     That is what ONNX Runtime multiplies quickest where the processor has instructions for it (VNNI). Three things stay
     in float32: convolutions that see the image itself, which cost little and would need every image laid out anew;

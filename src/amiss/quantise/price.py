@@ -53,7 +53,7 @@ class Price:
         good: Verdicts on the good images.
         defective: Verdicts on those with defects.
         seconds: Fastest run of one image, in float32 and in int8; None without graphs.
-        seed: Of defects and resamples.
+        seed: Random seed of defects and resamples.
     """
 
     auroc: Difference
@@ -101,7 +101,7 @@ def measure_price(
         float32: An inspector.
         int8: The same with another graph.
         normal: Good images that neither has learned from.
-        seed: Of defects and resamples.
+        seed: Random seed of defects and resamples.
         progress: See `amiss.core.progress`.
 
     Raises:

@@ -54,9 +54,9 @@ def quantise(
     Args:
         inspector: In float32, calibrated on held-out images.
         images: The images it was made from, and any others: which are which is found by their SHA-256.
-        origins: Of each image, or nothing, as when it was calibrated.
+        origins: Origin of each image, or nothing, as when it was calibrated.
         most_lost: Image AUROC on synthetic defects that it may cost.
-        seed: Of the draw of images, of defects and resamples.
+        seed: Random seed of images, defects and resamples.
         progress: See `amiss.core.progress`.
 
     Returns:

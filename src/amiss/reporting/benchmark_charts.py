@@ -115,9 +115,9 @@ def scatter(table: Table, ranking: Ranking, title: str, *, width: float = 1100, 
     Args:
         table: Whose preset rows are shown.
         ranking: Says which rows share which data sets.
-        title: Of the metric.
-        width: Of the whole chart.
-        height: Of the whole chart.
+        title: Name of the metric.
+        width: Width of the whole chart.
+        height: Height of the whole chart.
     """
     frame = (64.0, 14.0, width - 24.0, height - 46.0)
     found = []
@@ -174,7 +174,7 @@ def panels(table: Table, metric: str, order: Sequence[str], *, width: float = 54
         table: Whose preset rows are shown.
         metric: One of the table's metrics.
         order: Labels in the order of their ranks; rows that are not ranked follow.
-        width: Of one panel.
+        width: Width of one panel.
     """
     rank = {label: place for place, label in enumerate(order)}
     rows = sorted(table.presets, key=lambda row: rank.get(row.label, len(rank)))
@@ -199,9 +199,9 @@ def rank_figure(ranking: Ranking, title: str, *, width: float = 940) -> RankFigu
     """Rows on the axis of mean ranks, best at the left; None without decisive tests or with two rows only.
 
     Args:
-        ranking: Of the rows.
-        title: Of the metric.
-        width: Of the whole chart.
+        ranking: Ranking of the rows.
+        title: Name of the metric.
+        width: Width of the whole chart.
     """
     k = len(ranking.labels)
     if not ranking.decisive or k < 3:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def write_certificate(folder: str | Path, certificate: Certificate) -> tuple[Path, Path]:
     """Write ``certificate.html`` and ``certificate.json``, each at once; the paths of both.
 
-    Bounds are rounded up, so that what is printed is no more than what was shown.
+    Bounds are rounded up, so that no more is claimed than was shown.
     """
     names = short_names([entry.name for entry in certificate.entries])
     page = render("certificate.html.jinja", c=certificate, names=names, version=version("amiss"))

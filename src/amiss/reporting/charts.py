@@ -76,13 +76,13 @@ def histogram(
 ) -> Histogram:
     """Bars of several groups of scores over one axis, so that shapes can be compared whatever their sizes.
 
-    The axis ends where the defective scores leave the image of the good ones too small to see: the last bar
+    The axis ends where the defective scores leave the bars of the good ones too small to see: the last bar
     then holds everything beyond, and `beyond` counts it.
 
     Args:
         series: Title, CSS class and scores (n,) of each row; rows without scores are left out.
         threshold: Always inside the axis.
-        width: Of the whole chart.
+        width: Width of the whole chart.
     """
     left, right, row, top = 170.0, width - 20.0, 74.0, 22.0
     series = [entry for entry in series if len(entry[2])]

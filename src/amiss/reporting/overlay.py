@@ -54,8 +54,8 @@ class ColourScale:
     def __post_init__(self) -> None:
         if not self.start <= self.threshold < self.full:
             raise InputError(
-                f"start = {self.start:g}, threshold = {self.threshold:g}, full = {self.full:g} arrived; "
-                "start <= threshold < full is expected"
+                f"start <= threshold < full must hold, got start = {self.start:g}, threshold = {self.threshold:g}, "
+                f"full = {self.full:g}"
             )
 
     @classmethod

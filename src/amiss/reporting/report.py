@@ -25,7 +25,7 @@ TEMPLATE = "report.html.jinja"
 
 _METRICS = (
     ("image_auroc", "Image AUROC", "chance that a defective image scores above a good one", "images"),
-    ("image_ap", "Image average precision", "mean precision over all recalls; hangs on the share of defects", "images"),
+    ("image_ap", "Image average precision", "mean precision over all recalls; depends on the defect rate", "images"),
     ("image_f1_max", "Image F1, best possible", "an oracle: it chooses its threshold with the labels", "images"),
     (
         "fpr_at_95_tpr",
@@ -185,7 +185,7 @@ def decision_rows(evaluation: Evaluation) -> list[Figure]:
     """What the verdicts are worth, at the rule's threshold."""
     outcomes, values = evaluation.outcomes, evaluation.metrics.summary()
     rates = (
-        ("Precision", outcomes.precision, "alarms that are right; hangs on the share of defects among these images"),
+        ("Precision", outcomes.precision, "alarms that are right; depends on the share of defects among these images"),
         ("Accuracy", outcomes.accuracy, "verdicts that are right; flatters when one kind is rare"),
     )
     shares = (

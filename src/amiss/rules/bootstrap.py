@@ -25,7 +25,7 @@ class Bootstrap(Quantile):
     Args:
         alpha: Nominal false-alarm rate in (0, 1).
         resamples: How many; 2000 settle which calibration score is the end of the interval.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Raises:
         InputError: alpha is not a rate, or resamples or seed is not such a number.

@@ -46,7 +46,7 @@ def parse_rule(text: str, **options: Any) -> Rule:
     for position, word in enumerate(rest.split(",") if colon else []):
         key, equals, value = word.rpartition("=")
         if not equals and position >= len(parameters):
-            raise InputError(f"rule {text!r} arrived; {name} takes {_words(parameters)}, such as {_example(name)}")
+            raise InputError(f"{name} takes {_words(parameters)}, such as {_example(name)}, got rule {text!r}")
         key = key.strip() if equals else list(parameters)[position]
         _put(name, config, key, parse_value(value))
     for key, value in options.items():

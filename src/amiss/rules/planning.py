@@ -14,7 +14,7 @@ EVENTS = (0, 1, 2, 5)
 """Allowed numbers of false alarms or escapes that a plan lists."""
 
 MOST = 10**9
-"""A plan for more parts than this is no plan."""
+"""Largest number of parts that a plan may ask for."""
 
 
 def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
@@ -24,7 +24,7 @@ def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
     1 - confidence. The same n lets `Certified` take the (events + 1)-th largest calibration score as its threshold.
 
     Args:
-        rate: Of false alarms among good parts, or of escapes among defective ones, in (0, 1).
+        rate: Rate of false alarms among good parts, or of escapes among defective ones, in (0, 1).
         confidence: In (0, 1).
         events: How many may be seen, at least 0.
 
@@ -48,7 +48,7 @@ def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
     while not shown(high):
         low, high = high, 2 * high
         if high > MOST:
-            raise InputError(f"rate = {rate:g} arrived; more than {MOST} parts would be needed to show it")
+            raise InputError(f"rate must be such that at most {MOST} parts show it, got {rate:g}")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if shown(middle) else (middle, high)

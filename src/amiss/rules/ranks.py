@@ -48,8 +48,8 @@ class RankRule(Rule):
         wanted = choices[-1]
         missing = self.needed(wanted) - n
         raise CalibrationError(
-            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} good calibration images and {n} "
-            f"arrived: {missing} more are needed. {n} support alpha = {percent(self.least_alpha(n))} at best."
+            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} good calibration images, got "
+            f"{n}: {missing} more are needed. {n} support alpha = {percent(self.least_alpha(n))} at best."
         )
 
     def check(self, n: int) -> None:

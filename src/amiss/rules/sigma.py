@@ -55,7 +55,7 @@ class Sigma(Rule):
     def check(self, n: int) -> None:
         if n < LEAST:
             raise CalibrationError(
-                f"sigma: {n} good calibration images arrived and {LEAST} are needed: {LEAST - n} more, "
+                f"sigma: {LEAST} good calibration images are needed, got {n}: {LEAST - n} more, "
                 "for fewer cannot show whether their scores are normally distributed."
             )
 

@@ -37,7 +37,7 @@ def find_rule(name: str) -> type[Rule]:
     """The class of a rule; a plug-in's code is imported here and not before, and never replaces one of our own.
 
     Raises:
-        InputError: Unknown name, with near misses pointed out; or a plug-in that is no rule of that name.
+        InputError: Unknown name, with near misses pointed out; or a plug-in that is not a rule of that name.
     """
     check_choice("rule", name, list_rules())
     if name in RULES:

@@ -25,7 +25,7 @@ LEAST = 300
 """Calibration images without which the tail is too small to test the fit."""
 
 FEWEST, MOST = 25, 250
-"""Scores that are fitted: fewer cannot show a misfit; with more the largest tenth would reach into what is no tail."""
+"""Scores that are fitted: fewer cannot show a misfit; with more the largest tenth would reach beyond the tail."""
 
 LARGEST_ALPHA = 0.05
 """Half of the tail: above it there is nothing to extrapolate."""
@@ -47,9 +47,9 @@ class TailFit:
     Args:
         start: Score where the tail begins.
         count: Number of calibration scores above it.
-        shape: Of the generalised Pareto distribution; negative = bounded, positive = heavy.
-        scale: Of the same, in units of the score.
-        p_value: Of the Anderson-Darling test of the fit, in (0, 1].
+        shape: Shape of the generalised Pareto distribution; negative = bounded, positive = heavy.
+        scale: Its scale, in units of the score.
+        p_value: p-value of the Anderson-Darling test of the fit, in (0, 1].
         threshold: Score that a share alpha of good parts exceeds, on average over calibration sets.
         bound: With 95 % confidence the false-alarm rate is below this, if the tail is as fitted.
     """
@@ -78,7 +78,7 @@ class Tail(Rule):
 
     Args:
         alpha: False-alarm rate in (0, 0.05]. Needs n >= 300 and n >= 1 / (4 alpha) - 1.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         InputError: alpha or seed is out of range.
@@ -98,7 +98,7 @@ class Tail(Rule):
         super().__init__()
         if check_rate("alpha", alpha) > LARGEST_ALPHA:
             raise InputError(
-                f"alpha = {alpha!r} arrived; the rule tail extrapolates to rates up to {LARGEST_ALPHA}. "
+                f"alpha must be at most {LARGEST_ALPHA}, to which the rule tail extrapolates, got {alpha!r}. "
                 "Take the rule conformal for larger ones"
             )
         self._alpha = float(alpha)
@@ -113,7 +113,7 @@ class Tail(Rule):
         needed = self.needed(self._alpha)
         if n < needed:
             raise CalibrationError(
-                f"tail: alpha = {percent(self._alpha)} needs {needed} good calibration images and {n} arrived: "
+                f"tail: alpha = {percent(self._alpha)} needs {needed} good calibration images, got {n}: "
                 f"{needed - n} more are needed."
             )
 
@@ -166,7 +166,7 @@ def fit_tail(normal: Floats, alpha: float, seed: int) -> TailFit:
     Args:
         normal: Calibration scores, ascending, (n,) with n >= 300.
         alpha: False-alarm rate to extrapolate to.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         CalibrationError: Too many equal scores, the fit is bad, or it is too uncertain for alpha.

@@ -25,7 +25,7 @@ class Triage(Rule):
     Args:
         accept: At most this share of good parts is not accepted at once, so at most this share goes to a person.
         reject: At most this share of good parts is rejected without a person; smaller than `accept`.
-        confidence: Of each bound over calibration sets, in (0, 1); None: both hold on average over them.
+        confidence: Confidence level of each bound over calibration sets, in (0, 1); None: both hold on average.
 
     Raises:
         InputError: Not rates, or reject is not smaller than accept.
@@ -58,7 +58,7 @@ class Triage(Rule):
         missing = [(needed, what) for needed, what in needs if needed > n]
         if missing:
             words = "; ".join(f"{what} needs {needed}: {needed - n} more" for needed, what in missing)
-            raise CalibrationError(f"triage: {n} good calibration images arrived. {words}.")
+            raise CalibrationError(f"triage: got {n} good calibration images. {words}.")
 
     def _both(self) -> tuple[tuple[RankRule, float, str], tuple[RankRule, float, str]]:
         return (

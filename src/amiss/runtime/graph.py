@@ -25,7 +25,7 @@ class Program:
     Args:
         runtime: Name of the runtime, as `--backend` takes it.
         threads: Threads that it really uses, as it says itself.
-        shape: Of the input, a whole number for every fixed side.
+        shape: Shape of the input, a whole number for every fixed side.
         kind: Type of the input: "uint8".
         result: Name of the output.
         run: Images in, output out. May be called from several threads.
@@ -112,7 +112,7 @@ class Graph:
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (*self.size, 3) or len(pixels) == 0:
             raise InputError(
-                f"{pixels.dtype} {pixels.shape} arrived; uint8 (N, {self.size[0]}, {self.size[1]}, 3) is expected"
+                f"pixels must be uint8 (N, {self.size[0]}, {self.size[1]}, 3), got {pixels.dtype} {pixels.shape}"
             )
         output = self.program.run(pixels)
         return Scores.of_map(output) if self.program.result == "map" else Scores(output)

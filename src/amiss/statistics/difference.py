@@ -69,7 +69,7 @@ def over_stages(distance: Distance, ones: Sequence[Tensor], others: Sequence[Ten
     """Mean distance of two maps, summed over the stages: a scalar.
 
     Args:
-        distance: Of two maps (N, C, h, w), such as `cosine_distance`.
+        distance: Distance of two maps (N, C, h, w), such as `cosine_distance`.
         ones: One map per stage.
         others: The same shapes.
     """

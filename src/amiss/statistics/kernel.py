@@ -106,7 +106,9 @@ def natural_gamma(name: str, vectors: Tensor) -> Tensor:
         pairs = squared_distances(vectors, vectors)[row, column]
         spread = pairs.median() if len(pairs) else torch.zeros(())
     if not spread > 0:
-        raise InputError(f"{len(vectors)} vectors that do not vary arrived; their spread sets the kernel's width")
+        raise InputError(
+            f"vectors must vary, since their spread sets the kernel's width, got {len(vectors)} equal ones"
+        )
     return 1 / spread
 
 

@@ -23,7 +23,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
         [0, 4, 6]
     """
     if length < window:
-        raise InputError(f"an image with a side of {length} pixels arrived; windows of {window} pixels do not fit in")
+        raise InputError(f"images must be at least {window} pixels wide and high, the size of a window, got {length}")
     return [*range(0, length - window, stride), length - window]
 
 
@@ -53,7 +53,7 @@ def spread_windows(scores: Tensor, size: tuple[int, int], window: int, stride: i
     interpolation between their centres.
 
     Args:
-        scores: (N, a, b), one a window.
+        scores: (N, a, b), one per window.
         size: Height and width of the image.
         window: Side of the windows, in pixels.
         stride: See `window_starts`; at most `window`, so that every pixel is covered.

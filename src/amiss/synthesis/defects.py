@@ -15,7 +15,7 @@ from amiss.synthesis.noise import Field
 from amiss.synthesis.textures import draw_texture, hills
 
 LEAST = 6.0
-"""Grey levels that a defect changes its pixels by, on average: what nobody can see is no defect."""
+"""Grey levels that a defect changes its pixels by, on average: a change that nobody can see is not a defect."""
 
 _SMALLEST = 32
 """Textures are drawn at least this large, in pixels, and cut."""
@@ -25,7 +25,7 @@ def draw_defect(image: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDA
     """One defect, at a random place, of random size, content and strength.
 
     Args:
-        image: RGB (H, W, 3), at least 8 pixels a side; not changed.
+        image: RGB (H, W, 3), at least 8 pixels wide and high; not changed.
         rng: Draws everything.
 
     Returns:

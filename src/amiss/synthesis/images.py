@@ -25,12 +25,12 @@ _STREAM = 3
 
 @dataclass(frozen=True)
 class ProceduralImage:
-    """One image, drawn anew whenever it is read; a `Image` for `Images`.
+    """One image, drawn anew whenever it is read; an `Image` for `Images`.
 
     Args:
         index: Which of the images of this seed.
         size: Height and width, in pixels.
-        seed: Of all the images.
+        seed: Random seed of all images.
     """
 
     index: int

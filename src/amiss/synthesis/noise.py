@@ -46,10 +46,10 @@ def simplex_noise(
     """
     check_count("octaves", octaves)
     if check_real("frequency", frequency) <= 0 or check_real("persistence", persistence) <= 0:
-        raise InputError(f"frequency {frequency} and persistence {persistence} arrived; both must be above 0")
+        raise InputError(f"frequency and persistence must be above 0, got {frequency} and {persistence}")
     total, weights = np.zeros(shape, np.float32), persistence ** np.arange(octaves)
     for octave, weight in enumerate(weights / weights.sum()):
-        step = frequency * 2**octave / min(shape)  # cells a pixel
+        step = frequency * 2**octave / min(shape)  # cells per pixel
         total += np.float32(weight) * _one_octave(np.arange(shape[0]) * step, np.arange(shape[1]) * step, rng)
     return total
 
@@ -107,7 +107,7 @@ def coloured_noise(
     gain = frequency**-exponent * (frequency <= 1 / max(shortest, 1e-9)) * (frequency >= 1 / longest)
     gain[0, 0] = 0  # no constant part
     if not gain.any():
-        raise InputError(f"wavelengths {wavelengths} arrived; no such wave fits in {shape[0]} x {shape[1]} pixels")
+        raise InputError(f"wavelengths must fit in {shape[0]} x {shape[1]} pixels, got {wavelengths}")
     white = np.fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
     field = np.fft.irfft2(white * gain, s=shape).astype(np.float32)
     return np.asarray(field / field.std(), np.float32)

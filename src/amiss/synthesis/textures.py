@@ -246,4 +246,4 @@ TEXTURES: tuple[Texture, ...] = (
 """Everything that `draw_texture` chooses from."""
 
 SHARES = np.array([1.0] * (len(TEXTURES) - 1) + [0.3]) / (len(TEXTURES) - 0.7)
-"""How often: slow changes are no more than a background."""
+"""How often: slow changes only form a background."""

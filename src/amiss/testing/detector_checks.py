@@ -98,8 +98,8 @@ def check_score_shape(make: Make) -> None:
     with torch.no_grad():
         output = detector(_batch(toy_texture(3, seed=1)))
     wanted = (3, SIDE, SIDE) if detector.card.localises else (3,)
-    require(tuple(output.shape) == wanted, f"the statistic has shape {tuple(output.shape)}; {wanted} is expected")
-    require(output.dtype == torch.float32, f"the statistic is {output.dtype}; torch.float32 is expected")
+    require(tuple(output.shape) == wanted, f"the statistic must have shape {wanted}, got {tuple(output.shape)}")
+    require(output.dtype == torch.float32, f"the statistic must be torch.float32, got {output.dtype}")
     require(bool(output.isfinite().all()), "the statistic holds numbers that are not finite")
 
 
@@ -110,9 +110,9 @@ def check_finds_defects(make: Make) -> None:
         found, peaks = _toy_quality(fitted(make, toy_part), toy_part)
     require(
         found >= AUROC_FLOOR,
-        f"AUROC {found:.3f} in the better toy world; {AUROC_FLOOR} is expected: is the sign right?",
+        f"AUROC must reach {AUROC_FLOOR} in the better toy world, got {found:.3f}: is the sign right?",
     )
-    require(peaks >= PEAK_FLOOR, f"{peaks:.0%} of the map's peaks lie on the defect; {PEAK_FLOOR:.0%} are expected")
+    require(peaks >= PEAK_FLOOR, f"{PEAK_FLOOR:.0%} of the map's peaks must lie on the defect, got {peaks:.0%}")
 
 
 def check_learns(make: Make) -> None:
@@ -186,7 +186,7 @@ def check_sizes(make: Make) -> None:
     except InputError:
         pass
     except Exception as error:
-        raise AssertionError(f"fitting one image gives {error!r}; an InputError in words is expected") from error
+        raise AssertionError(f"fitting one image gives {error!r}; it must raise an InputError in words") from error
 
 
 def check_bad_batches(make: Make) -> None:
@@ -248,7 +248,7 @@ def check_false_alarms(make: Make) -> None:
     alarms = int(inspector.decide(inspector.image_scores(images)).label.sum())
     band = betabinom(fresh, rule.rank, rule.n + 1 - rule.rank)
     least, most = int(band.ppf(1e-4)), int(band.ppf(1 - 1e-4))
-    says = f"{alarms} of {fresh} fresh normal images alarm; {least} to {most} are expected at alpha = 10 %"
+    says = f"{alarms} of {fresh} fresh normal images alarm; at alpha = 10 % it must be {least} to {most}"
     require(least <= alarms <= most, f"{says}: does a score depend on more than its image, or tie with many others?")
 
 
@@ -320,7 +320,7 @@ def _check_training(make: Make) -> None:
         gains.append(_separation(trained, world) / _separation(untrained, world))
         if gains[-1] > 1:
             return
-    raise AssertionError(f"training makes defects stand out {max(gains):.3g} times as much; more than 1 is expected")
+    raise AssertionError(f"training must make defects stand out more, got {max(gains):.3g} times as much")
 
 
 def _separation(detector: Detector, world: Callable[..., ToyWorld]) -> float:

@@ -33,7 +33,7 @@ def check_constructor_stores(make: Make) -> None:
         "in `window: Annotated[int, AtLeast(1)] = 5`, and write no constructor",
     )
     stored = set(vars(detector)) - set(vars(nn.Module()))
-    require(stored == wanted, f"the constructor stores {sorted(stored)}; exactly {sorted(wanted)} are expected")
+    require(stored == wanted, f"the constructor must store exactly {sorted(wanted)}, got {sorted(stored)}")
     made = [*dict(detector.named_children()), *detector.state_dict()]
     require(not made, f"the constructor makes {made}; make modules and buffers in build")
     settings = detector.hyperparameters()
@@ -85,7 +85,7 @@ def check_card(make: Make) -> None:
     require(
         re.fullmatch(r"[a-z][a-z0-9_-]*", card.name) is not None, f"{card.name!r}: lower case letters, digits, _ and -"
     )
-    require(card.url.startswith("https://"), f"the card's url {card.url!r} is no https address")
+    require(card.url.startswith("https://"), f"the card's url {card.url!r} must be an https address")
     require(1930 <= card.year <= 2100, f"the card's year is {card.year}")
     address = f"{method.__module__}:{method.__qualname__}"
     known = list_methods().get(card.name, address)

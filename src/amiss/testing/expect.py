@@ -31,9 +31,9 @@ def require_input_error(action: Callable[[], Any], what: str, says: str = "") ->
     except InputError as error:
         require(says in str(error), f"{what}: the message {str(error)!r} does not say {says!r}")
     except Exception as error:
-        raise AssertionError(f"{what} gives {error!r}; an InputError that says what must hold is expected") from error
+        raise AssertionError(f"{what} gives {error!r}; it must raise an InputError that says what must hold") from error
     else:
-        raise AssertionError(f"{what} is accepted; an InputError that says what must hold is expected")
+        raise AssertionError(f"{what} is accepted; it must raise an InputError that says what must hold")
 
 
 def random_state() -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ def write_images(folder: Path, images: Iterable[NDArray[Any]], *, name: str = "{
     Args:
         folder: Made where it is missing.
         images: See `write_image`.
-        name: Of each file, with a place for its number, from 0.
+        name: Name of each file, with a place for its number, from 0.
 
     Returns:
         The folder.

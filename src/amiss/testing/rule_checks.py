@@ -70,7 +70,7 @@ def check_constructor_stores(make_rule: Make) -> None:
         _ = rule.normal
     except NotReadyError:
         return
-    raise AssertionError("a new rule shows calibration scores; NotReadyError is expected")
+    raise AssertionError("a new rule shows calibration scores; it must raise NotReadyError")
 
 
 def check_calibrate_copies(make_rule: Make) -> None:
@@ -241,7 +241,7 @@ def _require_too_few(rule: Rule, n: int) -> None:
         rule.calibrate(_draw(n))
     except CalibrationError:
         return
-    raise AssertionError(f"{n} images are accepted; CalibrationError is expected")
+    raise AssertionError(f"{n} images are accepted; it must raise CalibrationError")
 
 
 def _require_rate(found: NDArray[np.bool_], alpha: float, n: int, what: str) -> None:

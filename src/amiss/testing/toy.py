@@ -45,13 +45,13 @@ def toy_texture(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
     """
     rng = np.random.default_rng([1, seed])
     y, x = np.mgrid[:SIDE, :SIDE]
-    pictures = []
+    images = []
     for _ in range(check_count("count", count)):
         phase = rng.uniform(0, 2 * np.pi, 2)
         weave = 24 * np.sin(x * 0.8 + phase[0]) + 24 * np.sin(y * 0.8 + phase[1])
         noise = gaussian_filter(rng.standard_normal((SIDE, SIDE, 3)), (1, 1, 0)) * 24
-        pictures.append(np.array([140, 120, 100]) + weave[:, :, None] + noise)
-    return _finish(np.stack(pictures), rng, defective)
+        images.append(np.array([140, 120, 100]) + weave[:, :, None] + noise)
+    return _finish(np.stack(images), rng, defective)
 
 
 def toy_part(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
@@ -64,18 +64,18 @@ def toy_part(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
     """
     rng = np.random.default_rng([2, seed])
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    pictures = []
+    images = []
     for _ in range(check_count("count", count)):
         part = 60 + 120 / (1 + np.exp(np.hypot(x, y) - 24))
         for hole_x, hole_y in ((-12, -12), (12, -12), (-12, 12), (12, 12)):
             part = part - 100 / (1 + np.exp(2 * (np.hypot(x - hole_x, y - hole_y) - 4)))
         shade = part * rng.uniform(0.95, 1.05) + gaussian_filter(rng.standard_normal((SIDE, SIDE)), 1) * 10
-        pictures.append(np.repeat(shade[:, :, None], 3, axis=2))
-    return _finish(np.stack(pictures), rng, defective)
+        images.append(np.repeat(shade[:, :, None], 3, axis=2))
+    return _finish(np.stack(images), rng, defective)
 
 
-def _finish(pictures: NDArray[np.float64], rng: np.random.Generator, defective: bool) -> ToyWorld:
-    clean = pictures.clip(0, 255).astype(np.uint8)
+def _finish(drawn: NDArray[np.float64], rng: np.random.Generator, defective: bool) -> ToyWorld:
+    clean = drawn.clip(0, 255).astype(np.uint8)
     images, masks = clean.copy(), np.zeros(clean.shape[:3], bool)
     if defective:
         for image, mask in zip(images, masks, strict=True):

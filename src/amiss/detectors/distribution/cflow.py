@@ -55,7 +55,7 @@ class CFlow(Detector):
         affine: Let each coupling also scale and shift every channel by learned numbers, as the blocks of known
             implementations do.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         fibres: Vectors a step and stage; no more than those images have.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         log_determinant: Score the whole log density as the paper does; it says less about strangeness than its first
@@ -204,7 +204,7 @@ class CFlow(Detector):
         ).mean(dim=0)
 
     def grids(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """What is scored, in nats per channel: one (N, h, w) a stage, from one (N, C, h, w) a stage."""
+        """What is scored, in nats per channel: one (N, h, w) per stage, from one (N, C, h, w) per stage."""
         shapes = [(-1, *feature.shape[2:]) for feature in features]
         return [
             self._score(*flow(fibres, places)).reshape(shape)

@@ -48,7 +48,7 @@ class FastFlow(Detector):
         affine: Let each coupling also scale and shift every channel by learned numbers, as the blocks of known
             implementations do.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
@@ -150,7 +150,7 @@ class FastFlow(Detector):
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])
-        maps = [0.5 * z.square().mean(dim=1) for z, _ in self.whiten(self.features(batch))]  # (N, h, w) a stage
+        maps = [0.5 * z.square().mean(dim=1) for z, _ in self.whiten(self.features(batch))]  # (N, h, w) per stage
         return torch.stack([smooth_upsample(one, size, smoothing=self.smoothing) for one in maps]).mean(dim=0)
 
     def whiten(self, features: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:

@@ -93,10 +93,10 @@ class Mahalanobis(Detector):
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])
-        distances = self.gaussians(self.describe(batch))  # (N, h, w) a stage
+        distances = self.gaussians(self.describe(batch))  # (N, h, w) per stage
         maps = [smooth_upsample(distance, size, smoothing=self.smoothing) for distance in distances]
         return torch.stack(maps).sum(dim=0)
 
     def describe(self, batch: Tensor) -> list[Tensor]:
-        """Features of a batch (N, 3, H, W) at every position, (N, h, w, C) a stage."""
+        """Features of a batch (N, 3, H, W) at every position, (N, h, w, C) per stage."""
         return [feature.permute(0, 2, 3, 1) for feature in self.features(batch)]

@@ -92,5 +92,5 @@ class MVG(Detector):
         return torch.stack(self.gaussians(self.describe(batch))).sum(dim=0)
 
     def describe(self, batch: Tensor) -> list[Tensor]:
-        """The averages over each image of a batch (N, 3, H, W), (N, C) a stage."""
+        """The averages over each image of a batch (N, 3, H, W), (N, C) per stage."""
         return [feature.mean(dim=(2, 3)) for feature in self.features(batch)]

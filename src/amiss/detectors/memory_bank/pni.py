@@ -97,7 +97,7 @@ class PNI(Detector):
         temperature: Above 1 makes its answers less certain; > 0.
         gamma: Least probability of an allowed vector, in units of 1 / M; in (0, 1), so that one is always allowed.
         steps: Training steps.
-        images: Images a step.
+        images: Images per step.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:

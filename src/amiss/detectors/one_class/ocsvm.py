@@ -42,7 +42,7 @@ class OneClassSVM(Detector):
         stages: Strides of the stages; the finest sets the grid.
         neighbourhood: Odd width of the square over which features are averaged first, in cells; 1 does not average.
         kernel: "polynomial", or "rbf" with the median distance of the patches for its width.
-        degree: Of the polynomial.
+        degree: Degree of the polynomial.
         nu: Share of the patches that may lie beyond the boundary, in (0, 1).
         samples: Patches drawn: learning takes the square of it in memory.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.

@@ -60,7 +60,7 @@ class SimpleNet(Detector):
         InputError: A hyper-parameter out of range, an unknown backbone or stage, or images that do not vary.
 
     Cost:
-        With H `hidden`. Learning: one pass of h w D^2 multiply-adds per image, then 6 `patches` D (D + H) a step;
+        With H `hidden`. Learning: one pass of h w D^2 multiply-adds per image, then 6 `patches` D (D + H) per step;
         2 `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds per image besides the
         network. State: D (D + H) numbers.
 

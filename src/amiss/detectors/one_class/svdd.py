@@ -43,7 +43,7 @@ class SVDD(Detector):
         stages: Strides of the stages.
         kernel: "polynomial" or "rbf". With "rbf" all images have one length, and the sphere cuts out of them what
             the plane of a one-class SVM does: the two methods are then one. With "polynomial" they differ.
-        degree: Of the polynomial. 1 is a plain sphere around the whitened features, 2 also sees their products.
+        degree: Degree of the polynomial. 1 is a plain sphere around the whitened features, 2 also sees their products.
         nu: Share of the images that may lie outside, in (0, 1).
         samples: Most images learned from, drawn at random when there are more.
 
@@ -53,8 +53,8 @@ class SVDD(Detector):
         MissingExtraError: Learning without scikit-learn.
 
     Cost:
-        With n images, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds an
-        image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds an
+        With n images, at most `samples`, and M <= n support vectors. Learning: one pass of D^2 multiply-adds per
+        image, then about a second for n = 4000; 10 D^2 + 2 n D + 7 n^2 numbers. Scoring: D^2 + M D multiply-adds per
         image besides the network. State: D^2 + M D numbers.
 
     Example:
@@ -106,21 +106,21 @@ class SVDD(Detector):
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         gaussian, reservoir = Gaussian(sum(self.features.channels)), Reservoir(self.samples, rng)
         for batch in self.batches(images, "features", progress):
-            pictures = self.describe(batch)
-            gaussian.add(pictures)
-            reservoir.add(pictures)
+            vectors = self.describe(batch)
+            gaussian.add(vectors)
+            reservoir.add(vectors)
         self.normal.take(gaussian)
-        pictures = self.normal.whiten(reservoir.sample()).double()  # (n, D)
-        gamma = natural_gamma(self.kernel, pictures)
-        gram = create_kernel(self.kernel, gamma, self.degree)(pictures, pictures)  # (n, n)
+        vectors = self.normal.whiten(reservoir.sample()).double()  # (n, D)
+        gamma = natural_gamma(self.kernel, vectors)
+        gram = create_kernel(self.kernel, gamma, self.degree)(vectors, vectors)  # (n, n)
         solution = solve_one_class(sphere_gram(gram), self.nu)
         centre = solution.weights @ gram @ solution.weights  # |c|^2
-        self.machine.take(pictures, solution.weights, gamma=gamma)
+        self.machine.take(vectors, solution.weights, gamma=gamma)
         self.rest = (centre - (solution.energy - 2 * solution.level)).float()  # R^2: see the module of the solver
 
     def statistic(self, batch: Tensor) -> Tensor:
-        pictures = self.normal.whiten(self.describe(batch))  # (N, D)
-        outside: Tensor = self.machine.kernel.of_itself(pictures) - 2 * self.machine(pictures) + self.rest
+        vectors = self.normal.whiten(self.describe(batch))  # (N, D)
+        outside: Tensor = self.machine.kernel.of_itself(vectors) - 2 * self.machine(vectors) + self.rest
         return outside
 
     def describe(self, batch: Tensor) -> Tensor:

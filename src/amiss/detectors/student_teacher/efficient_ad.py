@@ -75,7 +75,7 @@ class EfficientAD(Detector):
         dropout: Share of the autoencoder's numbers that are set to 0 in training.
         p_hard: Quantile of the squared errors of an image above which they count; 0 for all.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         rate: Learning rate of Adam.
         schedule: What becomes of the rate: "cosine" goes to 0, "drop" to a tenth for the last twentieth of the steps.
 
@@ -180,12 +180,12 @@ class EfficientAD(Detector):
             learn_standardising([self.standardising], ([features] for features, _ in cache.batches()))
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                answers, pictures = cache.batch(rng.integers(len(cache), size=self.batch))
-                total = self.loss(pictures, self.standardising(answers), jitter(pictures, rng))
+                answers, batch = cache.batch(rng.integers(len(cache), size=self.batch))
+                total = self.loss(batch, self.standardising(answers), jitter(batch, rng))
                 if strangers is None:
                     return total
-                drawn = _draw(strangers, self.batch, pictures.shape[2:], rng)
-                return total + self.penalty_loss(drawn.to(pictures))
+                drawn = _draw(strangers, self.batch, batch.shape[2:], rng)
+                return total + self.penalty_loss(drawn.to(batch))
 
             train(
                 nn.ModuleDict({"student": self.student, "autoencoder": self.autoencoder}),
@@ -201,7 +201,7 @@ class EfficientAD(Detector):
             )
         self._learn_scale(held_out, progress)
 
-    def loss(self, pictures: Tensor, answers: Tensor, jittered: Tensor) -> Tensor:
+    def loss(self, images: Tensor, answers: Tensor, jittered: Tensor) -> Tensor:
         """The three losses on normal images, added up.
 
         Args:
@@ -211,7 +211,7 @@ class EfficientAD(Detector):
         """
         first, second = self._halves()
         coded = self._encode(jittered, answers.shape[2:])
-        hard = hardest((answers - self.student(pictures, first)).square(), self.p_hard)
+        hard = hardest((answers - self.student(images, first)).square(), self.p_hard)
         rebuilt = (self.standardising(self.frozen(jittered)) - coded).square().mean()
         total: Tensor = hard + rebuilt + (coded - self.student(jittered, second)).square().mean()
         return total

@@ -61,7 +61,7 @@ class MKD(Detector):
         standardise: Bring each of the source's channels to mean 0 and standard deviation 1 over the normal images
             first: networks differ in the size of their features, and the squared difference with it.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         smoothing: Gaussian on the maps, in pixels of an image whose shorter side is 256.
 
@@ -148,8 +148,8 @@ class MKD(Detector):
                 learn_standardising(self.standardising, (features for _, *features in cache.batches()))
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                pictures, *features = cache.batch(rng.integers(len(cache), size=self.batch))
-                pairs = self.pairs(pictures, features)
+                batch, *features = cache.batch(rng.integers(len(cache), size=self.batch))
+                pairs = self.pairs(batch, features)
                 return torch.stack([self._loss(source, clone).mean() for source, clone in pairs]).sum()
 
             train(
@@ -243,7 +243,7 @@ class Cloner(nn.Module):
     have batch normalisation and a ReLU but the last of each stage, which has the stage's channels.
 
     Args:
-        channels: Of each stage.
+        channels: Channels of each stage.
         cells: Width of a cell of each stage, in pixels, ascending.
         width: Channels of the other convolutions.
     """
@@ -270,7 +270,7 @@ class Cloner(nn.Module):
             before = cell
 
     def forward(self, batch: Tensor) -> list[Tensor]:
-        """Features of a batch (N, 3, H, W) in [0, 1] of whole cells: one (N, C, h, w) a stage."""
+        """Features of a batch (N, 3, H, W) in [0, 1] of whole cells: one (N, C, h, w) per stage."""
         x, found = batch, []
         for stage in self.stages:
             x = stage(x)

@@ -51,7 +51,7 @@ class ReverseDistillation(Detector):
             map is one long vector in learning, so that positions with large features weigh more, and what is scored
             are angles position by position.
         steps: Training steps.
-        batch: Images a step, at least 2 for the batch normalisation.
+        batch: Images per step, at least 2 for the batch normalisation.
         rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
         standardise: Bring each channel of the teacher to mean 0 and standard deviation 1 over the normal images
             first; else those that vary most decide alone.

@@ -30,7 +30,7 @@ OCTAVES, PERSISTENCE = 6, 0.6
 """Of the noise: how many scales, and the amplitude of each as a share of the next coarser one's."""
 
 POINTS, BLUR = 32, 0.05
-"""Positions a map that are taken to compare two images, and the length below which they are not told apart."""
+"""Positions per map that are taken to compare two images, and the length below which they are not told apart."""
 
 PROJECTION, RECONSTRUCTION, CONTRAST, MARGIN = 0.2, 0.01, 0.1, 0.5
 """Weights of the projection's losses, and the cosine up to which noisy and projected features may agree."""
@@ -231,8 +231,8 @@ class ReverseDistillationPP(Detector):
         """The whole loss of a batch.
 
         Args:
-            normal: What the student must say of normal images, (N, C, h, w) a stage.
-            strange: Of the same images with noise.
+            normal: What the student must say of normal images, (N, C, h, w) per stage.
+            strange: What it says of the same images with noise.
             shift: Each image is compared with the one so many places further on.
         """
         projected, from_noise = self.project(normal), self.project(strange)
@@ -307,14 +307,14 @@ def noisy(images: Images, strength: float, versions: int, *, seed: int) -> Image
         images: With a size.
         strength: Amplitude of the coarsest noise, as a share of white.
         versions: How many noisy images become of each.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
-    pictures = [
+    noisy = [
         _Noisy(images, index, strength, (seed, index, version))
         for index in range(len(images))
         for version in range(versions)
     ]
-    return Images(pictures, size=images.size)
+    return Images(noisy, size=images.size)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class STFPM(Detector):
         backbone: See `amiss.features.create_backbone`.
         stages: Strides of the stages.
         steps: Training steps.
-        batch: Images a step.
+        batch: Images per step.
         rate: Learning rate of stochastic gradient descent with momentum 0.9 at the start; it falls to 0 along a cosine.
         smoothing: Gaussian on the map of each stage, in pixels of an image whose shorter side is 256.
 
@@ -107,8 +107,8 @@ class STFPM(Detector):
         ) as cache:
 
             def loss(step: int, rng: np.random.Generator) -> Tensor:
-                pictures, *teacher = cache.batch(rng.integers(len(cache), size=self.batch))
-                return torch.stack([one.mean() for one in self.distances(teacher, pictures)]).sum()
+                batch, *teacher = cache.batch(rng.integers(len(cache), size=self.batch))
+                return torch.stack([one.mean() for one in self.distances(teacher, batch)]).sum()
 
             train(
                 self.student,

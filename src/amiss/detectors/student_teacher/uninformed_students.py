@@ -142,28 +142,28 @@ class UninformedStudents(Detector):
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         training, held_out = set_aside(len(images), rng)
-        with cached_features(lambda batch: [batch], "images", images, progress, device=self.device) as pictures:
-            self._standardise(pictures, training, progress)
-            self._train(pictures, training, rng, progress)
-            self._learn_scale(pictures, held_out)
+        with cached_features(lambda batch: [batch], "images", images, progress, device=self.device) as pixels:
+            self._standardise(pixels, training, progress)
+            self._train(pixels, training, rng, progress)
+            self._learn_scale(pixels, held_out)
 
     @torch.no_grad()
-    def _standardise(self, pictures: CachedFeatures, chosen: NDArray[np.intp], progress: Progress) -> None:
+    def _standardise(self, pixels: CachedFeatures, chosen: NDArray[np.intp], progress: Progress) -> None:
         """Mean and deviation of the teachers' vectors over the training images."""
 
         def answers() -> Iterator[list[Tensor]]:
             for done, index in enumerate(chosen, start=1):
-                (image,) = pictures.batch([index])
+                (image,) = pixels.batch([index])
                 yield [self._describe(teacher, self._pad(image, teacher)) for teacher in self.features.teachers()]
                 progress("teacher", done, len(chosen))
 
         learn_standardising(self.standardising, answers())
 
     def _train(
-        self, pictures: CachedFeatures, chosen: NDArray[np.intp], rng: np.random.Generator, progress: Progress
+        self, pixels: CachedFeatures, chosen: NDArray[np.intp], rng: np.random.Generator, progress: Progress
     ) -> None:
         def loss(step: int, rng: np.random.Generator) -> Tensor:
-            (image,) = pictures.batch([rng.choice(chosen)])
+            (image,) = pixels.batch([rng.choice(chosen)])
             return self.loss(image, rng)
 
         train(
@@ -195,11 +195,11 @@ class UninformedStudents(Detector):
         return torch.stack(losses).sum()
 
     @torch.no_grad()
-    def _learn_scale(self, pictures: CachedFeatures, held_out: NDArray[np.intp]) -> None:
+    def _learn_scale(self, pixels: CachedFeatures, held_out: NDArray[np.intp]) -> None:
         """Mean and standard deviation of error and variance of each ensemble over the held-out images."""
         fields = [GaussianField(self.level.shape[1], 1) for _ in self.architectures]
         for index in held_out:
-            for field, grid in zip(fields, self.grids(*pictures.batch([index])), strict=True):
+            for field, grid in zip(fields, self.grids(*pixels.batch([index])), strict=True):
                 field.add(grid.cpu().movedim(1, -1).flatten(0, 2)[:, :, None])  # (N h w, terms, 1)
         level = torch.stack([field.mean[:, 0] for field in fields])
         spread = torch.stack([field.variance()[:, 0].clamp_min(1e-12).sqrt() for field in fields])

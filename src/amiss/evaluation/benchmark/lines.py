@@ -33,7 +33,7 @@ class Run:
         method: Name of the method.
         preset: One of the method's presets.
         data: Name of the data set.
-        seed: Of the split, the hold-out draw and learning.
+        seed: Seed of the split, the hold-out draw and learning.
         size: Height and width of the detector's input.
         address: Where the data set is on this machine; never kept.
         settings: Hyper-parameters that differ from the preset, as asked for.

@@ -30,7 +30,7 @@ class Published:
         metric: One of image_auroc, pixel_auroc, pixel_aupro.
         value: In [0, 1].
         evidence: One of `EVIDENCE`.
-        source: Who says so.
+        source: Where it was published.
         note: What was different: network, size, choices on test data.
     """
 

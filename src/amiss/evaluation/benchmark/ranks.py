@@ -49,7 +49,7 @@ class Ranking:
 
     Args:
         metric: One of `METRICS`.
-        labels: Of the ranked rows, best mean rank first.
+        labels: Labels of the ranked rows, best mean rank first.
         data: The data sets that all of them share.
         mean_ranks: For each label, (k,).
         left_out: Labels of rows that were measured on fewer than half of the data sets, or lack this metric.
@@ -137,7 +137,7 @@ def compare(values: NDArray[np.float64], labels: Sequence[str]) -> tuple[float |
 
     Args:
         values: One row a data set, one column a label, (n, k).
-        labels: Of the columns.
+        labels: Labels of the columns.
 
     Returns:
         The p-value, None with fewer than three columns, and the pairs; None and none below `FEWEST` data sets.

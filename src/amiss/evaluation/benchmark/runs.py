@@ -94,7 +94,7 @@ def plan_runs(
     Args:
         data: Data sets, see `locate`.
         methods: Registry names, or "module:Class" for methods that every Python process here can import.
-        presets: Of every method.
+        presets: Presets of every method.
         seeds: Whole numbers from 0.
         size: Height and width of the detector's input.
         settings: Hyper-parameters that differ from the presets, for every method.
@@ -159,7 +159,7 @@ def run_all(
         folder: Where the lines are kept. One call at a time works on a folder.
         again: Do the finished runs again too.
         tell: Called at the start and after each run.
-        progress: Of the run that is going on; see `amiss.core.progress`.
+        progress: Progress of the current run; see `amiss.core.progress`.
 
     Returns:
         One line for each run of the plan, in its order.
@@ -209,7 +209,7 @@ def _run(
     asked: Mapping[str, Any],
     known: Mapping[str, Any],
 ) -> Run:
-    """Settings that only repeat the preset are no settings: such a run is the preset's."""
+    """Settings that only repeat the preset do not count: such a run belongs to the preset."""
     own = {name: value for name, value in asked.items() if known["config"][name] != known["preset"][name]}
     config = {**known["config"], "size": size[0] if size[0] == size[1] else list(size)}
     return Run(

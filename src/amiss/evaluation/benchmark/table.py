@@ -25,7 +25,7 @@ class Spread:
     """Mean and standard deviation over seeds.
 
     Args:
-        mean: Of the seeds.
+        mean: Mean over the seeds.
         deviation: With n - 1 in the denominator; None for a single seed.
         n: Number of seeds.
 
@@ -58,7 +58,7 @@ class Cell:
     """One row on one data set.
 
     Args:
-        lines: The finished runs, one a seed.
+        lines: The finished runs, one per seed.
         failed: The failed ones.
     """
 
@@ -109,7 +109,7 @@ class Row:
     Args:
         label: Short name that no other row has.
         method: Registry name.
-        preset: Of the method.
+        preset: Preset of the method.
         settings: Hyper-parameters that differ from the preset; such a row takes part in no ranks.
         config: All hyper-parameters, and the size.
         cells: By name of the data set.

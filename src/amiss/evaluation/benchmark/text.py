@@ -15,7 +15,7 @@ from amiss.evaluation.benchmark.ranks import Ranking
 from amiss.evaluation.benchmark.table import METRICS, Cell, Row, Spread, Table
 
 NOTHING = "-"
-"""Stands where there is no figure."""
+"""Placeholder for a missing figure."""
 
 RANKED = ("image_auroc", "pixel_aupro")
 """The metrics by which rows are ranked: one for images, one for pixels."""
@@ -70,7 +70,7 @@ def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = 
         )
     own = any(row.settings for row in rows)
     note = "Mean ± standard deviation over seeds (95 % interval over the test images of one run, ends averaged; "
-    note += "one without width is no certainty: mind the number of images). "
+    note += "one without width is not certainty: note the small sample). "
     note += "[n]: published figure, see the list; other networks, sizes, crops and habits, so no contest."
     if own:
         note = "Not the presets: hyper-parameters given with --set. These rows take part in no ranks. " + note
@@ -181,7 +181,7 @@ def markdown_table(sheet: Sheet) -> str:
 
 
 def csv_text(table: Table, rankings: Sequence[Ranking]) -> str:
-    """One line a row and data set, and one a row over the shared data sets ("mean"); plain numbers."""
+    """One line per row and data set, and one per row over the shared data sets ("mean"); plain numbers."""
     lines = [_record(name, row, cell, table.references()) for name, row, cell in _cells(table.rows)]
     for ranking in rankings:
         for label, rank in zip(ranking.labels, ranking.mean_ranks, strict=True):
