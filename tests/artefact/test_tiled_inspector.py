@@ -270,7 +270,7 @@ def test_a_real_method_learns_from_all_tiles_of_its_images_alone() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"size": 64}, "leave the size out"), ({"tile": None}, "without a tile"), ({"overlap": 17}, "at most 16")],
+    [({"size": 64}, "size must be left out"), ({"tile": None}, "without a tile"), ({"overlap": 17}, "at most 16")],
 )
 def test_options_that_do_not_go_together(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):

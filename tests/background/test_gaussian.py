@@ -97,7 +97,7 @@ def test_the_layer_measures_mahalanobis_distances() -> None:
 
 
 def test_too_few_or_equal_vectors() -> None:
-    with pytest.raises(InputError, match="at least 2 vectors are needed .*got 1"):
+    with pytest.raises(InputError, match=r"at least 2 vectors are needed .*got 1"):
         gaussian_of(np.zeros((1, 3))).covariance()
     with pytest.raises(InputError, match="do not vary"):
         MahalanobisLayer(3).take(gaussian_of(np.ones((9, 3))))

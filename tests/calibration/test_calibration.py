@@ -85,7 +85,7 @@ def test_other_words_are_refused(words):
 def test_what_cannot_be_divided_is_refused():
     with pytest.raises(DataError, match="all 5 good images show one part"):
         plan_calibration(5, 0.2, Fixed(0.0), 0, [Origin(lot="A", part="1")] * 5)
-    with pytest.raises(DataError, match="at least 2 good images are needed .*got 1"):
+    with pytest.raises(DataError, match=r"at least 2 good images are needed .*got 1"):
         plan_calibration(1, 0.2, Fixed(0.0), 0)
     with pytest.raises(InputError, match="3 origins for 5 images"):
         plan_calibration(5, 0.2, Fixed(0.0), 0, [Origin()] * 3)

@@ -115,7 +115,7 @@ def test_a_region_of_interest_at_the_full_size(amiss, world, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--tile", 48, "--size", 64), ["leave the size out"]),
+        (("--tile", 48, "--size", 64), ["size must be left out"]),
         (("--overlap", 8), ["overlap = 8", "without a tile"]),
         (("--tile", 48, "--overlap", 25), ["overlap = 25", "at most 24"]),
         (("--tile", 0), ["tile must be a whole number of at least", "got 0"]),

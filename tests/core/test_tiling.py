@@ -82,7 +82,7 @@ def test_size_or_tile() -> None:
     assert read_input((32, 48), None, None) == ((32, 48), None)
     assert read_input(None, 64, None) == ((64, 64), Tiling(64, 8))
     assert read_input(None, 64, 0) == ((64, 64), Tiling(64, 0))
-    with pytest.raises(InputError, match="leave the size out"):
+    with pytest.raises(InputError, match="size must be left out"):
         read_input((256, 256), 256, None)
     with pytest.raises(InputError, match="without a tile"):
         read_input(None, None, 32)

@@ -159,5 +159,5 @@ def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a graphics card")
 def test_a_device_that_is_not_there_is_refused_before_anything_is_learned() -> None:
-    with pytest.raises(InputError, match="device must be .* got 'cuda'"):
+    with pytest.raises(InputError, match=r"device must be .* got 'cuda'"):
         create("stfpm", "tiny").fit(toy_part(8, seed=0).images, device="cuda")

@@ -15,7 +15,7 @@ from amiss.testing import toy_texture
 
 
 def features_of(detector: Detector, images: Images) -> list[np.ndarray]:
-    """(N, h, w, C) float64 a stage."""
+    """(N, h, w, C) float64 per stage."""
     with torch.no_grad():
         batch = to_batch(torch.from_numpy(np.stack(list(images))))
         return [feature.permute(0, 2, 3, 1).double().numpy() for feature in detector.features(batch)]
@@ -50,7 +50,7 @@ def test_the_image_score_is_the_sum_of_the_stages_distances(count: int) -> None:
 
 
 def test_images_that_do_not_vary() -> None:
-    with pytest.raises(InputError, match="at least 2 vectors are needed .*got 1"):
+    with pytest.raises(InputError, match=r"at least 2 vectors are needed .*got 1"):
         MVG(**MVG.card.presets["tiny"]).fit(toy_texture(1, seed=0).images)
     flat = Images(np.full((9, 64, 64, 3), 255, np.uint8), size=(64, 64))
     with pytest.raises(InputError, match="do not vary"):

@@ -85,7 +85,7 @@ def test_it_is_frozen_and_its_lists_are_those_of_json():
         ({"settings": {"rate": object()}}, "settings rate must be plain values"),
         ({"size": "256"}, "size = '256'"),
         ({"size": [1, 2, 3]}, r"size must be pixels .* got \[1, 2, 3\]"),
-        ({"size": 64, "tile": 64}, "leave the size out"),
+        ({"size": 64, "tile": 64}, "size must be left out"),
         ({"overlap": 4}, "without a tile"),
         ({"calibration": "some"}, "calibration"),
         ({"seed": -1}, "seed = -1"),

@@ -175,7 +175,7 @@ def test_the_arguments_stay_as_they_were():
 @pytest.mark.parametrize(
     ("masks", "maps", "message"),
     [
-        (np.zeros((2, 3, 3)), np.zeros((1, 3, 3)), "2 masks and 1 score maps"),
+        (np.zeros((2, 3, 3)), np.zeros((1, 3, 3)), "2 masks and 1 maps"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 4)), "image 0"),
         (np.zeros((3, 3)), np.zeros((3, 3)), r"one shape \(H, W\)"),
         (np.full((1, 3, 3), 255), np.zeros((1, 3, 3)), "mask > 0"),

@@ -139,7 +139,7 @@ def test_a_limit_is_found_on_steps_and_at_the_edges() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Cusum().design(19), CalibrationError, "19 calibration scores.*at least 20"),
+        (lambda: Cusum().design(19), CalibrationError, "at least 20 calibration scores.*got 19"),
         (lambda: Cusum().design(50, arl=5), InputError, "arl must be .* at least 20, got 5"),
         (lambda: Cusum().design(50, arl=1e6), InputError, "arl = 1e"),
         (lambda: Ewma().design(50, arl=float("nan")), InputError, "arl must be .*, got nan"),
