@@ -134,7 +134,7 @@ def test_the_calibration_scores_are_the_largest_of_whole_images() -> None:
 
 
 def test_false_alarms_of_tiled_images_are_as_promised() -> None:
-    """20 tiles an image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
+    """20 tiles per image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
     n, m, alpha = 79, 300, 0.1
     inspector = fit(cloth(n + 5, 4), calibration=n / (n + 5), rule=Conformal(alpha))
     assert inspector.rule.n == n

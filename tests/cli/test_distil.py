@@ -96,7 +96,7 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--arch", "pdn-xxs"), ["pdn-xxs", "Did you mean 'pdn-xs'"]),
         (("--backbone", "resnet18"), ["resnet18", "file:PATH"]),
         (("--backbone", f"file:{tmp_path}/none.safetensors"), ["none.safetensors"]),
-        (("--stages", "8;16"), ["stages = '8;16'", "such as 8,16"]),
+        (("--stages", "8;16"), ["got '8;16'", "such as 8,16"]),
         (("--stages", "16"), ["must be 8 pixels wide", "got 16"]),
         (("--images", tmp_path / "empty"), ["empty", "no image inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),

@@ -120,7 +120,7 @@ def test_a_fit_from_a_recipe_keeps_it(amiss, parts, tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("presset = 'tiny'", (), ["part.toml", "recipe key = 'presset'", "Did you mean 'preset'"]),
+        ("presset = 'tiny'", (), ["part.toml", "recipe key must be one of", "got 'presset'", "Did you mean 'preset'"]),
         ("method = ", (), ["part.toml", "cannot be read"]),
         ("", ("--confidence", "0.9"), ["confidence", "conformal"]),
         ("", ("--overlap", "8"), ["without a tile"]),

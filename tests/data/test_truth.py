@@ -76,7 +76,12 @@ def test_run_lengths_count_down_the_columns_from_one():
 @pytest.mark.parametrize(
     "text, words",
     [
-        *(("1", "not a list of pairs"), ("a 2", "not a list of pairs"), ("-1 2", "not a list of pairs"), ("1.5 2", "not a list")),
+        *(
+            ("1", "not a list of pairs"),
+            ("a 2", "not a list of pairs"),
+            ("-1 2", "not a list of pairs"),
+            ("1.5 2", "not a list"),
+        ),
         *(("0 2", "leaves the image of 6 pixels"), ("6 2", "leaves the image")),
     ],
 )

@@ -109,7 +109,7 @@ def test_files(tmp_path):
         ("none.toml", "cannot be read"),
         ("bad.toml", "cannot be read"),
         ("list.json", "must be a table of keys and values, got list"),
-        ("near.toml", r"near\.toml: recipe key = 'presset'.*'preset'"),
+        ("near.toml", r"near\.toml: recipe key must be one of .*got 'presset'.*'preset'"),
     ):
         with pytest.raises(InputError, match=words):
             Recipe.read(tmp_path / name)

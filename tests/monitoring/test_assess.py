@@ -226,8 +226,14 @@ def test_results_are_read_in_their_order(tmp_path: Path) -> None:
         ([*verdicts([0.5]), '{"name": "a.png", "lab'], "line 2: not JSON"),
         (["[1, 2]"], "line 1: a verdict must have name"),
         ([{"name": "a.png", "label": "good"}], "line 1: a verdict must have name"),
-        ([{"name": "a", "label": "good", "score": None, "p_value": 0.5}], "line 1: score and p-value must be finite numbers, got None"),
-        (['{"name": "a", "label": "good", "score": NaN, "p_value": 0.5}'], "line 1: score and p-value must be finite numbers, got nan"),
+        (
+            [{"name": "a", "label": "good", "score": None, "p_value": 0.5}],
+            "line 1: score and p-value must be finite numbers, got None",
+        ),
+        (
+            ['{"name": "a", "label": "good", "score": NaN, "p_value": 0.5}'],
+            "line 1: score and p-value must be finite numbers, got nan",
+        ),
         ([{"name": "a", "label": "good", "score": 0.5, "p_value": 0.987}], "give the model that made it"),
     ],
 )
