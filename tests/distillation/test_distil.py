@@ -94,7 +94,7 @@ def test_errors_come_before_the_work() -> None:
         ("pdn-tiny", {"architecture": "pdn-tyni"}),
         ("efficientnet-lite0", {"backbone": "efficientnet-lite"}),
         ("at least 64 pixels and a multiple of 32", {"size": 48}),
-        ("64 pixels or more", {"size": 32}),
+        ("at least 64 pixels", {"size": 32}),
         ("steps", {"steps": 0}),
         ("seed", {"seed": -1}),
     ]:

@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_refused() -> None:
         RegionOfInterest.of_mask(np.zeros((4, 4)))
     with pytest.raises(InputError, match="cannot be read"):
         RegionOfInterest((4, 4), "###")
-    with pytest.raises(InputError, match="has 2"):
+    with pytest.raises(InputError, match="must have 2 bytes"):
         RegionOfInterest((4, 4), base64.b64encode(zlib.compress(bytes(10**6))).decode())
     with pytest.raises(InputError, match=r"\(H, W\)"):
         RegionOfInterest.of_mask(np.ones((4, 4, 3)))
