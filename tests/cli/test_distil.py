@@ -67,7 +67,7 @@ def test_the_same_command_goes_on_from_its_checkpoint(amiss, tmp_path, monkeypat
     assert amiss(*arguments, *kept)[0] == 0
     assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
     code, _, err = amiss(*arguments, *kept, "--seed", 1)
-    assert code == 2 and "another run" in err and "begin anew" in err
+    assert code == 2 and "another run" in err and "start over" in err
 
 
 def test_without_torch_it_says_what_to_install(tmp_path):

@@ -113,7 +113,7 @@ def test_wm811k_arrays_that_do_not_fit_are_refused(trees):
         with pytest.raises(DataError, match="the arrays do not fit each other: 5 labels"):
             read_wm811k(path)
     np.savez(path, **(arrays | {"split": np.array(["Train"] * 5)}))
-    with pytest.raises(DataError, match="split 'Train'; Training and Test are known"):
+    with pytest.raises(DataError, match="split must be Training or Test, got 'Train'"):
         read_wm811k(path)
     np.savez(path, **(arrays | {"split": np.array(["Test"] * 5)}))
     with pytest.raises(DataError, match="no normal wafer to learn from"):
