@@ -1,4 +1,4 @@
-"""What several benches keep: a JSON list of objects, one a line."""
+"""What several benches keep: a JSON list of objects, one per line."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class CalibrationPlan:
 
 
 def read_calibration(how: How) -> How:
-    """Words to what they mean: "auto" stays, the others become a share or `Folds`.
+    """Parse a calibration: "auto" stays, other words become a share or `Folds`.
 
     Raises:
         InputError: Other words, or a share or k out of range.
@@ -95,7 +95,7 @@ def read_calibration(how: How) -> How:
 
 
 def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:
-    """Decide who learns and who calibrates, and refuse at once what cannot work.
+    """Split images for learning and calibration, and refuse at once what cannot work.
 
     Images of one lot stay together, and so do images of one part: a detector that has learned from a lot knows it,
     and its scores of that lot would flatter it.

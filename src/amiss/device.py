@@ -13,7 +13,7 @@ AUTO = "auto"
 
 
 def choose_device(asked: str = AUTO) -> torch.device:
-    """The device of a name.
+    """The device with this name.
 
     Args:
         asked: "cpu", "cuda", "cuda:1", "mps"; or "auto": CUDA where there is a card, else MPS, else the CPU.

@@ -119,7 +119,7 @@ class Quantised(_Part):
         """A sentence for the statement."""
         return (
             f"The convolutions run in int8, with ranges from {self.ranges_from} images learned from; made from the "
-            f"float32 model {self.fingerprint[:12]} and calibrated anew on {self.runtime}."
+            f"float32 model {self.fingerprint[:12]} and recalibrated on {self.runtime}."
         )
 
 

@@ -247,11 +247,11 @@ class _State:
                 record = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: not a checkpoint of Amiss ({error}); delete it to begin anew") from error
+            raise InputError(f"{path}: not a checkpoint of Amiss ({error}); delete it to start over") from error
         if record.get("identity") != checkpoint.identity:
             raise InputError(
                 f"{path}: a checkpoint of another run (method, settings, seed or images differ); "
-                f"delete {path.parent} to begin anew"
+                f"delete {path.parent} to start over"
             )
         known = json.loads(record["state"])
         self.step, self.losses = known["step"], known["losses"]

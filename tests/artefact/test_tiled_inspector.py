@@ -134,7 +134,7 @@ def test_the_calibration_scores_are_the_largest_of_whole_images() -> None:
 
 
 def test_false_alarms_of_tiled_images_are_as_promised() -> None:
-    """20 tiles an image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
+    """20 tiles per image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
     n, m, alpha = 79, 300, 0.1
     inspector = fit(cloth(n + 5, 4), calibration=n / (n + 5), rule=Conformal(alpha))
     assert inspector.rule.n == n
@@ -270,7 +270,7 @@ def test_a_real_method_learns_from_all_tiles_of_its_images_alone() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"size": 64}, "leave the size out"), ({"tile": None}, "without a tile"), ({"overlap": 17}, "at most 16")],
+    [({"size": 64}, "size must be left out"), ({"tile": None}, "without a tile"), ({"overlap": 17}, "at most 16")],
 )
 def test_options_that_do_not_go_together(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):

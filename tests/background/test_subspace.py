@@ -55,7 +55,7 @@ def test_fewer_vectors_than_dimensions_and_the_largest_share() -> None:
 
 @pytest.mark.parametrize(
     ("vectors", "message"),
-    [(np.ones((5, 3)), "do not vary"), (np.random.default_rng(0).standard_normal((5, 1)), "single dimension")],
+    [(np.ones((5, 3)), "do not vary"), (np.random.default_rng(0).standard_normal((5, 1)), "at least 2 dimensions")],
 )
 def test_nothing_to_span(vectors: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -210,7 +210,7 @@ def ask_here(request: dict) -> dict:
         (("cloth", "--methods", "padim", "--presets", "tyny"), ["preset must be one of", "got 'tyny'", "tiny"]),
         (("cloth", "--methods", "padim,patchcore", "--set", "bank_size=9"), ["option of padim", "bank_size"]),
         (("cloth", "--seeds", "0,-1"), ["seeds = '0,-1'"]),
-        (("cloth", "--size", "big"), ["size 'big'"]),
+        (("cloth", "--size", "big"), ["size must be", "got 'big'"]),
         (("cloth", "TWIN"), ["two data sets", "cloth"]),
     ],
 )

@@ -108,7 +108,7 @@ def test_evaluate_speaks_to_people_too(amiss, model, world):
         (("fit", "DATA", *TINY, "--set", "bank=5"), ["'bank'", "bank_size"]),
         (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size must be a whole number", "got 'much'"]),
         (("fit", "DATA", *TINY, "--set", "bank_size"), ["name=value"]),
-        (("fit", "DATA", "--size", "big"), ["size 'big'"]),
+        (("fit", "DATA", "--size", "big"), ["size must be", "got 'big'"]),
         (("fit", "DATA", "--rule", "fixed"), ["--threshold"]),
         (("fit", "DATA", "--rule", "magic"), ["magic", "conformal"]),
         (("inspect", "nowhere.amiss", "DATA"), ["nowhere.amiss"]),

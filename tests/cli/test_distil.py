@@ -67,7 +67,7 @@ def test_the_same_command_goes_on_from_its_checkpoint(amiss, tmp_path, monkeypat
     assert amiss(*arguments, *kept)[0] == 0
     assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
     code, _, err = amiss(*arguments, *kept, "--seed", 1)
-    assert code == 2 and "another run" in err and "begin anew" in err
+    assert code == 2 and "another run" in err and "start over" in err
 
 
 def test_without_torch_it_says_what_to_install(tmp_path):
@@ -96,7 +96,7 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--arch", "pdn-xxs"), ["pdn-xxs", "Did you mean 'pdn-xs'"]),
         (("--backbone", "resnet18"), ["resnet18", "file:PATH"]),
         (("--backbone", f"file:{tmp_path}/none.safetensors"), ["none.safetensors"]),
-        (("--stages", "8;16"), ["stages = '8;16'", "such as 8,16"]),
+        (("--stages", "8;16"), ["got '8;16'", "such as 8,16"]),
         (("--stages", "16"), ["must be 8 pixels wide", "got 16"]),
         (("--images", tmp_path / "empty"), ["empty", "no image inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),

@@ -109,15 +109,15 @@ def test_a_region_of_interest_at_the_full_size(amiss, world, tmp_path):
     )
     write_image(tmp_path / "wide.png", cloth(np.random.default_rng(3), (100, 131)))
     code, out, _ = amiss("inspect", tmp_path / "m.amiss", tmp_path / "wide.png")
-    assert code == 3 and "made for (100, 130)" in out
+    assert code == 3 and "maps must be (100, 130)" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--tile", 48, "--size", 64), ["leave the size out"]),
+        (("--tile", 48, "--size", 64), ["size must be left out"]),
         (("--overlap", 8), ["overlap = 8", "without a tile"]),
-        (("--tile", 48, "--overlap", 25), ["overlap = 25", "at most 24"]),
+        (("--tile", 48, "--overlap", 25), ["overlap must be at most 24", "got 25"]),
         (("--tile", 0), ["tile must be a whole number of at least", "got 0"]),
         (("--tile", 101), ["train/good/000.png", "100 x 130 pixels", "smaller than a tile of 101 x 101"]),
         (("--tile", 48, "--roi", "SMALL"), ["small.png", "48 x 48", "100 x 130"]),

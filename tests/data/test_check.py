@@ -32,7 +32,7 @@ def test_an_image_in_both_parts_is_an_error_and_copies_are_noted():
     assert found.errors == (
         "2 images are in both normal and test, so test figures are too good: such as the one of image 1",
     )
-    assert found.notes == ("1 of 3 normal images are copies of others: they are no further evidence.",)
+    assert found.notes == ("1 of 3 normal images are copies of others: they add no evidence.",)
 
 
 def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():

@@ -182,7 +182,10 @@ def test_severstal_rows_that_are_not_understood_are_refused(trees):
         ("ImageId,EncodedPixels\n00.jpg,1 1\n", "the columns are ImageId, EncodedPixels"),
         ("ImageId,ClassId,EncodedPixels\n99.jpg,1,1 1\n", r"1 images are not in train_images/, such as 99\.jpg"),
         ("ImageId,ClassId,EncodedPixels\n00.jpg,1,1 1\n00.jpg,1,3 1\n", "row 2: .* each pair once"),
-        ("ImageId,ClassId,EncodedPixels\n00.jpg,x,1 1\n", "row 1: '00.jpg_x'; an image and a class"),
+        (
+            "ImageId,ClassId,EncodedPixels\n00.jpg,x,1 1\n",
+            "row 1: must be an image and a class, each pair once, got '00.jpg_x'",
+        ),
     ):
         (root / "train.csv").write_text(text)
         with pytest.raises(DataError, match=words):

@@ -113,7 +113,7 @@ def test_wm811k_arrays_that_do_not_fit_are_refused(trees):
         with pytest.raises(DataError, match="the arrays do not fit each other: 5 labels"):
             read_wm811k(path)
     np.savez(path, **(arrays | {"split": np.array(["Train"] * 5)}))
-    with pytest.raises(DataError, match="split 'Train'; Training and Test are known"):
+    with pytest.raises(DataError, match="split must be Training or Test, got 'Train'"):
         read_wm811k(path)
     np.savez(path, **(arrays | {"split": np.array(["Test"] * 5)}))
     with pytest.raises(DataError, match="no normal wafer to learn from"):
@@ -167,7 +167,7 @@ def test_mixedwm38_names_every_pattern_of_a_wafer(trees):
 def test_mixedwm38_in_another_form_is_refused(trees):
     path = trees.build("mixedwm38")
     np.savez(path, np.zeros((3, 4)), np.zeros((3, 8)))
-    with pytest.raises(DataError, match=r"arr_0 \(3, 4\) and arr_1 \(3, 8\); \(N, H, W\) and \(N, 8\)"):
+    with pytest.raises(DataError, match=r"arr_0 and arr_1 must be \(N, H, W\) and \(N, 8\), got \(3, 4\) and \(3, 8\)"):
         read_mixedwm38(path)
     np.savez_compressed(path, np.zeros((3, 4, 4)), np.zeros((3, 8)))
     with pytest.raises(DataError, match="compressed"):

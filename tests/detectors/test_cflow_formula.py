@@ -32,7 +32,7 @@ def plain_positions(height: int, width: int, dimension: int) -> np.ndarray:
 
 
 def plain_grids(detector: CFlow, images: Images) -> list[np.ndarray]:
-    """Minus log density a channel or its first term, (N, h, w) a stage: change of variables, one vector a row."""
+    """Minus log density per channel or its first term, (N, h, w) per stage: change of variables, vectors in rows."""
     with torch.no_grad():
         stages = detector.features(to_batch(torch.from_numpy(np.stack(list(images)))))
     found = []

@@ -15,7 +15,7 @@ from amiss.testing import toy_texture
 
 
 def features_of(detector: Detector, images: Images) -> list[np.ndarray]:
-    """(N, h, w, C) float64 a stage."""
+    """(N, h, w, C) float64 per stage."""
     with torch.no_grad():
         batch = to_batch(torch.from_numpy(np.stack(list(images))))
         return [feature.permute(0, 2, 3, 1).double().numpy() for feature in detector.features(batch)]

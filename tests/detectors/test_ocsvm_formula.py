@@ -100,7 +100,7 @@ def test_inspecting_needs_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_images_that_do_not_vary_are_refused() -> None:
-    """One patch an image, the same in each."""
+    """One patch per image, the same in each."""
     flat = Images([np.zeros((8, 8, 3), np.uint8)] * 3, size=(8, 8))
     with pytest.raises(InputError, match="do not vary"):
         OneClassSVM(**{**TINY, "stages": (8,)}).fit(flat)

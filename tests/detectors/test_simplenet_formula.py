@@ -131,7 +131,7 @@ def test_patches_kept_are_bounded_and_of_the_normal_images() -> None:
 
 
 def test_images_that_do_not_vary_are_refused() -> None:
-    """One patch an image, the same in each: larger flat images differ at their border."""
+    """One patch per image, the same in each: larger flat images differ at their border."""
     flat = Images([np.zeros((8, 8, 3), np.uint8)] * 3, size=(8, 8))
     with pytest.raises(InputError, match="patches must vary, got "):
         SimpleNet(**{**TINY, "stages": (8,)}).fit(flat)

@@ -93,8 +93,8 @@ def test_errors_come_before_the_work() -> None:
     for words, options in [
         ("pdn-tiny", {"architecture": "pdn-tyni"}),
         ("efficientnet-lite0", {"backbone": "efficientnet-lite"}),
-        ("64 pixels or more, in multiples of 32", {"size": 48}),
-        ("64 pixels or more", {"size": 32}),
+        ("at least 64 pixels and a multiple of 32", {"size": 48}),
+        ("at least 64 pixels", {"size": 32}),
         ("steps", {"steps": 0}),
         ("seed", {"seed": -1}),
     ]:

@@ -113,7 +113,7 @@ def test_each_weight_counts_and_triplets_need_no_backbone() -> None:
     _, everything = losses_of(LossWeights(1, 1, 1))
     alone = [losses_of(LossWeights(*weights))[1] for weights in [(1, 0, 0), (0, 1, 0), (0, 1, 1)]]
     assert all(np.isfinite([everything, *alone])) and everything > alone[1] and alone[2] > alone[1] > 0
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="knowledge or metric must be above 0"):
         LossWeights(0, 0, 1)
     with pytest.raises(InputError, match="metric"):
         LossWeights(1, -1, 1)
@@ -121,5 +121,5 @@ def test_each_weight_counts_and_triplets_need_no_backbone() -> None:
 
 def test_triplets_need_another_image() -> None:
     network, features = PatchNetwork("students-tiny"), FeatureExtractor("tiny-random", (8, 16))
-    with pytest.raises(InputError, match="2 or more"):
+    with pytest.raises(InputError, match="at least 2, got 1"):
         distil_patches(network, features, ramp(64), LossWeights(metric=1), Run(1))

@@ -292,7 +292,7 @@ class Part:
 
 
 def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
-    """Two regions a defective image, in files of their own, as MVTec LOCO AD has them."""
+    """Two regions per defective image, in files of their own, as MVTec LOCO AD has them."""
     sources: list[RegionFiles | None] = [None] * N_GOOD
     regions: list[list[Part]] = [[] for _ in range(N_GOOD)]
     rng = np.random.default_rng(0)

@@ -172,7 +172,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         "2 tensors are missing, the first is layer2.1.conv1.weight": {
             name: value for name, value in state.items() if name not in ("layer2.1.conv1.weight", "layer2.1.bn1.bias")
         },
-        "a tensor has another shape": {**state, "layer1.1.conv2.weight": torch.zeros(64, 64, 1, 1)},
+        "a tensor has the wrong shape": {**state, "layer1.1.conv2.weight": torch.zeros(64, 64, 1, 1)},
         "no network in torchvision's key layout": {"net.conv1.weight": torch.zeros(3)},
     }
     for number, (message, content) in enumerate(cases.items()):

@@ -173,5 +173,5 @@ def test_bootstrap_options(options):
 
 
 def test_bootstrap_checks_its_data():
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="must have the same shape"):
         bootstrap_interval(auroc, [0, 1], [0.0, 1.0, 2.0], seed=0)

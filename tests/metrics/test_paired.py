@@ -84,5 +84,5 @@ def test_undefined_values_are_null():
     assert math.isnan(nothing.p_value) and math.isnan(nothing.difference)
     assert set(nothing.summary().values()) == {None, 0.5}
     json.dumps(nothing.summary(), allow_nan=False)
-    with pytest.raises(InputError, match="same ones"):
+    with pytest.raises(InputError, match="must have the same resamples"):
         paired_difference(0.5, 0.5, np.zeros(4), np.zeros(5))

@@ -114,7 +114,7 @@ def test_only_the_order_of_scores_counts(move):
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 4)), {}, "image 0"),
         (np.zeros((1, 3, 3)), np.full((1, 3, 3), np.inf), {}, "not finite"),
         (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), {"defective": [0]}, "image 0 is called good"),
-        (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), {"defective": [0, 1]}, "one value for each"),
+        (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), {"defective": [0, 1]}, "one value per image"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), {"limits": (0.1, 0.01)}, "lower < upper"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), {"limits": (0, 0.1)}, "lower < upper"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), {"limits": (math.nan, 0.1)}, "lower < upper"),

@@ -175,9 +175,9 @@ def test_the_arguments_stay_as_they_were():
 @pytest.mark.parametrize(
     ("masks", "maps", "message"),
     [
-        (np.zeros((2, 3, 3)), np.zeros((1, 3, 3)), "2 masks and 1 score maps"),
+        (np.zeros((2, 3, 3)), np.zeros((1, 3, 3)), "2 masks and 1 maps"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 4)), "image 0"),
-        (np.zeros((3, 3)), np.zeros((3, 3)), r"one shape \(H, W\)"),
+        (np.zeros((3, 3)), np.zeros((3, 3)), r"the same shape \(H, W\)"),
         (np.full((1, 3, 3), 255), np.zeros((1, 3, 3)), "mask > 0"),
         (np.zeros((1, 3, 3)), np.full((1, 3, 3), np.nan), "score map of image 0: 9 of 9"),
     ],

@@ -165,7 +165,7 @@ def test_the_arguments_stay_as_they_were():
 @pytest.mark.parametrize(
     ("labels", "scores", "message"),
     [
-        ([0, 1], [0.1, 0.2, 0.3], "one shape"),
+        ([0, 1], [0.1, 0.2, 0.3], "the same shape"),
         ([0, 255], [0.1, 0.2], "mask > 0"),
         ([0, 0.5], [0.1, 0.2], "0 or 1"),
         ([0, math.nan], [0.1, 0.2], "0 or 1"),

@@ -181,7 +181,7 @@ def test_percentile_interval():
         (np.zeros((1, 3, 3)), np.full((1, 3, 3), math.nan), [0], "not finite"),
         (np.zeros((1, 3, 3)), np.zeros((1, 3, 4)), [0], "resize the map"),
         (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), [0], "called good"),
-        (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), [0, 1], "one value for each"),
+        (np.ones((1, 3, 3)), np.zeros((1, 3, 3)), [0, 1], "one value per image"),
         (np.ones((2, 3, 3)), np.zeros((1, 3, 3)), [1], "2 masks and 1"),
     ],
 )
@@ -194,5 +194,5 @@ def test_errors_teach(masks, maps, defective, message):
 def test_options(options):
     with pytest.raises(InputError):
         draw([0, 1], **options)
-    with pytest.raises(InputError, match="one value for each"):
+    with pytest.raises(InputError, match="one value per image"):
         draw([[0, 1]], seed=0)

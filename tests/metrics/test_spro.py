@@ -142,15 +142,15 @@ ONE = np.ones((3, 3))
 @pytest.mark.parametrize(
     ("regions", "maps", "limits", "message"),
     [
-        ([[], []], np.zeros((1, 3, 3)), (0.05,), "regions of 2 images and 1 score maps"),
-        ([[Region(np.ones((3, 4)), 1)]], np.zeros((1, 3, 3)), (0.05,), r"mask \(3, 4\)"),
-        ([[Region(np.zeros((3, 3)), 1)]], np.zeros((1, 3, 3)), (0.05,), "region of 0 pixels"),
-        ([[Region(ONE, 0)]], np.zeros((1, 3, 3)), (0.05,), "saturation 0"),
-        ([[Region(ONE, math.nan)]], np.zeros((1, 3, 3)), (0.05,), "saturation nan"),
+        ([[], []], np.zeros((1, 3, 3)), (0.05,), "its regions and a score map, got 2 and 1"),
+        ([[Region(np.ones((3, 4)), 1)]], np.zeros((1, 3, 3)), (0.05,), r"the same shape \(H, W\), got \(3, 4\)"),
+        ([[Region(np.zeros((3, 3)), 1)]], np.zeros((1, 3, 3)), (0.05,), "at least 1 pixel .*got 0 and 1"),
+        ([[Region(ONE, 0)]], np.zeros((1, 3, 3)), (0.05,), "saturation above 0, got 9 and 0"),
+        ([[Region(ONE, math.nan)]], np.zeros((1, 3, 3)), (0.05,), "saturation above 0, got 9 and nan"),
         ([[Region(255 * ONE, 1)]], np.zeros((1, 3, 3)), (0.05,), "mask > 0"),
         ([[]], np.full((1, 3, 3), np.nan), (0.05,), "9 of 9 numbers are not finite"),
         ([[]], np.zeros((1, 9)), (0.05,), r"\(H, W\)"),
-        ([[]], np.zeros((1, 3, 3)), (0.0,), "limit 0.0"),
+        ([[]], np.zeros((1, 3, 3)), (0.0,), "limit must be .*got 0.0"),
     ],
 )
 def test_errors_teach(regions, maps, limits, message):

@@ -168,12 +168,12 @@ def test_constant_scores_and_one_part() -> None:
     ("make", "error", "message"),
     [
         (lambda: Stream([]), InputError, "empty"),
-        (lambda: Stream([0.1, float("nan")]), InputError, "part 2 is nan"),
-        (lambda: Stream([0.1, 0.2], names=["a"]), InputError, "1 names for 2 parts"),
-        (lambda: Stream([0.1, 0.2], health=images(3, 0)), InputError, "3 health for 2 parts"),
+        (lambda: Stream([0.1, float("nan")]), InputError, "part 2 must be a finite number.* got nan"),
+        (lambda: Stream([0.1, 0.2], names=["a"]), InputError, "names must be one per part, got 1 for 2 parts"),
+        (lambda: Stream([0.1, 0.2], health=images(3, 0)), InputError, "health must be one per part, got 3 for 2 parts"),
         (lambda: monitor(Stream([None, None], reasons=["empty file", ""]), NORMAL), DataError, "none of 2.*empty file"),
-        (lambda: monitor(Stream([0.1]), NORMAL[:19]), CalibrationError, "19 calibration scores"),
-        (lambda: monitor(Stream([0.1]), [*NORMAL, np.inf]), InputError, "number 100 is inf"),
+        (lambda: monitor(Stream([0.1]), NORMAL[:19]), CalibrationError, "at least 20 calibration scores.*got 19"),
+        (lambda: monitor(Stream([0.1]), [*NORMAL, np.inf]), InputError, "must be finite numbers, got inf at index 100"),
         (lambda: monitor(Stream([0.1]), NORMAL, charts=["cusm"]), InputError, "Did you mean 'cusum"),
         (lambda: monitor(Stream([0.1]), NORMAL, charts=[]), InputError, "no chart"),
         (lambda: monitor(Stream([0.1]), NORMAL, arl=3), InputError, "arl must be .*, got 3"),
@@ -182,7 +182,7 @@ def test_constant_scores_and_one_part() -> None:
         (
             lambda: monitor(Stream([0.1], health=images(1, 0)), NORMAL, reference=images(5, 0)),
             InputError,
-            "5 reference images",
+            "at least 20 reference images are needed, got 5",
         ),
     ],
 )
@@ -224,10 +224,16 @@ def test_results_are_read_in_their_order(tmp_path: Path) -> None:
     [
         ([], "no verdict inside"),
         ([*verdicts([0.5]), '{"name": "a.png", "lab'], "line 2: not JSON"),
-        (["[1, 2]"], "line 1: no verdict"),
-        ([{"name": "a.png", "label": "good"}], "line 1: no verdict"),
-        ([{"name": "a", "label": "good", "score": None, "p_value": 0.5}], "line 1: score None"),
-        (['{"name": "a", "label": "good", "score": NaN, "p_value": 0.5}'], "line 1: score nan"),
+        (["[1, 2]"], "line 1: a verdict must have name"),
+        ([{"name": "a.png", "label": "good"}], "line 1: a verdict must have name"),
+        (
+            [{"name": "a", "label": "good", "score": None, "p_value": 0.5}],
+            "line 1: score and p-value must be finite numbers, got None",
+        ),
+        (
+            ['{"name": "a", "label": "good", "score": NaN, "p_value": 0.5}'],
+            "line 1: score and p-value must be finite numbers, got nan",
+        ),
         ([{"name": "a", "label": "good", "score": 0.5, "p_value": 0.987}], "give the model that made it"),
     ],
 )

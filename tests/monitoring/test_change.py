@@ -63,7 +63,7 @@ def test_a_rate_is_located() -> None:
 
 
 def test_nothing_to_look_at() -> None:
-    with pytest.raises(InputError, match="no part"):
+    with pytest.raises(InputError, match="at least 1 part"):
         find_change([], "up")
     assert find_change([-1.0, -2.0], "up").count >= 1
 

@@ -109,5 +109,5 @@ def test_what_cannot_be() -> None:
         Martingale().path([0.5, 1.2])
     with pytest.raises(InputError, match="p-values"):
         Martingale().path([0.5, float("nan")])
-    with pytest.raises(InputError, match="number 1 is nan"):
+    with pytest.raises(InputError, match="must be finite numbers, got nan at index 1"):
         Martingale().p_values([0.0, float("nan")], [1.0])

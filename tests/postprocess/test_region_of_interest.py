@@ -44,11 +44,11 @@ def test_what_does_not_fit_is_refused() -> None:
         region(Scores.of_map(np.zeros((1, 5, 4))))
     with pytest.raises(InputError, match="one score per image"):
         region(Scores(np.zeros(2)))
-    with pytest.raises(InputError, match="without a pixel"):
+    with pytest.raises(InputError, match="at least 1 pixel"):
         RegionOfInterest.of_mask(np.zeros((4, 4)))
     with pytest.raises(InputError, match="cannot be read"):
         RegionOfInterest((4, 4), "###")
-    with pytest.raises(InputError, match="has 2"):
+    with pytest.raises(InputError, match="must have 2 bytes"):
         RegionOfInterest((4, 4), base64.b64encode(zlib.compress(bytes(10**6))).decode())
     with pytest.raises(InputError, match=r"\(H, W\)"):
         RegionOfInterest.of_mask(np.ones((4, 4, 3)))

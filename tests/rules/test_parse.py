@@ -50,7 +50,7 @@ def test_options_are_further_arguments_and_none_is_not_given():
         ("conformal", {"threshold": 2.0}, ["threshold does not belong", "alpha"]),
         ("fixed", {"threshold": None}, ["needs threshold", "fixed:2.5", "--threshold"]),
         ("triage:5%", {}, ["needs reject", "triage:5%,0.5%"]),
-        ("tail:50%", {}, ["alpha = 0.5", "conformal"]),
+        ("tail:50%", {}, ["alpha must be at most 0.05", "got 0.5", "conformal"]),
     ],
 )
 def test_mistakes_get_one_line_that_says_what_to_write(text, options, words):

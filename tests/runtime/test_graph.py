@@ -82,7 +82,7 @@ def test_threads_follow_the_environment(monkeypatch):
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", " "])
 def test_a_wrong_number_of_threads_is_refused(monkeypatch, model, value):
     monkeypatch.setenv("AMISS_THREADS", value)
-    with pytest.raises(InputError, match=r"AMISS_THREADS = .* a whole number above 0"):
+    with pytest.raises(InputError, match=r"AMISS_THREADS must be a whole number above 0, got"):
         threads()
     with pytest.raises(InputError, match="AMISS_THREADS"):
         Graph(model)

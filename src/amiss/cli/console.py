@@ -81,7 +81,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_words(name: str, text: str) -> list[str]:
-    """Words with commas between them, each once.
+    """Words separated by commas, without duplicates.
 
     Args:
         name: Name of the option, for the error.

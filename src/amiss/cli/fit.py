@@ -117,7 +117,7 @@ def _training_folder(output: Path, resume: bool) -> Path:
     folder = output.with_name(f"{output.name}.training")
     if folder.is_dir() and not resume:
         raise InputError(
-            f"{folder} is of a fit that was interrupted: add --resume to go on, or delete it to begin anew"
+            f"{folder} belongs to an interrupted fit: add --resume to continue, or delete it to start over"
         )
     return folder
 
@@ -128,5 +128,5 @@ def _hint_at_resuming(training: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if training.is_dir():
-            print(f"amiss: training is kept in {training}; the same command with --resume goes on", file=sys.stderr)
+            print(f"amiss: training is kept in {training}; the same command with --resume continues", file=sys.stderr)
         raise

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
-    sources: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Images or folders.")],
+    images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
     ] = None,
@@ -40,17 +40,17 @@ def inspect(
 
     together = None if batch is None else read_rate("batch", batch)
     inspector = load(model, backend=backend)
-    images = _images(sources)
-    root = sources[0] if len(sources) == 1 and sources[0].is_dir() else None
+    found = _images(images)
+    root = images[0] if len(images) == 1 and images[0].is_dir() else None
     writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
     counts: Counter[str] = Counter()
     judged: list[tuple[str, float | None]] = []
     with writer as results, progress_display() as progress:
-        for index, verdict in enumerate(inspector.inspect(images, progress=progress)):
+        for index, verdict in enumerate(inspector.inspect(found, progress=progress)):
             counts[str(verdict.label)] += 1
             judged.append((verdict.name, verdict.p_value))
             if results is not None:
-                results.add(verdict, None if verdict.label is Label.ERROR else images[index])
+                results.add(verdict, None if verdict.label is Label.ERROR else found[index])
             if json:
                 say_json(verdict.summary())
             else:
@@ -58,10 +58,10 @@ def inspect(
     if together is not None:
         _decide_together(judged, together, inspector.rule.n, json)
     if not json:
-        say(f"{len(images)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
+        say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement(), *backend_line(inspector, backend))
-        if images.ignored:
-            say(f"Ignored {len(images.ignored)} files that are not images, such as {images.ignored[0]}.")
+        if found.ignored:
+            say(f"Ignored {len(found.ignored)} files that are not images, such as {found.ignored[0]}.")
         if output is not None:
             say(f"Written to {output}")
     if counts[Label.ERROR]:

@@ -1,4 +1,4 @@
-"""The command line: one file a verb. Heavy modules are imported inside the verbs, so that help is quick."""
+"""The command line: one file per verb. Heavy modules are imported inside the verbs, so that help is quick."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ RULE = ("rule", "alpha", "confidence", "threshold")
 
 
 def read_recipe(context: typer.Context, path: Path | None) -> Recipe:
-    """The recipe of the file, or the default one, with what the options of this call change.
+    """The recipe from the file, or the default one, with the changes that the options make.
 
     A size takes the place of tiles, and tiles that of a size. Settings are added to those of the file; a region of
     interest and a least area take the place of those of the file.

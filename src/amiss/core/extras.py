@@ -10,7 +10,7 @@ from amiss.core.errors import MissingExtraError
 
 @contextmanager
 def needs_torch(what: str) -> Iterator[None]:
-    """Around an import: when torch is not there, say what needs it. Other import errors propagate.
+    """Wraps an import: without torch, say what needs it. Other import errors propagate.
 
     Args:
         what: Begins the message, such as "learning".

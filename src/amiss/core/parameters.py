@@ -275,7 +275,7 @@ def describe(parameters: Mapping[str, Parameter], docstring: str | None) -> dict
 
 
 def read_args(docstring: str | None) -> dict[str, str]:
-    """What the section Args of a docstring says of each name.
+    """What the Args section of a docstring says about each name.
 
     Example:
         >>> read_args("A method.\\n\\n    Args:\\n        noise: How much\\n            of it.\\n\\n    Raises:\\n")

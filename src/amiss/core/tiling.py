@@ -105,7 +105,7 @@ def read_input(size: int | Size | None, tile: int | None, overlap: int | None) -
     if tile is None:
         if overlap is not None:
             raise InputError(
-                f"overlap needs a tile; give its side too, such as tile = 256, got overlap = {overlap!r} alone"
+                f"overlap = {overlap!r} must not be given without a tile; give its side too, such as tile = 256"
             )
         size = 256 if size is None else size
         return ((size, size) if isinstance(size, int) else size), None

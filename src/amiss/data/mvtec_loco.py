@@ -3,7 +3,7 @@
 root/train/good/*.png
 root/validation/good/*.png
 root/test/{good,logical_anomalies,structural_anomalies}/NNN.png
-root/ground_truth/<type>/NNN/MMM.png      one file a region; the value of its pixels is the defect
+root/ground_truth/<type>/NNN/MMM.png      one file per region; the value of its pixels is the defect
 root/defects_config.json                  for each defect its pixel value and its saturation
 
 Where something is missing, any place where it could be is marked, and the saturation says how much is enough. Hence the

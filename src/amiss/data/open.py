@@ -14,7 +14,7 @@ from amiss.data.readers import list_readers, recognise
 
 @dataclass(frozen=True)
 class Address:
-    """What a user's word for a data set means.
+    """A parsed data set address.
 
     Args:
         kind: Which reader, a key of `list_readers` or "elpv".
@@ -51,7 +51,7 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
 
 
 def read_address(source: str | Path, category: str | None = None) -> Address:
-    """Take a user's word for a data set apart, and find the reader.
+    """Parse a data set address and find its reader.
 
     Raises:
         DataError: Nothing is there, or nobody knows it.

@@ -70,7 +70,7 @@ class Saturation:
 
 @dataclass(frozen=True)
 class RegionFiles:
-    """One file a region; the value of its pixels tells the defect, and the defect the saturation.
+    """One file per region; the value of its pixels tells the defect, and the defect the saturation.
 
     Args:
         paths: The files.

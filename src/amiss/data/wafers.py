@@ -103,7 +103,7 @@ def read_wm811k(path: Path) -> Dataset:
     ends = _ends(path, maps, shapes, (label, split, lot, wafer))
     training, named = split == "Training", label != ""
     if unknown := sorted({str(word) for word in np.unique(split[named])} - {"Training", "Test"}):
-        raise DataError(f"{path}: split {unknown[0]!r}; Training and Test are known")
+        raise DataError(f"{path}: split must be Training or Test, got {unknown[0]!r}")
     normal, test = np.flatnonzero((label == "none") & training), np.flatnonzero(named & ~training)
 
     def item(index: int) -> WaferMap:

@@ -42,7 +42,7 @@ def watch(
         charts: Charts of scores, from `amiss.monitoring.CHARTS`.
         arl: One false alarm in so many parts, by all charts together.
         reference: A folder of good images whose light and sharpness are the usual ones.
-        baseline: Without a reference: so many first images are the usual ones.
+        baseline: Number of first images to compare with when there is no reference.
         by_time: Order a folder by the time of its files; otherwise by their names, part 9 before part 10.
         progress: See `amiss.core.progress`.
 

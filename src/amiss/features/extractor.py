@@ -46,7 +46,7 @@ class Runner(Protocol):
 
 
 def create_backbone(name: str, *, pretrained: bool = True) -> Backbone:
-    """The backbone of a name.
+    """The backbone with this name.
 
     Args:
         name: "efficientnet-lite0", "-lite1", "-lite2", "tiny-random", or "file:PATH" with the user's own ResNet-18,

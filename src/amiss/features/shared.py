@@ -47,7 +47,7 @@ class SharedNetwork(FeatureExtractor):
 
 
 def share_backbones(detectors: Iterable[nn.Module], *, pretrained: bool) -> list[SharedNetwork]:
-    """Replace the extractors of detectors by views of one network a backbone, in place.
+    """Replace the extractors of detectors by views of one network per backbone, in place.
 
     Extractors of one backbone with other stages are one network with all the stages.
 

@@ -67,7 +67,7 @@ class Teacher(PatchNetwork):
             self.load_state_dict(state)
         except RuntimeError as error:
             raise InputError(
-                f"{weights}: its layers have other sizes than those of this version ({error}); make the teacher anew "
+                f"{weights}: its layers have other sizes than those of this version ({error}); remake the teacher "
                 "with the command in the file's metadata"
             ) from error
 

@@ -87,4 +87,4 @@ def _load(stages: tuple[NamedStage, ...], weights: Mapping[str, Tensor], path: s
             try:
                 part.load_state_dict(found, strict=False)
             except RuntimeError as error:
-                raise InputError(f"file:{path}: a tensor has another shape than expected ({error})") from error
+                raise InputError(f"file:{path}: a tensor has the wrong shape ({error})") from error

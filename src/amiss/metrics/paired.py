@@ -49,7 +49,7 @@ def paired_difference(
 
     The p-value is twice the smaller share of resamples on either side of 0, each share counted with one more so that
     it is never 0. Resampling the same images for both keeps what they have in common, such as a hard image, out of it.
-    It lies when there are few images, as every bootstrap does: below about 20 of a class do not trust it.
+    Like every bootstrap it misleads with few images: do not trust it below about 20 of a class.
 
     Args:
         first: Value of the first detector on all images.

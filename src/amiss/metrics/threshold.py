@@ -44,12 +44,12 @@ class Outcomes:
 
     @property
     def precision(self) -> Rate:
-        """Detections among the alarms. It lies when defects are rarer on the line than in the test data."""
+        """Detections among the alarms. Misleading when defects are rarer on the line than in the test data."""
         return Rate(self.detections, self.detections + self.false_alarms)
 
     @property
     def accuracy(self) -> Rate:
-        """Right decisions among all. It lies when one class is rare: never to alarm is right on every good part."""
+        """Right decisions among all. Misleading when one class is rare: never to alarm is right on every good part."""
         return Rate(self.detections + self.passes, self.n)
 
     @property

@@ -70,7 +70,7 @@ class Cusum:
         return float(cusum_run_length(Law.normal(shift), self.k, limit)[0])
 
     def design(self, n: int, *, arl: float = ARL, seed: int = 0) -> Design:
-        """The limit for one false alarm in `arl` parts with n calibration scores. Takes a second or two, once.
+        """The limit for one false alarm in `arl` parts with n calibration scores. Takes a second or two.
 
         Args:
             n: Number of calibration scores, at least 20; more than 2000 count as 2000.

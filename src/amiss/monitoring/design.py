@@ -91,7 +91,7 @@ def sets_for(n: int) -> int:
 
 @lru_cache(maxsize=4)
 def calibration_law(n: int, shift: float = 0.0, *, draws: int, seed: int = 0) -> Law:
-    """The normal score of a fresh good part, one law for each of `draws` random calibration sets.
+    """The normal score of a fresh good part, one distribution for each of `draws` random calibration sets.
 
     Every set comes with its mirror image, which steadies means over sets: the second half mirrors the first.
 

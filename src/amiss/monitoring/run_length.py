@@ -140,7 +140,7 @@ def counting_run_length(rates: Floats, every: int, limit: int) -> Floats:
 
 
 def _chains(law: Law, targets: Floats, points: Floats) -> Iterator[Floats]:
-    """Probabilities from point to point, some hundred laws at once, (up to 500, M, M).
+    """Probabilities from point to point, some hundred distributions at once, (up to 500, M, M).
 
     Args:
         law: K values, B laws.

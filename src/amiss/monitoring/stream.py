@@ -72,7 +72,7 @@ class Stream:
         return [(n, r or "no score") for n, r, s in zip(self.names, reasons, self.scores, strict=True) if s is None]
 
     def describe(self, part: int) -> str:
-        """A usable part for a person: its number in the stream from 1, its name, and its time where known.
+        """A usable part in words: its number in the stream from 1, its name, and its time where known.
 
         Example:
             >>> Stream([0.5, 0.7], names=["a.png", "b.png"]).describe(1)

@@ -61,7 +61,7 @@ MASK_FILTERS: dict[str, type[MinArea]] = {MinArea.name: MinArea}
 
 
 def create_mask_filter(name: str, **config: Any) -> MaskFilter:
-    """The filter of a name with its constructor's arguments.
+    """The filter with this name and these constructor arguments.
 
     Raises:
         InputError: Unknown name or argument.

@@ -62,7 +62,7 @@ SCORE_FILTERS: dict[str, type[ScoreFilter]] = {kind.name: kind for kind in (Igno
 
 
 def create_score_filter(name: str, **config: Any) -> ScoreFilter:
-    """The filter of a name with its constructor's arguments.
+    """The filter with this name and these constructor arguments.
 
     Raises:
         InputError: Unknown name or argument.

@@ -168,7 +168,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def panels(table: Table, metric: str, order: Sequence[str], *, width: float = 540) -> list[Panel]:
-    """One panel a data set, all on the same axis, the rows in the same order.
+    """One panel per data set, all on the same axis, the rows in the same order.
 
     Args:
         table: Whose preset rows are shown.

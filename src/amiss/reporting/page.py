@@ -30,7 +30,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value to two digits that count.
+    """A p-value to two significant digits.
 
     Example:
         >>> p_value(0.0232558), p_value(None)

@@ -130,7 +130,7 @@ class ResultsWriter:
 
 
 def safe_stem(name: str, root: PurePath | None = None) -> str:
-    """A file name without ending, made of a path: no folder, nothing hidden, no sign that a shell or disk minds.
+    """A file name without ending, made of a path: no folder, not hidden, no character that file systems reject.
 
     Folders are joined by two underscores, and the end is kept when it is too long. Different paths may get one
     name; the writer numbers them.

@@ -24,7 +24,7 @@ EXAMPLES = {
 
 
 def parse_rule(text: str, **options: Any) -> Rule:
-    """The rule that is meant by ``name`` or ``name:value,value`` or ``name:word=value``.
+    """The rule written as ``name`` or ``name:value,value`` or ``name:word=value``.
 
     Args:
         text: A rule's name, then its constructor's arguments, in order or by name. A value is a number, a percentage
@@ -63,7 +63,7 @@ def parse_rule(text: str, **options: Any) -> Rule:
 
 
 def parse_value(text: str) -> float | str:
-    """A number, a percentage, or what is neither as it is.
+    """A number or a percentage as a number; anything else unchanged.
 
     Example:
         >>> parse_value("5%"), parse_value("2.5"), parse_value("2000"), parse_value("auto")

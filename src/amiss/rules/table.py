@@ -50,7 +50,7 @@ def find_rule(name: str) -> type[Rule]:
 
 
 def create_rule(name: str, **config: Any) -> Rule:
-    """The rule of a name with its constructor's arguments.
+    """The rule with this name and these constructor arguments.
 
     Raises:
         InputError: Unknown name or argument.

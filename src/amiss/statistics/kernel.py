@@ -74,7 +74,7 @@ class Polynomial(Kernel):
 
 
 def create_kernel(name: str, gamma: Tensor, degree: int) -> Kernel:
-    """The kernel of a name; `degree` is for the polynomial.
+    """The kernel with this name; `degree` is for the polynomial.
 
     Raises:
         InputError: Unknown name.

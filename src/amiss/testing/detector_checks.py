@@ -1,4 +1,4 @@
-"""What every detector must satisfy: one small function a check, each with a message that says what to do.
+"""What every detector must satisfy: one small function per check, each with a message that says what to do.
 
 For authors of methods, ours and plugged in::
 

@@ -1,4 +1,4 @@
-"""What every decision rule must satisfy: one small function a check, each with a message that says what went wrong.
+"""What every decision rule must satisfy: one small function per check, each with a message that says what went wrong.
 
 For authors of rules, ours and plugged in::
 

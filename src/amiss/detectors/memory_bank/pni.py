@@ -108,8 +108,8 @@ class PNI(Detector):
     Cost:
         With P = h w: learning keeps up to 200 M D numbers in memory and 4 P D bytes per image on disk; each step costs
         three times the network's `images` x P (window^2 x reduction x width + (depth - 1) width^2 + K width)
-        multiply-adds, 5 billion by default. Scoring: P (M D + the same bracket) multiply-adds and 2 P M numbers an
-        image besides the backbone. State: M D numbers, P M bytes, and the network.
+        multiply-adds, 5 billion by default. Scoring: P (M D + the same bracket) multiply-adds and 2 P M numbers
+        per image besides the backbone. State: M D numbers, P M bytes, and the network.
 
     Example:
         >>> from amiss.testing import toy_part

@@ -267,7 +267,7 @@ class UninformedStudents(Detector):
 
 
 class Teachers(nn.ModuleList):
-    """One frozen teacher an architecture.
+    """One frozen teacher per architecture.
 
     Args:
         architectures: Names of `amiss.features.patch_network.ARCHITECTURES`.

@@ -22,7 +22,7 @@ MEAN_OF_MVTEC = "mvtec"
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One figure of somebody else.
+    """One published figure.
 
     Args:
         method: Registry name; also of methods that Amiss does not have.

@@ -136,7 +136,7 @@ def compare(values: NDArray[np.float64], labels: Sequence[str]) -> tuple[float |
     """Friedman's p-value, and every pair of columns with Holm's correction.
 
     Args:
-        values: One row a data set, one column a label, (n, k).
+        values: One row per data set, one column per label, (n, k).
         labels: Labels of the columns.
 
     Returns:

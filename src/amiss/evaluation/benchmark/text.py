@@ -47,7 +47,7 @@ def sheets(table: Table, rankings: Sequence[Ranking]) -> list[Sheet]:
 
 
 def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = "Accuracy") -> Sheet:
-    """One line a data set and row, with what others have published beside it."""
+    """One line per data set and row, with what others have published beside it."""
     head = ["data", "row", "seeds", "good / defective", "image AUROC", "published"]
     head += ["AUPRO to 0.3", "published", "AUPRO to 0.05", "pixel AUROC"]
     lines = []
