@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def fit(
     images: Images | str | Path | Sequence[Any],
     *,
-    method: str | type[Detector] | Detector = "patchcore",
+    method: str | type[Detector] | Detector = "ensemble",
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     size: int | Size | None = None,

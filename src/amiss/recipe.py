@@ -63,7 +63,7 @@ class Recipe:
         rule = { name = "certified", config = { alpha = 0.01, confidence = 0.95 } }
     """
 
-    method: str = "patchcore"
+    method: str = "ensemble"
     preset: str = "default"
     settings: Mapping[str, Any] = field(default_factory=dict)
     size: Size | None = None

@@ -211,7 +211,7 @@ def test_golden_images_that_score_differently_stop_the_line(golden, copied):
 
 
 def test_another_graph_stops_the_line(inspector, tmp_path):
-    other = amiss.fit(toy_texture(6, seed=9).images, preset="tiny", size=64, calibration=0.5, rule=amiss.Fixed(1.0))
+    other = amiss.fit(toy_texture(9, seed=9).images, preset="tiny", size=64, calibration=0.5, rule=amiss.Fixed(1.0))
     inspector.save(tmp_path / "line.amiss")
     reseal(tmp_path / "line.amiss", **{MODEL: other.parts.graph})
     with pytest.raises(ParityError):

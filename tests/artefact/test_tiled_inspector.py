@@ -258,7 +258,7 @@ def test_without_a_map_and_without_a_graph(tmp_path: Path) -> None:
 
 
 def test_a_real_method_learns_from_all_tiles_of_its_images_alone() -> None:
-    inspector = amiss.fit(Images(cloth(20, 0)), preset="tiny", tile=32, calibration=0.5)
+    inspector = amiss.fit(Images(cloth(20, 0)), method="patchcore", preset="tiny", tile=32, calibration=0.5)
     detector = inspector.detector()
     assert detector.card.name == "patchcore"
     (image,) = cloth(1, 15)

@@ -47,7 +47,7 @@ def test_fit_says_which_alpha_and_why(amiss, world, tmp_path):
 def test_fit_as_json_is_one_object_with_the_record(amiss, world, tmp_path):
     _, out, _ = amiss("fit", world, *TINY, "--json", "--output", tmp_path / "m.amiss")
     record = json.loads(out)
-    assert record["method"] == "patchcore" and record["alpha"] == 0.05 and record["calibration"]["n"] == 20
+    assert record["method"] == "ensemble" and record["alpha"] == 0.05 and record["calibration"]["n"] == 20
 
 
 def test_ten_good_parts_give_an_inspector_that_says_its_guarantee_is_weaker(amiss, tmp_path):

@@ -64,6 +64,14 @@ def test_members_with_other_stages_share_a_network_that_has_them_all() -> None:
     np.testing.assert_allclose(graph.run(np.stack(list(test))).map, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
+def test_members_may_keep_their_features_on_disk(fitted: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PaDiM does where its sums are too large for one pass, as with large images; it learns the same."""
+    monkeypatch.setattr("amiss.detectors.distribution.padim.SUMS", 1)
+    images, test = toy_texture(12, seed=0).images, toy_texture(3, seed=1, defective=True).images
+    found = Ensemble(**TINY).fit(images, seed=4).score(test)
+    np.testing.assert_allclose(found.map, fitted.score(test).map, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

@@ -125,7 +125,7 @@ def test_the_promise_is_in_the_summary(inspector: Inspector, dataset: Dataset) -
     assert summary["rule"] == "conformal"
     assert summary["threshold"] == ruled.rule.threshold
     assert summary["statement"] == ruled.statement()
-    assert (summary["dataset"], summary["method"]) == ("toy", "patchcore")
+    assert (summary["dataset"], summary["method"]) == ("toy", "ensemble")
     assert summary["seconds_per_image"] > 0
 
 

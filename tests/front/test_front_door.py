@@ -131,9 +131,9 @@ def test_a_circle_would_be_found() -> None:
 def test_short_representations() -> None:
     images = toy_texture(12, seed=0).images
     resized = amiss.fit(images, preset="tiny", size=(64, 48), rule="fixed:2.5", calibration=0.5)
-    assert repr(resized) == "Inspector(patchcore, 64 x 48, fixed, n = 6)"
+    assert repr(resized) == "Inspector(ensemble, 64 x 48, fixed, n = 6)"
     tiled = amiss.fit(images, preset="tiny", tile=32, rule="fixed:2.5", calibration=0.5)
-    assert repr(tiled) == "Inspector(patchcore, tiles of 32 x 32, fixed, n = 6)"
+    assert repr(tiled) == "Inspector(ensemble, tiles of 32 x 32, fixed, n = 6)"
     assert repr(Dataset("cloth", images, Images([]))) == "Dataset('cloth', normal = 12, test = 0)"
     region = Region((0, 0, 2, 2), 4, 3.5)
     verdict = Verdict(name="a.png", label=Label.ANOMALOUS, score=3.5, p_value=0.0125, regions=(region,))

@@ -22,7 +22,7 @@ from amiss.rules import Fixed
 from amiss.synthesis.defects import draw_defect
 from amiss.testing import toy_part
 
-SETTINGS = {"preset": "tiny", "size": 64, "calibration": 0.4}
+SETTINGS = {"method": "patchcore", "preset": "tiny", "size": 64, "calibration": 0.4}
 LOST = 0.05
 """The network of the tiny preset knows little and loses more than a real one."""
 
@@ -200,7 +200,7 @@ def test_parts_count_as_when_it_was_calibrated(parts):
 
 
 def test_folds_are_refused(parts):
-    folds = amiss.fit(parts, preset="tiny", size=64, calibration="folds:2")
+    folds = amiss.fit(parts, method="patchcore", preset="tiny", size=64, calibration="folds:2")
     with pytest.raises(CalibrationError, match=r"calibrated by folds.*--calibration 20%"):
         quantise(folds, parts)
 
@@ -213,7 +213,7 @@ def test_what_runs_in_torch_is_refused(float32, parts):
 
 def test_large_images_stay_in_tiles():
     large = toy_part(40, seed=0).images.resized((96, 80))
-    inspector = amiss.fit(large, preset="tiny", tile=64, overlap=16, calibration=0.5)
+    inspector = amiss.fit(large, method="patchcore", preset="tiny", tile=64, overlap=16, calibration=0.5)
     int8, price = quantise(inspector, large, most_lost=1)
     assert int8.tiling == inspector.tiling and int8.rule.n == price.good.n == 20
     image = toy_part(1, seed=5).images.resized((96, 80))

@@ -29,7 +29,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
-    return amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
+    return amiss.fit(toy_texture(20, seed=0).images, method="patchcore", preset="tiny", size=64, calibration=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,10 @@ class StageView(nn.Module):
         maps = self._network[0].maps_of(batch)
         return [maps[place] for place in self._places]
 
+    def key(self) -> str:
+        """As of `FeatureExtractor`: what tells these features from any others."""
+        return f"{self.strides} of {self._network[0].key()}"
+
 
 class SharedNetwork(FeatureExtractor):
     """A frozen backbone that keeps the maps of its last batch for whoever asks next."""
