@@ -101,7 +101,7 @@ def test_errors_are_one_line(amiss, photographs, tmp_path):
         (("--images", tmp_path / "empty"), ["empty", "no image inside"]),
         (("--images", tmp_path / "nowhere"), ["nowhere", "no such file or folder"]),
         (("--images", torn), ["a.png"]),
-        (("--size", 100), ["size 100", "multiples of 32"]),
+        (("--size", 100), ["a multiple of 32", "got 100"]),
         (("--count", 0), ["count must be a whole number of at least 1, got 0"]),
         (("--steps", 0), ["steps must be a whole number of at least 1, got 0"]),
         (("--output", photographs), ["holiday is a folder", "--output"]),

@@ -143,7 +143,7 @@ def test_errors_of_either_are_excluded() -> None:
     one = verdicts(Label.GOOD, Label.ERROR, Label.ANOMALOUS)
     other = verdicts(Label.ERROR, Label.GOOD, Label.REVIEW)
     assert paired(one, other).tolist() == [False, False, True]
-    with pytest.raises(DataError, match="on 3 and on 2"):
+    with pytest.raises(DataError, match="must be on the same images, got 3 and 2"):
         paired(one, other[:2])
     with pytest.raises(DataError, match="image 0 is 0 for the first and 1"):
         paired(one, other[1:])

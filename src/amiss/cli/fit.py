@@ -23,7 +23,9 @@ def fit(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="A folder of good images, a data set, or elpv:mono.")],
     method: Annotated[str, typer.Option(help="Method (see `amiss methods`), or module:Class.")] = "ensemble",
-    preset: Annotated[str, typer.Option(help="Preset of the method: default, paper or tiny; the ensemble also has fast and accurate.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="Preset of the method: default, paper or tiny; the ensemble also has fast and accurate.")
+    ] = "default",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A hyper-parameter, name=value; see `amiss methods METHOD`.")
     ] = None,

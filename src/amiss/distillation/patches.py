@@ -63,7 +63,7 @@ class LossWeights:
             check_real(name, getattr(self, name), least=0)
         if not self.knowledge + self.metric:
             raise InputError(
-                "knowledge or metric must be above 0, got 0 for both; one of them must teach what patches look like"
+                "knowledge or metric must be above 0, got 0 for both; one must teach what patches look like"
             )
 
 
