@@ -105,8 +105,11 @@ def test_evaluate_speaks_to_people_too(amiss, model, world):
         (("fit", "DATA", *TINY, "--alpha", "0.001"), ["alpha = 0.1 %", "999", "979 more", "20 support", "4.77 %"]),
         (("fit", "DATA", *TINY, "--alpha", "lots"), ["alpha must be a number", "such as 0.05", "got 'lots'"]),
         (("fit", "DATA", "--method", "patchcor"), ["patchcor", "Did you mean 'patchcore'"]),
-        (("fit", "DATA", *TINY, "--set", "bank=5"), ["'bank'", "bank_size"]),
-        (("fit", "DATA", *TINY, "--set", "bank_size=much"), ["bank_size must be a whole number", "got 'much'"]),
+        (("fit", "DATA", "--method", "patchcore", "--set", "bank=5"), ["'bank'", "bank_size"]),
+        (
+            ("fit", "DATA", "--method", "patchcore", "--set", "bank_size=much"),
+            ["bank_size must be a whole number", "got 'much'"],
+        ),
         (("fit", "DATA", *TINY, "--set", "bank_size"), ["name=value"]),
         (("fit", "DATA", "--size", "big"), ["size must be", "got 'big'"]),
         (("fit", "DATA", "--rule", "fixed"), ["--threshold"]),

@@ -161,7 +161,7 @@ def test_a_method_that_cannot_be_exported_runs_in_torch(brightest: str, tmp_path
         ({"method": "patchwise", "settings": {}}, "does not localise by itself, got 'patchwise'"),
         ({"settings": {"stage": 8}}, r"option of mvg must be one of .*, got 'stage'\. Did you mean 'stages'"),
         ({"stride": 17}, "at most window = 16"),
-        ({"window": 65, "stride": 8}, "windows of 65 pixels do not fit"),
+        ({"window": 65, "stride": 8}, "at least 65 pixels wide and high"),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict, message: str) -> None:
