@@ -72,7 +72,7 @@ class Inspector:
         >>> from amiss.testing import toy_part
         >>> inspector = amiss.fit(toy_part(20, seed=0).images, preset="tiny", size=64, calibration=0.5)
         >>> inspector
-        Inspector(patchcore, 64 x 64, conformal, n = 10)
+        Inspector(ensemble, 64 x 64, conformal, n = 10)
         >>> [str(verdict.label) for verdict in inspector.inspect(toy_part(2, seed=1, defective=True).images)]
         ['anomalous', 'anomalous']
     """

@@ -23,7 +23,7 @@ def test_distances_are_those_of_all_pairs() -> None:
 
 def test_the_state_has_two_names_and_the_bank_is_centred() -> None:
     vectors = torch.arange(12.0).view(4, 3)
-    owner = filled(vectors)
+    owner = filled(vectors.clone())
     assert list(owner.state_dict()) == ["center", "bank"]
     torch.testing.assert_close(owner.bank + owner.center, vectors)
     torch.testing.assert_close(owner.bank.mean(dim=0), torch.zeros(3))

@@ -111,7 +111,7 @@ class ForgetsWhenItIsKilled(TrainsByItself):
 
 CAUGHT = [
     (RemembersEarlierFits, "fit_repeats", "after one to other images"),
-    (LosesARow, "score_shape", r"has shape \(3, 63, 64\)"),
+    (LosesARow, "score_shape", r"got \(3, 63, 64\)"),
     (DividesByNothing, "score_shape", "not finite"),
     (GrowsWhileScoring, "pure", "added or removed"),
     (FailsOnOneImage, "sizes", "fitting one image gives ZeroDivisionError"),
