@@ -33,9 +33,12 @@ WHICH = """# Which method?
 
 Three presets of `amiss fit` answer for most people; they differ in time and accuracy, not in what they promise:
 
-* `amiss fit IMAGES --preset fast`: for a line that leaves 10 ms per image on two cores.
-* `amiss fit IMAGES`: up to 40 ms.
-* `amiss fit IMAGES --preset accurate`: up to 150 ms.
+* `amiss fit IMAGES`: for lines that leave 40 ms per image on two cores.
+* `amiss fit IMAGES --preset fast`: one small network for both members; meant for 10 ms.
+* `amiss fit IMAGES --preset accurate`: four members with larger banks; meant for 150 ms.
+
+What the table lacks has not been measured: a preset is what its row shows, not what it is meant for. Some of the
+milliseconds were taken on a busy machine and are too high.
 
 All three are the `ensemble`: PatchCore, to which position plays no role, and PaDiM, which knows what is normal at each
 position. If parts lie anywhere, PaDiM is left out, and `fit` says so. For defects that are wrong combinations of
