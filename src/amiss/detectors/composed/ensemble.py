@@ -45,7 +45,7 @@ class Ensemble(Detector):
         Members err in different ways. One that only adds noise makes the others worse, and is not always left out.
 
     Args:
-        members: One mapping a member: ``"method"``, a name of `amiss.registry.list_methods` that localises, and
+        members: One mapping per member: ``"method"``, a name of `amiss.registry.list_methods` that localises, and
             hyper-parameters that differ from its default preset.
         held_out: Share of the normal images on which members are brought to one scale, in (0, 1); at least 2 images.
         stretch: Ratio from which a member is left out; above 1 (decision 15). Members whose scores may be negative
