@@ -130,6 +130,16 @@ class Images:
             raise ImageError(_name(index, item), f"cannot be read ({error.strerror})") from error
         return hashlib.sha256(content).hexdigest()
 
+    def hashes(self) -> tuple[str, ...]:
+        """`sha256` of every image, "" for one that cannot be read: it becomes an error where it is used."""
+        found = []
+        for index in range(len(self)):
+            try:
+                found.append(self.sha256(index))
+            except ImageError:
+                found.append("")
+        return tuple(found)
+
     def resized(self, size: Size) -> Images:
         """The same images, each resized to (height, width)."""
         return self._with(self._items, _check_size(size))

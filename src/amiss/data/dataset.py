@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import DataError, ImageError
+from amiss.core.errors import DataError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
@@ -100,12 +100,12 @@ class Dataset:
         return [GroundTruthRegion(mask, min(region.saturation * scale, float(mask.sum()))) for region, mask in found]
 
     def without_copies(self) -> Dataset:
-        """Without the test images that are normal images too, pixel by pixel; a note says how many were left out.
+        """Without the test images that are normal images too, by `Images.sha256`; a note says how many were left out.
 
-        To read every image once. Whatever learns from the normal images knows these, and measures nothing on them.
+        Whatever learns from the normal images knows these, and nothing is measured on them. Reads every image once.
         """
-        known = {digest for digest in _hashes(self.normal) if digest}
-        kept = [index for index, digest in enumerate(_hashes(self.test)) if digest not in known]
+        known = {digest for digest in self.normal.hashes() if digest}
+        kept = [index for index, digest in enumerate(self.test.hashes()) if digest not in known]
         copies = len(self.test) - len(kept)
         if copies == 0:
             return self
@@ -121,14 +121,3 @@ class Dataset:
     def _own_size(self, index: int) -> Size:
         height, width, _ = self.test[index].shape
         return height, width
-
-
-def _hashes(images: Images) -> list[str]:
-    """SHA-256 (hex) of each image; "" where it cannot be read."""
-    found = []
-    for index in range(len(images)):
-        try:
-            found.append(images.sha256(index))
-        except ImageError:
-            found.append("")
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amiss.core.errors import DataError, ImageError
+from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.inspector import Inspector
 
@@ -22,18 +22,12 @@ def check_unseen(inspector: Inspector, images: Images, *, where: str, name: str 
     Raises:
         DataError: The inspector has seen some of them; says how many, and names one.
     """
-    known, hashes, seen = inspector.seen, [], []
-    for index, image in enumerate(images.names):
-        try:
-            hashes.append(images.sha256(index))
-        except ImageError:
-            hashes.append("")
-        if hashes[-1] in known:
-            seen.append(image)
+    known, hashes = inspector.seen, images.hashes()
+    seen = [image for image, digest in zip(images.names, hashes, strict=True) if digest in known]
     if seen:
         raise DataError(
             f"{where}: {name} has seen {len(seen)} of these {len(images)} images while it was made, such as {seen[0]}; "
             "what is measured on them would flatter it. Give images that it has neither learned from nor been "
             "calibrated on"
         )
-    return tuple(hashes)
+    return hashes

@@ -162,7 +162,7 @@ class Ensemble(Detector):
         return ((self._maps(batch, self.kept) - mean) / deviation).mean(dim=0)
 
     def remarks(self) -> tuple[str, ...]:
-        """Which images were left out."""
+        """Which members were left out."""
         left = [member.card.name for number, member in enumerate(self.detectors) if number not in self.kept]
         reason = f"good images it has not seen score more than {self.stretch:g} times as high as those it learned from"
         return tuple(f"{name} is left out of the ensemble: {reason}." for name in left)
