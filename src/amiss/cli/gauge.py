@@ -97,9 +97,10 @@ def _correctness(one: Correctness) -> str:
     from amiss.evaluation.gauge import EFFECTIVE, FALSELY_STOPPED, MISSED
 
     return (
-        f"all right on {one.effective} parts (AIAG: at least {percent(EFFECTIVE)}); missed {_share(one.missed)} (at most "
-        f"{percent(MISSED)}); falsely stopped {_share(one.falsely_stopped)} (at most {percent(FALSELY_STOPPED)}); Cohen's kappa "
-        f"{_kappa(one.kappa)}"
+        f"all right on {one.effective} parts (AIAG: at least {percent(EFFECTIVE)}); "
+        f"missed {_share(one.missed)} (at most {percent(MISSED)}); "
+        f"falsely stopped {_share(one.falsely_stopped)} (at most {percent(FALSELY_STOPPED)}); "
+        f"Cohen's kappa {_kappa(one.kappa)}"
     )
 
 
