@@ -26,6 +26,14 @@ def certify(
     confidence: Annotated[str, typer.Option(help="Confidence level of every bound: 0.95 or 95%.")] = "0.95",
     false_alarm: Annotated[str | None, typer.Option(help="Required false-alarm rate, such as 1%.")] = None,
     escape: Annotated[str | None, typer.Option(help="Required escape rate, such as 5%.")] = None,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential",
+            help="Inspect part after part and stop as soon as the required rates are shown or refuted; the bounds "
+            "hold at every look.",
+        ),
+    ] = False,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -45,6 +53,7 @@ def certify(
             confidence=sure,
             false_alarm=demands[0],
             escape=demands[1],
+            sequential=sequential,
             progress=progress,
         )
     pages = [] if output is None else write_certificate(output, certificate)
@@ -67,8 +76,19 @@ def _lines(certificate: Certificate) -> list[str]:
         f"{certificate.dataset}: {len(certificate.entries)} images that {certificate.method} has never seen, "
         f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence",
         *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
+        *_looks(certificate),
         *(f"Mind: {warning}" for warning in certificate.warnings),
         f"Inspector: SHA-256 {certificate.fingerprint}",
+    ]
+
+
+def _looks(certificate: Certificate) -> list[str]:
+    looks = certificate.looks
+    if looks is None:
+        return []
+    return [
+        f"Sequential: {looks.taken} of {looks.available} parts inspected, {looks.order}; {looks.ended}. "
+        "Each bound holds at every look."
     ]
 
 

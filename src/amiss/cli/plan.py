@@ -25,25 +25,55 @@ def plan(
     defective: Annotated[
         int | None, typer.Option(help="Number of defective parts at hand: what can they show?", min=0)
     ] = None,
+    true_rate: Annotated[
+        str | None,
+        typer.Option(help="With --false-alarm or --escape: the rate it truly has, as you think; plans three proofs."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Rates of right verdicts of two models, such as 90%,95%: how many parts tell them apart?"),
+    ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(help="With --compare: show instead that the second is worse by less than this, such as 3%."),
+    ] = None,
+    power: Annotated[str, typer.Option(help="Chance to succeed that --true-rate and --compare plan for.")] = "0.9",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say how many good or defective parts to collect, or what those at hand can show."""
+    from dataclasses import asdict
+
+    from amiss.cli.plan_lines import comparison_lines, plan_comparison, proof_lines
     from amiss.core.errors import InputError
     from amiss.rules.planning import plan as make
+    from amiss.rules.sampling import plan_proofs
 
-    if false_alarm is None and escape is None and good is None and defective is None:
-        raise InputError("nothing to plan; give --false-alarm, --escape, --good or --defective")
+    if all(option is None for option in (false_alarm, escape, good, defective, compare)):
+        raise InputError("nothing to plan; give --false-alarm, --escape, --good, --defective or --compare")
+    if true_rate is not None and false_alarm is None and escape is None:
+        raise InputError("--true-rate must come with --false-alarm or --escape")
+    if margin is not None and compare is None:
+        raise InputError("--margin must come with --compare")
     sure = read_rate("confidence", confidence)
     alarms = None if false_alarm is None else make(read_rate("false-alarm", false_alarm), sure)
     escapes = None if escape is None else make(read_rate("escape", escape), sure)
     hand = {"good": good, "defective": defective}
+    chance = read_rate("power", power)
+    proofs = {
+        events: plan_proofs(read_rate(events, text), read_rate("true-rate", true_rate), sure, chance)
+        for events, text in (("false alarms", false_alarm), ("escapes", escape))
+        if text is not None and true_rate is not None
+    }
+    pair = None if compare is None else plan_comparison(compare, margin, chance, sure)
     if json:
-        say_json(_summary(alarms, escapes, hand, sure))
+        more = {"proofs": {events: asdict(found) for events, found in proofs.items()}, "comparison": pair}
+        say_json(_summary(alarms, escapes, hand, sure) | more)
         return
-    if alarms is not None:
-        say(*_alarm_lines(alarms))
-    if escapes is not None:
-        say(*_escape_lines(escapes))
+    for lines, events, table in ((_alarm_lines, "false alarms", alarms), (_escape_lines, "escapes", escapes)):
+        if table is not None:
+            say(*lines(table), *(proof_lines(events, proofs[events]) if events in proofs else []))
+    if pair is not None:
+        say(*comparison_lines(pair))
     for kind, count in hand.items():
         if count is not None:
             say(_hand_line(kind, count, sure))

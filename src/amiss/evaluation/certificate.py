@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
+from amiss.evaluation.sequential import Demand, Looks, Turn, bound_of
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
@@ -53,7 +54,8 @@ class Finding:
 
     Args:
         rate: Count and n.
-        bound: The true rate is at most this, with the certificate's confidence (one-sided Clopper-Pearson).
+        bound: The true rate is at most this, with the certificate's confidence: one-sided Clopper-Pearson, or
+            anytime-valid in a sequential certificate.
         demanded: The rate that was to be shown, or None.
     """
 
@@ -93,6 +95,7 @@ class Certificate:
         per_defect: Escapes by true type.
         per_lot: False alarms by lot, in the order of the names; empty when lots are not known.
         warnings: What makes the bounds weaker than they look, a sentence each.
+        looks: How a sequential certificate ended; None where all parts were inspected and then counted once.
     """
 
     dataset: str
@@ -109,6 +112,7 @@ class Certificate:
     per_defect: dict[str, Finding]
     per_lot: dict[str, Finding]
     warnings: tuple[str, ...] = ()
+    looks: Looks | None = None
 
     @property
     def shown(self) -> bool:
@@ -131,6 +135,7 @@ class Certificate:
             "per_defect": {defect: finding.summary() for defect, finding in self.per_defect.items()},
             "per_lot": {lot: finding.summary() for lot, finding in self.per_lot.items()},
             "n_errors": len(self.errors),
+            "sequential": None if self.looks is None else self.looks.summary(),
             "warnings": list(self.warnings),
             "images": [
                 {"sha256": e.sha256, "truth": e.defect, "part": e.part, "lot": e.lot, **e.verdict.summary()}
@@ -146,6 +151,7 @@ def certify(
     confidence: float = 0.95,
     false_alarm: float | None = None,
     escape: float | None = None,
+    sequential: bool = False,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Certificate:
@@ -157,7 +163,9 @@ def certify(
         confidence: Confidence level of every bound, in (0, 1).
         false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
         escape: Rate among defective parts that is to be shown, in (0, 1), or None.
-        seed: Seed of the permutation test over lots.
+        sequential: Inspect parts one after another, in order of time or else at random, until every demanded rate is
+            shown or one is refuted. The bounds then hold at every look, and are wider.
+        seed: Seed of the permutation test over lots, and of the order.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -168,7 +176,9 @@ def certify(
     demands = [None if rate is None else check_rate("demanded rate", rate) for rate in (false_alarm, escape)]
     if len(dataset.test) == 0:
         raise DataError(f"{dataset.name}: no test images; give good and defective parts that the model never saw")
-    entries, copies = _distinct(_inspect(inspector, dataset, progress))
+    turn = _turn(dataset, seed, confidence, demands) if sequential else None
+    entries, copies = _distinct(_inspect(inspector, dataset, progress, turn))
+    bound = bound_of(sequential)
     good = [entry for entry in entries if entry.defect == GOOD]
     defective = [entry for entry in entries if entry.defect != GOOD]
     lots = sorted({entry.lot for entry in good if entry.lot is not None})
@@ -181,35 +191,61 @@ def certify(
         confidence=confidence,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         entries=tuple(entries),
-        false_alarms=_finding(_alarming(good), confidence, demands[0]),
-        escapes=_finding(_escaping(defective), confidence, demands[1]),
+        false_alarms=_finding(_alarming(good), confidence, demands[0], bound),
+        escapes=_finding(_escaping(defective), confidence, demands[1], bound),
         reviews={
-            truth: _finding(_left_to_a_person(some), confidence)
+            truth: _finding(_left_to_a_person(some), confidence, bound=bound)
             for truth, some in (("good", good), ("defective", defective))
             if inspector.rule.review_threshold is not None
         },
         per_defect={
-            defect: _finding(_escaping(e for e in defective if e.defect == defect), confidence)
+            defect: _finding(_escaping(e for e in defective if e.defect == defect), confidence, bound=bound)
             for defect in sorted({entry.defect for entry in defective})
         },
-        per_lot={lot: _finding(_alarming(e for e in good if e.lot == lot), confidence) for lot in lots},
+        per_lot={lot: _finding(_alarming(e for e in good if e.lot == lot), confidence, bound=bound) for lot in lots},
         warnings=tuple(_warnings(inspector, entries, copies, confidence, seed)),
+        looks=None if turn is None else turn.looks(len({entry.part for entry in entries})),
     )
 
 
-def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress) -> list[Entry]:
+def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress, turn: Turn | None) -> list[Entry]:
     images, n = dataset.test, len(dataset.test)
     hashes = check_unseen(inspector, images, where=dataset.name)
     origins = dataset.test_origins or (Origin(),) * n
     parts = part_numbers(np.arange(n), origins)
-    entries = []
-    for index, verdict in enumerate(inspector.inspect(images)):
-        small = verdict.without_arrays()
-        entries.append(
-            Entry(verdict.name, hashes[index], dataset.defects[index], int(parts[index]), origins[index].lot, small)
-        )
-        progress("certifying", index + 1, n)
+    order = np.arange(n) if turn is None else turn.order()
+    entries: list[Entry] = []
+    for done, (index, verdict) in enumerate(zip(order, inspector.inspect(images.subset(order)), strict=True), 1):
+        name, part = images.names[index], int(parts[index])  # arrays are numbered anew in a subset
+        small = replace(verdict.without_arrays(), name=name)
+        entries.append(Entry(name, hashes[index], dataset.defects[index], part, origins[index].lot, small))
+        progress("certifying", done, n)
+        if turn is not None and (done == n or parts[order[done]] != part):
+            _count(turn, [entry for entry in entries[-_most_images(parts) :] if entry.part == part])
+            if turn.decided:
+                break
     return entries
+
+
+def _turn(dataset: Dataset, seed: int, confidence: float, demands: Sequence[float | None]) -> Turn:
+    n = len(dataset.test)
+    origins = dataset.test_origins or (Origin(),) * n
+    good, defective = demands
+    counts = Demand("false alarms", good, confidence), Demand("escapes", defective, confidence)
+    return Turn(part_numbers(np.arange(n), origins), origins, seed, counts)
+
+
+def _most_images(parts: NDArray[np.intp]) -> int:
+    return int(np.bincount(parts).max())
+
+
+def _count(turn: Turn, entries: Sequence[Entry]) -> None:
+    """The images of a part are complete."""
+    for good in (True, False):
+        some = [entry for entry in entries if (entry.defect == GOOD) == good]
+        if some:
+            event = (_alarming(some) if good else _escaping(some))[0]
+            turn.count(good, event, [entry.sha256 for entry in some])
 
 
 def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
@@ -244,9 +280,14 @@ def _left_to_a_person(entries: Iterable[Entry]) -> list[bool]:
     return [Label.REVIEW in labels and Label.ANOMALOUS not in labels for labels in _by_part(entries).values()]
 
 
-def _finding(events: Sequence[bool], confidence: float, demanded: float | None = None) -> Finding:
+def _finding(
+    events: Sequence[bool],
+    confidence: float,
+    demanded: float | None = None,
+    bound: Callable[[int, float, int], float] = rate_shown,
+) -> Finding:
     rate = Rate(sum(events), len(events))
-    return Finding(rate, rate_shown(rate.n, confidence, rate.count), demanded)
+    return Finding(rate, bound(rate.n, confidence, rate.count), demanded)
 
 
 def _warnings(
