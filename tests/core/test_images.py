@@ -63,12 +63,6 @@ def test_a_subset_keeps_the_given_order_and_a_resized_copy_leaves_the_first_alon
     assert images[0].shape == (10, 14, 3) and images.size is None
 
 
-def test_the_cap_on_pixels_survives_subset_and_resized(folder):
-    images = Images(folder, max_pixels=100).subset([0]).resized((4, 4))
-    with pytest.raises(ImageError, match="at most 100"):
-        images[0]
-
-
 def test_several_sources_are_joined_in_the_order_given(folder):
     first, second = Images(folder), Images([np.full((5, 5), 7, np.uint8)])
     joined = Images.join([second, first])
@@ -76,10 +70,8 @@ def test_several_sources_are_joined_in_the_order_given(folder):
     assert len(Images.join([])) == 0
     small = Images.join([first.resized((4, 4)), second.resized((4, 4))])
     assert {image.shape for image in small} == {(4, 4, 3)}
-    with pytest.raises(InputError, match="must agree in size and max_pixels"):
+    with pytest.raises(InputError, match="must agree in size"):
         Images.join([first, second.resized((4, 4))])
-    with pytest.raises(InputError, match="must agree in size and max_pixels"):
-        Images.join([Images(folder, max_pixels=100), second])
 
 
 def test_one_file_and_a_list_of_paths_are_sources_too(folder):

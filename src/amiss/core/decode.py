@@ -5,56 +5,52 @@ OpenCV does the work. It is imported inside the functions, so that ``import amis
 
 from __future__ import annotations
 
-import io
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import ImageError
+from amiss.core.formats import EXTENSIONS, Header, read_header
+from amiss.core.formats import jpeg as jpegs
+from amiss.core.memory import check_memory, decoding, memory
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""File name endings that are looked for in a folder. What is decoded is decided by content, not by name."""
+__all__ = ["EXTENSIONS", "decode_image", "read_bytes", "read_image", "read_values", "resize", "to_rgb8"]
 
-MAX_PIXELS = 100_000_000
-"""Default cap on width x height, checked from the header before anything is decoded."""
-
-_BYTES_PER_PIXEL = 16  # twice an uncompressed 16-bit RGBA image: larger files are not read at all
-
-_TIFF_SIZE, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_PLANES = (256, 257), 258, 277, 284  # tags
-_TIFF_WHOLE = (3, 4)  # types: 16 and 32 bits without sign
+_BLOCK = 1 << 20  # values converted at once
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read one image.
 
-    PNG, JPEG, BMP, TIFF and WebP, recognised by content; 8 and 16 bit; grey, RGB and RGBA. The EXIF orientation is
-    applied, alpha is dropped, the first page is taken, and 16 bits are divided by 257: the scale is the same for
-    every image, never stretched to what one image happens to contain.
+    PNG, JPEG, BMP, TIFF, WebP, PGM and PPM, recognised by content; 8 and 16 bit; grey, RGB and RGBA. The EXIF
+    orientation is applied, alpha is dropped, the first page is taken, and 16 bits are divided by 257: the scale is the
+    same for every image, never stretched to what one image happens to contain.
+
+    All images that are being decoded share the memory that AMISS_MEMORY allows (`core.memory.memory`).
 
     Args:
         path: The file.
-        max_pixels: Cap on width x height.
 
     Returns:
         RGB, uint8 (H, W, 3).
 
     Raises:
-        ImageError: Missing, empty, cut off, not an image, of another format, or too large.
+        ImageError: Missing, empty, cut off, damaged, not an image, of another format, or too large.
     """
-    return decode_image(_read_bytes(Path(path), max_pixels), name=str(path), max_pixels=max_pixels)
+    return decode_image(read_bytes(Path(path)), name=str(path))
 
 
-def read_values(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+def read_values(path: str | Path) -> NDArray[Any]:
     """The numbers of one image file as they are stored, for masks and position maps: nothing is scaled or turned.
 
     Args:
         path: The file, of the formats of `read_image`, or a TIFF of floats.
-        max_pixels: Cap on width x height.
 
     Returns:
         (H, W), or (H, W, C) with the channels in the order of the file; uint8, uint16 or float32.
@@ -64,20 +60,29 @@ def read_values(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[An
     """
     import cv2
 
-    data = _read_bytes(Path(path), max_pixels)
-    image = _decode(data, str(path), max_pixels, cv2.IMREAD_UNCHANGED)
-    if image.ndim == 3 and image.shape[2] >= 3:  # OpenCV has blue first, and alpha last
-        image[:, :, :3] = image[:, :, 2::-1].copy()
-    return image
+    with _checked(read_bytes(Path(path)), str(path)) as header:
+        if header.kind == "JPEG" and header.channels in (1, 3):
+            image = jpegs.decode(header.data, str(path), "GRAY" if header.channels == 1 else "RGB")
+            return image[:, :, 0] if header.channels == 1 else image
+        image = _by_opencv(header, str(path), cv2.IMREAD_UNCHANGED)
+        if image.ndim == 3 and image.shape[2] >= 3:  # OpenCV has blue first, and alpha last
+            image[:, :, :3] = image[:, :, 2::-1].copy()
+        return image
 
 
-def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(data: bytes, *, name: str = "image") -> NDArray[np.uint8]:
     """Decode the bytes of one image file; `name` is how errors call it. See `read_image`."""
     import cv2
 
-    # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
-    image = _decode(data, name, max_pixels, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
-    return to_rgb8(image[:, :, ::-1], name)
+    with _checked(data, name) as header:
+        if header.kind == "JPEG" and header.channels in (1, 3):
+            return _turned(jpegs.decode(header.data, name, "RGB"), header.orientation)
+        if header.kind == "JPEG":  # OpenCV knows how to make RGB of it
+            jpegs.decode(header.data, name, "CMYK")
+        # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
+        image = _by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
+        image = np.asarray(cv2.cvtColor(to_rgb8(image, name), cv2.COLOR_BGR2RGB), np.uint8)
+        return _turned(image, header.orientation if header.kind == "PNG" else 1)
 
 
 def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
@@ -91,7 +96,7 @@ def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
         ImageError: Another shape or type, or no pixels.
     """
     if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)  # round(x / 257), exactly
+        image = _eight_bits(image)
     if image.dtype != np.uint8:
         raise ImageError(name, f"pixels must be uint8 or uint16, got {image.dtype}")
     if image.ndim == 2:
@@ -123,97 +128,67 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return image
 
 
-def _read_bytes(path: Path, max_pixels: int) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of one file, unless they are more than `memory` allows or have no end.
+
+    Raises:
+        ImageError: It cannot be read, is not a file (but a folder, a device or a pipe), or is too large.
+    """
     try:
-        size = path.stat().st_size
-        data = b"" if size > max_pixels * _BYTES_PER_PIXEL else path.read_bytes()
+        found = path.stat()
+        special = not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
+        data = b"" if special or found.st_size > memory() else path.read_bytes()
     except OSError as error:
         raise ImageError(str(path), f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # a zero byte in the name
         raise ImageError(str(path), f"cannot be read ({error})") from error
-    if size > max_pixels * _BYTES_PER_PIXEL:
-        raise ImageError(str(path), f"the file has {size} bytes, too many for an image of {max_pixels} pixels")
+    if special:
+        raise ImageError(str(path), "cannot be read (a pipe, device or socket, not a file)")
+    check_memory(found.st_size, str(path), f"a file of {found.st_size} bytes")
     return data
 
 
-def _decode(data: bytes, name: str, max_pixels: int, flags: int) -> NDArray[Any]:
+@contextmanager
+def _checked(data: bytes, name: str) -> Iterator[Header]:
+    """What the file says about its image, once it is known to be whole, with the memory for it held."""
+    header = read_header(data, name)
+    what = f"an image of {header.width} x {header.height} pixels, {header.channels} x {header.bits} bits,"
+    with decoding(header.need, name, what):
+        header.verify()
+        yield header
+
+
+def _by_opencv(header: Header, name: str, flags: int) -> NDArray[Any]:
     import cv2
 
-    if not data:
-        raise ImageError(name, "the file is empty")
-    kind = _format(data)
-    if kind is None:
-        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF or WebP image (its first bytes say so)")
-    _check_header(data, kind, name, max_pixels)
     with _quiet(cv2):
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+            image = cv2.imdecode(np.frombuffer(header.data, np.uint8), flags)
         except cv2.error as error:
             raise ImageError(name, f"cannot be decoded ({error.err})") from error
     if image is None:
-        raise ImageError(name, "cannot be decoded: cut off, damaged, or of an unusual kind such as float TIFF")
+        raise ImageError(name, "cannot be decoded: damaged, or of an unusual kind such as float TIFF")
     return np.asarray(image)
 
 
-def _format(data: bytes) -> str | None:
-    starts = {
-        b"\x89PNG\r\n\x1a\n": "png",
-        b"\xff\xd8\xff": "jpeg",
-        b"BM": "bmp",
-        b"II*\0": "tiff",
-        b"MM\0*": "tiff",
-        b"II+\0": "tiff",
-        b"MM\0+": "tiff",
-    }
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return next((kind for start, kind in starts.items() if data.startswith(start)), None)
+def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """As EXIF says: 1 to 8, of which 5 to 8 lie on their side."""
+    if orientation > 4:
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
-def _check_header(data: bytes, kind: str, name: str, max_pixels: int) -> None:
-    import imagesize
-
-    try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception as error:  # the parser meets hostile bytes; whatever it stumbles over is a damaged header
-        raise ImageError(name, "the header is damaged") from error
-    if width <= 0 or height <= 0:
-        raise ImageError(name, "the header is cut off or damaged")
-    if width * height > max_pixels:
-        raise ImageError(name, f"{width} x {height} pixels; at most {max_pixels} in all are allowed")
-    if kind == "png" and not _png_is_whole(data):
-        raise ImageError(name, "the file is cut off or damaged")
-    if kind == "tiff":
-        _check_tiff(data, name)
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """The chunks fill the file up to the end mark. OpenCV allocates what a chunk claims before it reads on."""
-    start, kind = 8, b""
-    while kind != b"IEND" and start < len(data):
-        kind = data[start + 4 : start + 8]
-        start += 12 + int.from_bytes(data[start : start + 4])
-    return kind == b"IEND" and start <= len(data)
-
-
-def _check_tiff(data: bytes, name: str) -> None:
-    """Refuse a size that can be read in two ways, and separate planes of 16 bits: OpenCV 5.0 garbles them."""
-    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
-    word, short = (8, 8) if b"+" in data[2:4] else (4, 2)  # BigTIFF or TIFF
-
-    def number(start: int, length: int) -> int:
-        return int.from_bytes(data[start : start + length], order)
-
-    first, step = number(word, word), 4 + 2 * word
-    stop = min(first + short + step * number(first, short), len(data))
-    tags = {_TIFF_BITS: 8, _TIFF_SAMPLES: 1, _TIFF_PLANES: 1}
-    for entry in range(first + short, stop, step):
-        tag, kind, count, value = number(entry, 2), number(entry + 2, 2), number(entry + 4, word), entry + 4 + word
-        if tag in _TIFF_SIZE and (tag in tags or kind not in _TIFF_WHOLE or count != 1):
-            raise ImageError(name, "the header is damaged")
-        tags[tag] = number(value if 2 * count <= word else number(value, word), 2)
-    if tags[_TIFF_PLANES] == 2 and tags[_TIFF_SAMPLES] > 1 and tags[_TIFF_BITS] > 8:
-        raise ImageError(name, "a 16-bit TIFF with separate planes; save it with interleaved channels")
+def _eight_bits(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """round(x / 257), exactly, a few rows at a time."""
+    small = np.empty(image.shape, np.uint8)
+    rows = max(1, _BLOCK // max(1, image[:1].size))
+    for start in range(0, len(image), rows):
+        small[start : start + rows] = (image[start : start + rows].astype(np.uint32) + 128) // 257
+    return small
 
 
 class _Quiet:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.decode import EXTENSIONS, MAX_PIXELS, read_image, resize, to_rgb8
+from amiss.core.decode import EXTENSIONS, read_image, resize, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
 
 Size = tuple[int, int]
@@ -40,7 +40,6 @@ class Images:
             (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Image` objects. An array
             (N, H, W, C) works too.
         size: Height and width that every image is resized to; None leaves each as it is.
-        max_pixels: Cap on width x height of a file, checked before it is decoded.
 
     Raises:
         DataError: The folder is missing or holds no image.
@@ -58,10 +57,8 @@ class Images:
         source: str | Path | Sequence[Any] | NDArray[Any],
         *,
         size: Size | None = None,
-        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.size = None if size is None else _check_size(size)
-        self.max_pixels = max_pixels
         self.ignored: tuple[Path, ...] = ()
         if isinstance(source, (str, Path)):
             found, self.ignored = _find(Path(source))
@@ -74,13 +71,12 @@ class Images:
         """One `Images` of several, in the order given, with all the files that they ignored.
 
         Raises:
-            InputError: They differ in `size` or `max_pixels`.
+            InputError: They differ in `size`.
         """
-        kinds = {(part.size, part.max_pixels) for part in parts}
-        if len(kinds) > 1:
-            raise InputError(f"images to be joined must agree in size and max_pixels, got {sorted(kinds, key=str)}")
-        size, max_pixels = kinds.pop() if kinds else (None, MAX_PIXELS)
-        joined = cls([item for part in parts for item in part._items], size=size, max_pixels=max_pixels)
+        sizes = {part.size for part in parts}
+        if len(sizes) > 1:
+            raise InputError(f"images to be joined must agree in size, got {sorted(sizes, key=str)}")
+        joined = cls([item for part in parts for item in part._items], size=sizes.pop() if sizes else None)
         joined.ignored = tuple(path for part in parts for path in part.ignored)
         return joined
 
@@ -104,10 +100,7 @@ class Images:
             ImageError: The file or array is not a usable image.
         """
         item = self._items[index]
-        if isinstance(item, Path):
-            image = read_image(item, max_pixels=self.max_pixels)
-        else:
-            image = to_rgb8(_pixels(index, item), _name(index, item))
+        image = read_image(item) if isinstance(item, Path) else to_rgb8(_pixels(index, item), _name(index, item))
         return image if self.size is None else resize(image, self.size)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -162,7 +155,7 @@ class Images:
             yield np.stack(batch)
 
     def _with(self, items: tuple[Item, ...], size: Size | None) -> Images:
-        images = Images([], size=size, max_pixels=self.max_pixels)
+        images = Images([], size=size)
         images._items, images.ignored = items, self.ignored
         return images
 
