@@ -1,21 +1,28 @@
-"""Splitting images for learning and calibration: held out or folds, by whole lots where known; one score per part."""
+"""Splitting images for learning and calibration: held out or folds, by whole lots or parts; one score per part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_count, check_rate, read_rate
+from amiss.core.checks import check_choice, check_count, check_rate, read_rate
 from amiss.core.errors import CalibrationError, DataError, InputError
-from amiss.core.origin import Origin, count_lots, count_parts, part_numbers, stay_together
+from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
+from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
+from amiss.record import Calibration, Component, Variance
+from amiss.rules.variance import between_lots, components, normal_scores
 
 FOLDS_BELOW = 50
 """With fewer normal images than this the default calibrates by folds."""
+
+FOLDS_BELOW_LOTS = 95
+"""With fewer lots than this a promise for new lots calibrates by folds: a fifth of them would not be 19 lots."""
 
 HELD_OUT = 0.2
 """Share of the normal images that the default holds out for calibration."""
@@ -57,14 +64,14 @@ class CalibrationPlan:
         learn: Images that the deployed detector learns from.
         calibrate: Images whose scores calibrate the rule.
         parts: For each image of `calibrate` the number of the part it shows, 0 to n - 1.
-        lots: Number of lots among `calibrate`, None when lots are not known.
+        lots: The lot of each part, and whose parts the promise is for; None when lots are not known.
         folds: The images that each fold leaves out, together `calibrate`; empty when images are held out.
     """
 
     learn: NDArray[np.intp]
     calibrate: NDArray[np.intp]
     parts: NDArray[np.intp]
-    lots: int | None = None
+    lots: Lots | None = None
     folds: tuple[NDArray[np.intp], ...] = ()
 
     @property
@@ -94,49 +101,187 @@ def read_calibration(how: How) -> How:
         raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
 
 
-def plan_calibration(n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:
+def plan_calibration(
+    n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = (), future: str | None = None
+) -> CalibrationPlan:
     """Split images for learning and calibration, and refuse at once what cannot work.
 
-    Images of one lot stay together, and so do images of one part: a detector that has learned from a lot knows it,
-    and its scores of that lot would flatter it.
+    Images of one part stay together, and for new lots so do images of one lot: a detector that has learned from a lot
+    knows it, and its scores of that lot would flatter it. For further parts of the same lots, which it knows as well,
+    lots are divided.
 
     Args:
         n: Number of normal images.
-        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images.
-        rule: Its promise must be supported by the number of parts that calibrate.
+        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images, or below 95 lots for new lots.
+        rule: Its promise must be supported by the number of parts, or lots, that calibrate.
         seed: Random seed.
         origins: Origin of each image, or nothing.
+        future: Whose parts the promise is for, one of `amiss.core.lots.FUTURES`; for None new lots, if lots are known.
 
     Raises:
-        CalibrationError: Too few parts for the rule's promise.
+        CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
         DataError: Fewer than two images, or all of one lot and part.
         InputError: `how` is not understood.
     """
     how = read_calibration(how)
     if n < 2:
         raise DataError(f"at least 2 good images are needed to learn, and 9 to promise a false-alarm rate, got {n}")
+    check_origins(n, origins)
+    everyone = np.arange(n)
+    parts, lots = parts_and_lots(everyone, origins, future)
+    by_lot = lots is not None and lots.future == NEW_LOTS
     if how == "auto":
-        how = Folds() if n < FOLDS_BELOW else HELD_OUT
-    groups = stay_together(n, origins)
+        few = n < FOLDS_BELOW or (lots is not None and by_lot and lots.count < FOLDS_BELOW_LOTS)
+        how = Folds() if few else HELD_OUT
+    groups = stay_together(n, origins, lots=by_lot)
     if len(groups) < 2:
         raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
     order = np.random.default_rng(seed).permutation(len(groups))
     if isinstance(how, Folds):
         shares = np.array_split(order, min(how.k, len(groups)))
         folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
-        everyone = np.arange(n)
-        rule.check(count_parts(everyone, origins))
-        return CalibrationPlan(
-            everyone, everyone, part_numbers(everyone, origins), count_lots(everyone, origins), folds
-        )
+        check_support(rule, parts, lots)
+        return CalibrationPlan(everyone, everyone, parts, lots, folds)
     held = _hold_out(groups, order, n * float(how))
-    parts = part_numbers(held, origins)
+    parts, lots = parts_and_lots(held, origins, future)
     try:
-        rule.check(int(parts.max()) + 1)
+        check_support(rule, parts, lots)
     except CalibrationError as error:
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
-    return CalibrationPlan(np.setdiff1d(np.arange(n), held), held, parts, count_lots(held, origins))
+    return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
+
+
+def read_future(future: str | None) -> str | None:
+    """None, or one of `amiss.core.lots.FUTURES`.
+
+    Raises:
+        InputError: Anything else.
+    """
+    return None if future is None else check_choice("future", future, FUTURES)
+
+
+def parts_and_lots(
+    images: NDArray[np.intp], origins: Sequence[Origin], future: str | None = None, *, usual: str = NEW_LOTS
+) -> tuple[NDArray[np.intp], Lots | None]:
+    """The part that each of these images shows, and the lot of each part.
+
+    Args:
+        images: Indices of the images.
+        origins: Origin of every image, or nothing.
+        future: Whose parts the promise is for, one of `amiss.core.lots.FUTURES`, or None.
+        usual: What None means where lots are known.
+
+    Returns:
+        Parts as numbers from 0 without gaps, one per image; lots, one per part, or None where no lot is known.
+
+    Raises:
+        CalibrationError: For new lots, the lot of some images is not known.
+        InputError: A future is asked for where no lot is known.
+    """
+    read_future(future)
+    parts, numbers = part_numbers(images, origins), lot_numbers(images, origins)
+    if numbers is None:
+        if future is not None:
+            raise InputError(f"future={future!r} needs the lots of the images, such as a manifest's column 'lot'")
+        return parts, None
+    future = future or usual
+    unknown = sum(not origins[image].lot for image in images)
+    if unknown and future == NEW_LOTS:
+        raise CalibrationError(
+            f"{unknown} of {len(images)} good images have no lot, and a promise for new lots needs that of each. State "
+            f"it, or ask for further parts of these lots only, with future={THESE_LOTS!r}."
+        )
+    _, first = np.unique(parts, return_index=True)
+    return parts, Lots(numbers[first], future)
+
+
+def check_support(rule: Rule, parts: NDArray[np.intp], lots: Lots | None) -> None:
+    """Refuse at once what these parts and lots cannot support.
+
+    Raises:
+        CalibrationError: Too few for the rule's promise.
+    """
+    counted = lots.count if lots is not None and lots.future == NEW_LOTS else None
+    rule.check_all(int(parts.max(initial=-1)) + 1, counted)
+
+
+def change_future(lots: Lots | None, future: str | None) -> Lots | None:
+    """The lots of scores that are known already, under a promise for other parts.
+
+    Scores that calibrated for new lots can calibrate for these lots. The other way round the detector may have learned
+    from the same lots.
+
+    Raises:
+        InputError: The scores cannot support that future.
+    """
+    if read_future(future) is None or (lots is not None and future == lots.future):
+        return lots
+    if lots is None or future == NEW_LOTS:
+        why = "no lots are known" if lots is None else "the model was calibrated for further parts of its own lots"
+        raise InputError(
+            f"future must be one that the stored scores support, got {future!r}: {why}. Calibrate on images of lots "
+            "that the model has not learned from"
+        )
+    return Lots(lots.numbers, THESE_LOTS)
+
+
+def describe_calibration(
+    kind: Literal["held out", "folds"],
+    scores: NDArray[np.float32],
+    parts: NDArray[np.intp],
+    lots: Lots | None,
+    tiles: tuple[int, int] | None,
+    score_filters: tuple[Component, ...],
+) -> Calibration:
+    """What an artefact says of where its calibration scores come from.
+
+    Args:
+        kind: See `amiss.record.Calibration`.
+        scores: One per image, (N,).
+        parts: The part that each shows, (N,).
+        lots: The lot of each part.
+        tiles: See `amiss.record.Calibration`.
+        score_filters: Those that the scores went through.
+    """
+    return Calibration(
+        kind=kind,
+        images=len(scores),
+        lots=None if lots is None else lots.count,
+        future=None if lots is None else lots.future,
+        variance=divide_variance(scores, parts, lots),
+        tiles=tiles,
+        score_filters=score_filters,
+    )
+
+
+def divide_variance(scores: NDArray[np.float32], parts: NDArray[np.intp], lots: Lots | None) -> Variance | None:
+    """How the variance of calibration scores divides between lots, parts and images; of the normal scores of ranks.
+
+    Args:
+        scores: One per image, (N,).
+        parts: The part that each shows, (N,).
+        lots: The lot of each part.
+
+    Returns:
+        None where it cannot be told: lots unknown, one lot only, or one part in each.
+    """
+    if lots is None:
+        return None
+    found = between_lots(normal_scores(largest_of_each(scores, parts).image), lots.numbers)
+    shares = np.array(components(normal_scores(scores), parts, lots.numbers[parts]))
+    if found is None or not shares.sum() > 0:
+        return None
+    lot, part, image = (round(float(share), 4) for share in shares / shares.sum())
+    return Variance(
+        lots=lot,
+        parts=part,
+        images=image,
+        correlation=round(found.share, 4),
+        low=round(found.low, 4),
+        high=round(found.high, 4),
+        effective=round(found.effective, 1),
+    )
 
 
 def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Scores:

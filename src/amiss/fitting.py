@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import CalibrationPlan, largest_of_each, plan_calibration
+from amiss.calibration import CalibrationPlan, describe_calibration, largest_of_each, plan_calibration
 from amiss.core.errors import ParityError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
@@ -27,7 +27,7 @@ from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector
 from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.recipe import Recipe
-from amiss.record import Calibration, Learned, plain
+from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
@@ -69,7 +69,7 @@ def fit_inspector(
     detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
     if detector.card.exportable:
         detector.worth = 1
-    plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins)
+    plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -85,8 +85,15 @@ def fit_inspector(
     shape = _notes(images, side) if tiles is None else ()
     return Inspector(
         scorer=scorer,
-        rule=rule.calibrate(largest_of_each(normal, plan.parts)),
-        calibration=_calibration(plan, tiles, recipe),
+        rule=rule.calibrate(largest_of_each(normal, plan.parts), plan.lots),
+        calibration=describe_calibration(
+            "folds" if plan.folds else "held out",
+            normal,
+            plan.parts,
+            plan.lots,
+            None if tiles is None else tiles.range(plan.calibrate),
+            recipe.score_filters,
+        ),
         learned=_learned(detector, recipe, len(plan.learn), (*shape, *detector.remarks(), *_by_heart(known, normal))),
         parts=Parts(weights, golden, _hashes(images, plan), graph),
         score_filters=filters,
@@ -205,16 +212,6 @@ def _golden_images(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _hashes(images: Images, plan: CalibrationPlan) -> SeenImages:
     hashes = [images.sha256(index) for index in range(len(images))]
     return SeenImages.of([hashes[index] for index in plan.learn], [hashes[index] for index in plan.calibrate])
-
-
-def _calibration(plan: CalibrationPlan, tiles: Tiles | None, recipe: Recipe) -> Calibration:
-    return Calibration(
-        kind="folds" if plan.folds else "held out",
-        images=len(plan.calibrate),
-        lots=plan.lots,
-        tiles=None if tiles is None else tiles.range(plan.calibrate),
-        score_filters=recipe.score_filters,
-    )
 
 
 def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, ...]) -> Learned:

@@ -34,6 +34,7 @@ def fit(
     overlap: int | None = None,
     rule: Rule | str | None = None,
     calibration: How = "auto",
+    future: str | None = None,
     score_filters: Sequence[ScoreFilter] = (),
     mask_filters: Sequence[MaskFilter] = (),
     seed: int = 0,
@@ -57,14 +58,17 @@ def fit(
         overlap: Pixels that neighbouring tiles share, up to half a tile; an eighth of a tile when None.
         rule: A rule without calibration, or words such as "certified:1%,0.95"; `Conformal("auto")` when None.
         calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
-            0.2, and five folds when there are fewer than 50 images.
+            0.2, and five folds when there are fewer than 50 images, or 95 lots when the promise is for new lots.
+        future: Whose parts the rule's promise is for, where origins name lots: "new-lots", which takes lots as the
+            unit of evidence and holds out whole lots, or "these-lots", for further parts of the same lots. New lots
+            when None.
         score_filters: Calibrated together with the detector.
         mask_filters: Applied after the rule.
         seed: Seed of the hold-out draw and of learning.
         device: Where methods that take gradient steps learn: "cpu", "cuda", "mps", or "auto" for the best there is.
             Calibration runs on the CPU, as the exported graph will.
-        origins: Where each image comes from, or nothing. Lots and parts are then never divided between learning and
-            calibration, and n counts parts.
+        origins: Where each image comes from, or nothing. Parts, and for new lots whole lots, are then never divided
+            between learning and calibration; n counts parts.
         checkpoint: A folder in which training leaves its state as it goes; the same call goes on from there, bit for
             bit on a CPU. Methods that take no gradient steps leave nothing.
         progress: See `amiss.core.progress`.
@@ -94,6 +98,7 @@ def fit(
         overlap=overlap,
         rule=Component.of(parse_rule(rule) if isinstance(rule, str) else rule or Conformal()),
         calibration=calibration_words(calibration),
+        future=future,
         score_filters=tuple(map(Component.of, score_filters)),
         mask_filters=tuple(map(Component.of, mask_filters)),
         seed=seed,

@@ -22,10 +22,11 @@ from amiss.artefact import (
     unpack,
     write_artefact,
 )
-from amiss.calibration import largest_of_each
+from amiss.calibration import change_future, check_support, describe_calibration, largest_of_each, parts_and_lots
 from amiss.core.errors import DataError, ImageError, InputError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
-from amiss.core.origin import Origin, count_lots, part_numbers
+from amiss.core.lots import NEW_LOTS, Lots
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
@@ -204,15 +205,23 @@ class Inspector:
         weaker = self.calibration.words(self.rule.n)
         return " ".join([self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
-    def with_rule(self, rule: Rule) -> Inspector:
+    def with_rule(self, rule: Rule, *, future: str | None = None) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
+
+        Args:
+            rule: Not calibrated.
+            future: Whose parts its promise is for, see `amiss.calibration.change_future`; None for those of the
+                present one.
 
         Raises:
             CalibrationError: The stored scores cannot support the rule's promise.
+            InputError: A future that the stored scores cannot support.
             NotReadyError: They were made with other score filters.
         """
         self._check_filters()
-        return replace(self, rule=rule.calibrate(Scores(self.rule.normal)))
+        lots = change_future(self.rule.lots, future)
+        calibration = self.calibration.model_copy(update={"future": None if lots is None else lots.future})
+        return replace(self, rule=rule.calibrate(Scores(self.rule.normal), lots), calibration=calibration)
 
     def _check_filters(self) -> None:
         """What changes scores is calibrated with the rule."""
@@ -226,34 +235,40 @@ class Inspector:
     def _filters_hold(self) -> bool:
         return tuple(map(Component.of, self.score_filters)) == self.calibration.score_filters
 
-    def calibrate(self, images: Images, *, origins: Sequence[Origin] = (), progress: Progress = silent) -> Inspector:
+    def calibrate(
+        self,
+        images: Images,
+        *,
+        origins: Sequence[Origin] = (),
+        future: str | None = None,
+        progress: Progress = silent,
+    ) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
 
         Args:
             images: Normal images. None of them may be one that the detector has learned from.
             origins: Where each comes from, or nothing; n counts parts, see `amiss.calibration`.
+            future: Whose parts the promise is for, where lots are known, one of `amiss.core.lots.FUTURES`; for None as
+                before, or new lots, which should be lots that the detector has not learned from.
             progress: See `amiss.core.progress`.
 
         Raises:
-            CalibrationError: Too few parts for the rule's promise.
+            CalibrationError: Too few parts or lots for the rule's promise.
             DataError: The detector has learned from some of the images.
             ImageError: An image cannot be used.
+            InputError: A future is asked for where no lots are known.
         """
         everyone = np.arange(len(images))
-        parts = part_numbers(everyone, origins)
-        self.rule.check(int(parts.max(initial=-1)) + 1)
+        parts, lots = parts_and_lots(everyone, origins, future, usual=self.calibration.future or NEW_LOTS)
+        check_support(self.rule, parts, lots)
         hashes = [images.sha256(int(index)) for index in everyone]
         if known := set(hashes) & set(self.parts.images.learned):
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
-        rule = self.rule.calibrate(largest_of_each(self.image_scores(images, progress=progress).image, parts))
-        calibration = Calibration(
-            kind="held out",
-            images=len(images),
-            lots=count_lots(np.arange(len(images)), origins),
-            tiles=tiles,
-            score_filters=tuple(map(Component.of, self.score_filters)),
-        )
+        normal = self.image_scores(images, progress=progress).image
+        rule = self.rule.calibrate(largest_of_each(normal, parts), lots)
+        filters = tuple(map(Component.of, self.score_filters))
+        calibration = describe_calibration("held out", normal, parts, lots, tiles, filters)
         seen = SeenImages.of(self.parts.images.learned, hashes)
         return replace(self, rule=rule, calibration=calibration, parts=replace(self.parts, images=seen))
 
@@ -280,7 +295,8 @@ class Inspector:
         write_artefact(path, self._artefact())
 
     def _artefact(self) -> Artefact:
-        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal)})
+        lots = {} if self.rule.lots is None else {"lots": self.rule.lots.numbers.astype(np.int32)}
+        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal, **lots)})
 
     @classmethod
     def load(cls, path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Self:
@@ -298,10 +314,11 @@ class Inspector:
         """
         artefact = read_artefact(path)
         record, parts = artefact.record, Parts.of(artefact.parts)
-        normal = unpack(CALIBRATION, artefact.parts[CALIBRATION], "scores")["scores"]
+        calibrated = unpack(CALIBRATION, artefact.parts[CALIBRATION], "scores")
+        lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
         inspector = cls(
             scorer=_scorer(record, parts, backend, method),
-            rule=create_rule(record.rule.name, **record.rule.config).calibrate(Scores(normal)),
+            rule=create_rule(record.rule.name, **record.rule.config).calibrate(Scores(calibrated["scores"]), lots),
             calibration=record.calibrated(),
             learned=record.learned(),
             parts=parts,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from amiss.calibration import Folds, How, read_calibration
+from amiss.calibration import Folds, How, read_calibration, read_future
 from amiss.core.checks import check_choice, check_count
 from amiss.core.errors import InputError
 from amiss.core.images import Size
@@ -39,6 +39,7 @@ class Recipe:
         overlap: Pixels that neighbouring tiles share; an eighth of a tile when None.
         rule: Name and config of the decision rule; where it is read from a file, words such as "tail:0.1%" too.
         calibration: Share of images that is held out, in (0, 1); "folds:k"; or "auto".
+        future: Where lots are known, whose parts the promise is for, "new-lots" or "these-lots"; None for new lots.
         score_filters: Calibrated together with the detector; name and config of each.
         mask_filters: Applied after the rule; name and config of each.
         seed: Random seed.
@@ -71,6 +72,7 @@ class Recipe:
     overlap: int | None = None
     rule: Component = CONFORMAL
     calibration: float | str = "auto"
+    future: str | None = None
     score_filters: tuple[Component, ...] = ()
     mask_filters: tuple[Component, ...] = ()
     seed: int = 0
@@ -88,6 +90,7 @@ class Recipe:
         self._set(score_filters=_read_filters("score_filters", self.score_filters, create_score_filter))
         self._set(mask_filters=_read_filters("mask_filters", self.mask_filters, create_mask_filter))
         check_count("seed", self.seed, least=0)
+        read_future(self.future)
         self.make_input()
 
     def _set(self, **values: Any) -> None:

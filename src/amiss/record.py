@@ -8,7 +8,9 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from amiss.core.errors import InputError
+from amiss.core.lots import NEW_LOTS, THESE_LOTS
 from amiss.core.tiling import Tiling
+from amiss.core.words import counted_percent
 
 SCHEMA = 1
 
@@ -59,9 +61,41 @@ class Component(_Part):
         return cls(name=thing.name, config=plain(f"config of {thing.name!r}", thing.config()))
 
 
+class Variance(_Part):
+    """How the variance of calibration scores divides; of the normal scores of their ranks.
+
+    Args:
+        lots: Share of the variance of an image's score that lies between lots.
+        parts: Share between parts of a lot.
+        images: Share between images of a part.
+        correlation: Intraclass correlation: the share between lots of the variance of a part's largest score.
+        low: Lower end of its 95 % interval, if scores and lots are normally distributed.
+        high: Upper end.
+        effective: Number of independent parts that tell as much about the mean score as these parts.
+    """
+
+    lots: float
+    parts: float
+    images: float
+    correlation: float
+    low: float
+    high: float
+    effective: float
+
+    def words(self, n: int) -> str:
+        """A sentence for the statement of n parts."""
+        return (
+            f"Of the variance of their scores (by rank) {counted_percent(self.correlation)} lies between lots (95 % "
+            f"interval {counted_percent(self.low)} to {counted_percent(self.high)}, if normally distributed), so as "
+            f"far as the mean goes n = {n} parts are worth {self.effective:.0f} independent ones."
+        )
+
+
 class Calibration(_Part):
     """Where the calibration scores come from: so many images, of so many lots where lots are known.
 
+    `future` says whose parts the promise is for, see `amiss.core.lots`; None where lots are not known, and in artefacts
+    of earlier builds, which counted parts. `variance` says how alike the scores of one lot are.
     Where images are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
     `score_filters` are those that the scores went through.
     """
@@ -69,6 +103,8 @@ class Calibration(_Part):
     kind: Literal["held out", "folds"]
     images: int
     lots: int | None = None
+    future: str | None = None
+    variance: Variance | None = None
     tiles: tuple[int, int] | None = None
     score_filters: tuple[Component, ...] = Field(default=(), exclude=True)  # the file has them once, in its record
 
@@ -80,14 +116,30 @@ class Calibration(_Part):
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "
                 "image with the largest score."
             )
-        if self.lots is not None:
-            notes.append(
-                f"They come from {self.lots} {'lot' if self.lots == 1 else 'lots'}; parts of one lot resemble each "
-                "other, so a lot unlike these may raise more alarms than n suggests."
-            )
+        notes.append(self._lot_words())
+        if self.variance is not None:
+            notes.append(self.variance.words(n))
         if self.tiles is not None:
             notes.append(_tile_words(*self.tiles))
         return notes
+
+    def _lot_words(self) -> str:
+        """Whose parts the promise is for."""
+        if self.lots is None:
+            return "No lots are stated: good parts to come are taken to be like these."
+        lots = "1 lot" if self.lots == 1 else f"{self.lots} lots"
+        if self.future == NEW_LOTS:
+            return (
+                f"This is for parts of new lots, taken over many lots, and counts each of the {lots} once; a single "
+                "lot may raise more alarms."
+            )
+        if self.future == THESE_LOTS:
+            which = "this 1 lot" if self.lots == 1 else f"these {lots}"
+            return f"This is for further parts of {which} and says nothing about new lots."
+        return (
+            f"They come from {lots}; parts of one lot resemble each other, so a lot unlike these may raise more alarms "
+            "than n suggests."
+        )
 
 
 def _tile_words(fewest: int, most: int) -> str:

@@ -176,3 +176,45 @@ def test_the_verb(inspector, tmp_path, capsys):
     assert "of 9, so at most" in out and "certificate.html" in out
     assert app([*words, "--false-alarm", "1%"], standalone_mode=False) == 4
     assert "NOT SHOWN" in capsys.readouterr().out
+
+
+def test_bounds_for_new_lots_count_lots(inspector):
+    """With whole lots alarming or not, the bound is that of Clopper and Pearson over lots."""
+    images = [*toy_part(24, seed=11).images]
+    origins = tuple(Origin(lot=f"L{i // 4}", part=str(i)) for i in range(24))
+    data = Dataset("lots", Images([]), Images(images), ("good",) * 24, test_origins=origins)
+    quiet = inspector.with_rule(Fixed(1e9))
+    found = certify(quiet, data, confidence=0.9, false_alarm=0.2)
+    assert (found.future, found.false_alarms.lots, found.false_alarms.rate.n) == ("new-lots", 6, 24)
+    assert found.false_alarms.bound == pytest.approx(1 - 0.1 ** (1 / 6)) and not found.shown
+    parts = certify(quiet, data, confidence=0.9, false_alarm=0.2, future="these-lots")
+    assert parts.false_alarms.bound == pytest.approx(1 - 0.1 ** (1 / 24)) and parts.shown
+    assert parts.future == "these-lots" and parts.false_alarms.lots is None
+    assert found.per_lot["L0"].bound == parts.per_lot["L0"].bound == pytest.approx(1 - 0.1 ** (1 / 4))
+    some = certify(inspector.with_rule(Fixed(float(np.median(inspector.rule.normal)))), data)
+    assert some.false_alarms.bound > rate_shown(24, 0.95, some.false_alarms.rate.count)
+
+    half = replace(data, test_origins=(*origins[:23], Origin()))
+    assert certify(quiet, half).false_alarms.lots is None
+    assert any("lot of 1 images is not known" in text for text in certify(quiet, half).warnings)
+    with pytest.raises(InputError, match="needs the lot of every image; that of 1 images"):
+        certify(quiet, half, future="new-lots")
+    with pytest.raises(InputError, match="that of all images"):
+        certify(quiet, replace(data, test_origins=()), future="these-lots")
+
+
+def test_the_page_says_whose_parts(inspector, tmp_path):
+    origins = tuple(Origin(lot=f"L{i // 4}") for i in range(12))
+    data = Dataset("lots", Images([]), toy_part(12, seed=11).images, ("good",) * 12, test_origins=origins)
+    write_certificate(tmp_path, certify(inspector.with_rule(Fixed(1e9)), data))
+    page = (tmp_path / "certificate.html").read_text()
+    assert "of good parts of new lots raise an alarm (0 of 12 of 3 lots did)" in page and "each lot counts once" in page
+
+
+def test_a_sequential_certificate_says_nothing_about_new_lots(inspector):
+    origins = tuple(Origin(lot=f"L{i // 4}") for i in range(12))
+    data = Dataset("lots", Images([]), toy_part(12, seed=11).images, ("good",) * 12, test_origins=origins)
+    with pytest.raises(InputError, match=r"counts parts.*future='these-lots'"):
+        certify(inspector, data, sequential=True)
+    found = certify(inspector, data, sequential=True, future="these-lots")
+    assert found.future == "these-lots" and found.looks.taken == 12

@@ -48,7 +48,7 @@ class TooGreedy(Conformal):
 class Forgetful(Conformal):
     """Calibrates itself instead of a copy."""
 
-    def calibrate(self, normal):
+    def calibrate(self, normal, lots=None):
         self._normal = np.sort(normal.image)
         return self
 
@@ -77,7 +77,7 @@ class Upside(Conformal):
 class Careless(Conformal):
     """Accepts any number of images."""
 
-    def resolve(self, n):
+    def resolve(self, n, unit=""):
         return self.config()["alpha"]
 
     def _rank(self, alpha, n):

@@ -9,7 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
-from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold, read_rule
+from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule
 
 
 def calibrate(
@@ -25,6 +25,7 @@ def calibrate(
     alpha: Alpha = None,
     confidence: Confidence = None,
     threshold: Threshold = None,
+    future: Future = None,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -37,18 +38,18 @@ def calibrate(
     from amiss.data import open_dataset
     from amiss.front import load
 
-    if data is None and rule is None and alpha is None and confidence is None and threshold is None:
+    if data is None and all(option is None for option in (rule, alpha, confidence, threshold, future)):
         raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
     before = load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:
-        after = before.with_rule(chosen)
+        after = before.with_rule(chosen, future=future)
     else:
         dataset = open_dataset(data, seed=before.record.seed)
         with progress_display() as progress:
             after = replace(before, rule=chosen).calibrate(
-                dataset.normal, origins=dataset.normal_origins, progress=progress
+                dataset.normal, origins=dataset.normal_origins, future=future, progress=progress
             )
     after.save(output)
     if json:

@@ -9,10 +9,12 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.rule_options import Future
 from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
-    from amiss.evaluation.certificate import Certificate, Finding
+    from amiss.evaluation.certificate import Certificate
+    from amiss.evaluation.counting import Finding
 
 NOT_SHOWN = 4
 
@@ -34,6 +36,7 @@ def certify(
             "hold at every look.",
         ),
     ] = False,
+    future: Future = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -54,6 +57,7 @@ def certify(
             false_alarm=demands[0],
             escape=demands[1],
             sequential=sequential,
+            future=future,
             progress=progress,
         )
     pages = [] if output is None else write_certificate(output, certificate)
@@ -74,7 +78,7 @@ def _lines(certificate: Certificate) -> list[str]:
     findings |= {f"false alarms, lot {lot}": finding for lot, finding in certificate.per_lot.items()}
     return [
         f"{certificate.dataset}: {len(certificate.entries)} images that {certificate.method} has never seen, "
-        f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence",
+        f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence{_whose(certificate.future)}",
         *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
         *_looks(certificate),
         *(f"Mind: {warning}" for warning in certificate.warnings),
@@ -92,13 +96,22 @@ def _looks(certificate: Certificate) -> list[str]:
     ]
 
 
+def _whose(future: str | None) -> str:
+    return {
+        None: "",
+        "new-lots": ", for parts of new lots (each lot counts once)",
+        "these-lots": ", for further parts of these lots",
+    }[future]
+
+
 def _words(finding: Finding) -> str:
     from amiss.core.words import percent
 
     if finding.rate.n == 0:
         text = "no part was inspected; nothing is shown"
     else:
-        text = f"{finding.rate.count} of {finding.rate.n}, so at most {percent(finding.bound)}"
+        lots = "" if finding.lots is None else f" of {finding.lots} {'lot' if finding.lots == 1 else 'lots'}"
+        text = f"{finding.rate.count} of {finding.rate.n}{lots}, so at most {percent(finding.bound)}"
     if finding.demanded is None:
         return text
     return f"{text}; at most {percent(finding.demanded)} was to be shown: {'shown' if finding.shown else 'NOT SHOWN'}"

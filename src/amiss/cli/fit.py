@@ -13,7 +13,7 @@ import typer
 
 from amiss.cli.console import progress_display, say, say_json
 from amiss.cli.recipe_options import read_recipe, with_region
-from amiss.cli.rule_options import Alpha, Confidence, RuleWords, Threshold
+from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold
 
 if TYPE_CHECKING:
     from amiss.inspector import Inspector
@@ -50,6 +50,7 @@ def fit(
             help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."
         ),
     ] = "auto",
+    future: Future = None,
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")] = 1,
     roi: Annotated[Path | None, typer.Option(help="Mask of the images' size; black areas are not inspected.")] = None,
     ignore: Annotated[

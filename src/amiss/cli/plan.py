@@ -38,6 +38,9 @@ def plan(
         typer.Option(help="With --compare: show instead that the second is worse by less than this, such as 3%."),
     ] = None,
     power: Annotated[str, typer.Option(help="Chance to succeed that --true-rate and --compare plan for.")] = "0.9",
+    lots: Annotated[
+        int | None, typer.Option(help="Number of lots at hand: what can they promise for parts of new lots?", min=1)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say how many good or defective parts to collect, or what those at hand can show."""
@@ -48,8 +51,8 @@ def plan(
     from amiss.rules.planning import plan as make
     from amiss.rules.sampling import plan_proofs
 
-    if all(option is None for option in (false_alarm, escape, good, defective, compare)):
-        raise InputError("nothing to plan; give --false-alarm, --escape, --good, --defective or --compare")
+    if all(option is None for option in (false_alarm, escape, good, defective, lots, compare)):
+        raise InputError("nothing to plan; give --false-alarm, --escape, --good, --defective, --lots or --compare")
     if true_rate is not None and false_alarm is None and escape is None:
         raise InputError("--true-rate must come with --false-alarm or --escape")
     if margin is not None and compare is None:
@@ -67,16 +70,14 @@ def plan(
     pair = None if compare is None else plan_comparison(compare, margin, chance, sure)
     if json:
         more = {"proofs": {events: asdict(found) for events, found in proofs.items()}, "comparison": pair}
-        say_json(_summary(alarms, escapes, hand, sure) | more)
+        say_json(_summary(alarms, escapes, hand, sure) | more | {"lots_show": _shown_by_lots(lots, sure)})
         return
     for lines, events, table in ((_alarm_lines, "false alarms", alarms), (_escape_lines, "escapes", escapes)):
         if table is not None:
             say(*lines(table), *(proof_lines(events, proofs[events]) if events in proofs else []))
     if pair is not None:
         say(*comparison_lines(pair))
-    for kind, count in hand.items():
-        if count is not None:
-            say(_hand_line(kind, count, sure))
+    say(*(_hand_line(kind, count, sure) for kind, count in hand.items() if count is not None), *_lots_lines(lots, sure))
 
 
 def _alarm_lines(plan: PartsPlan) -> list[str]:
@@ -92,6 +93,10 @@ def _alarm_lines(plan: PartsPlan) -> list[str]:
         f"These parts are apart from those learned from: when a fifth is held out, {fewest} need "
         f"{held_out_total(fewest, 0.2)} good parts in all.",
         f"On average over calibration sets only (rule conformal): {plan.on_average} good parts.",
+        f"For parts of new lots each lot counts once, however many parts it has: {fewest} lots without a false alarm, "
+        f"or {plan.on_average} lots on average. When a fifth of the lots is held out, {held_out_total(fewest, 0.2)} or "
+        f"{held_out_total(plan.on_average, 0.2)} lots in all; by folds (--calibration folds) {fewest} or "
+        f"{plan.on_average}.",
     ]
 
 
@@ -120,6 +125,30 @@ def _hand_line(kind: str, count: int, confidence: float) -> str:
     bad, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
     bound = percent(rate_shown(count, confidence))
     return f"{count} {kind} parts without {bad} show: at most {bound} {verb}, with {percent(confidence)} confidence."
+
+
+def _shown_by_lots(lots: int | None, confidence: float) -> dict[str, float] | None:
+    """The smallest rates that so many lots can promise for parts of new lots."""
+    from amiss.rules import Certified, Conformal
+
+    if lots is None:
+        return None
+    return {"conformal": Conformal().least_alpha(lots), "certified": Certified(confidence=confidence).least_alpha(lots)}
+
+
+def _lots_lines(lots: int | None, confidence: float) -> list[str]:
+    from amiss.core.words import percent
+
+    rates = _shown_by_lots(lots, confidence)
+    if rates is None:
+        return []
+    count = "1 lot" if lots == 1 else f"{lots} lots"
+    more = " One lot says next to nothing about the next." if lots == 1 else ""
+    return [
+        f"{count}, however many good parts each: for parts of new lots at best alpha = {percent(rates['conformal'])} "
+        f"on average (rule conformal), {percent(rates['certified'])} with {percent(confidence)} confidence (rule "
+        f"certified, or to prove).{more} For further parts of the same lots (--future these-lots) parts count."
+    ]
 
 
 def _summary(

@@ -20,6 +20,13 @@ Confidence = Annotated[
     str | None, typer.Option(help="Confidence level, for the rules certified (default 95%) and triage.")
 ]
 Threshold = Annotated[float | None, typer.Option(help="Threshold, for the rule fixed.")]
+Future = Annotated[
+    str | None,
+    typer.Option(
+        help="Where lots are known, whose parts the promise is for: new-lots, or these-lots (further parts of the "
+        "same lots). Default: new-lots."
+    ),
+]
 
 
 def read_rule(

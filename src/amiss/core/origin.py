@@ -29,7 +29,17 @@ class Origin:
     time: datetime | None = None
 
 
-def stay_together(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
+def check_origins(n: int, origins: Sequence[Origin]) -> None:
+    """One origin per image, or none at all.
+
+    Raises:
+        InputError: Not one origin per image.
+    """
+    if origins and len(origins) != n:
+        raise InputError(f"there must be one origin per image, got {len(origins)} origins for {n} images")
+
+
+def stay_together(n: int, origins: Sequence[Origin], *, lots: bool = True) -> list[NDArray[np.intp]]:
     """Groups of images that must not be torn apart: those of a lot, or of a part where there is one lot or none.
 
     A detector that has learned from a lot knows it, and its scores of that lot would flatter it.
@@ -37,6 +47,7 @@ def stay_together(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
     Args:
         n: Number of images.
         origins: Origin of each image, or nothing: then every image is a group of its own.
+        lots: False where lots may be torn apart, and only images of one part stay together.
 
     Returns:
         Indices into the images, ascending in each group, groups in the order of their first image.
@@ -48,12 +59,11 @@ def stay_together(n: int, origins: Sequence[Origin]) -> list[NDArray[np.intp]]:
         >>> [group.tolist() for group in stay_together(3, [Origin(lot="A"), Origin(lot="B"), Origin(lot="A")])]
         [[0, 2], [1]]
     """
-    if origins and len(origins) != n:
-        raise InputError(f"there must be one origin per image, got {len(origins)} origins for {n} images")
+    check_origins(n, origins)
     if not origins:
         return _by(range(n))
     by_lot = _by(map(_lot, origins, range(n)))
-    return by_lot if len(by_lot) > 1 else _by(map(_part, origins, range(n)))
+    return by_lot if lots and len(by_lot) > 1 else _by(map(_part, origins, range(n)))
 
 
 def part_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp]:
@@ -72,6 +82,18 @@ def count_lots(images: NDArray[np.intp], origins: Sequence[Origin]) -> int | Non
     """Number of different lots that these images come from; None where no lot is known."""
     lots = {(origins[image].product, origins[image].lot) for image in images if origins and origins[image].lot}
     return len(lots) or None
+
+
+def lot_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp] | None:
+    """The lot that each image comes from, as numbers from 0 without gaps; None where no lot is known.
+
+    Images of unknown lot beside others of known lots count as one more lot.
+    """
+    if count_lots(images, origins) is None:
+        return None
+    numbers: dict[Hashable, int] = {}
+    keys = [(origins[image].product, origins[image].lot) for image in images]
+    return np.array([numbers.setdefault(key if key[1] else None, len(numbers)) for key in keys], np.intp)
 
 
 def _part(origin: Origin, image: int) -> Hashable:

@@ -9,8 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import CalibrationError, NotReadyError
+from amiss.core.errors import CalibrationError, InputError, NotReadyError
+from amiss.core.lots import NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.scores import Decision, Region, Scores
+
+IMAGES, LOTS = "good calibration images", "lots of good calibration images"
+"""What n counts: the units of evidence."""
 
 
 class Rule(ABC):
@@ -19,33 +23,71 @@ class Rule(ABC):
     Every rule is a threshold on the image score: an image is anomalous when its score is *larger*. Since the image
     score is the maximum of the map, the same threshold makes the mask, and P(any false pixel on a normal image) is
     bounded by the same number.
+
+    Where lots are known and the promise is for new ones, the lot is the unit of evidence (`by_lot`): each lot counts
+    once, by the share of its scores above the threshold.
     """
 
     name: ClassVar[str]
 
+    counts_lots: ClassVar[bool] = False
+    """Whether its promise for new lots holds: it takes the lot as the unit then. Otherwise new lots are refused."""
+
     def __init__(self) -> None:
         self._normal: NDArray[np.float32] | None = None
+        self._lots: Lots | None = None
+        self._weight_from: NDArray[np.float64] | None = None
 
-    def calibrate(self, normal: Scores) -> Self:
+    def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
         """A copy of this rule that knows how normal images score.
 
         Args:
             normal: Scores of normal images that the detector did not learn from. Only the image scores are used:
                 pixels of one image depend on each other, so one number per image is calibrated.
+            lots: The lot of each, and whose parts the promise is for; None where lots are not known.
 
         Raises:
-            CalibrationError: Fewer images than the promise needs.
+            CalibrationError: Fewer images, or lots, than the promise needs.
+            InputError: Not one lot per score.
         """
         if len(normal) == 0:
             raise CalibrationError("no normal images to calibrate with; give at least 9 (for alpha = 10 %)")
-        self.check(len(normal))
+        if lots is not None and len(lots.numbers) != len(normal):
+            raise InputError(f"there must be one lot per score, got {len(lots.numbers)} for {len(normal)} scores")
+        self.check_all(len(normal), None if lots is None or lots.future != NEW_LOTS else lots.count)
+        order = np.argsort(normal.image) if lots is None else np.lexsort((lots.numbers, normal.image))
         calibrated = copy.copy(self)
-        calibrated._normal = np.sort(normal.image)
+        calibrated._normal = normal.image[order]
+        calibrated._lots = None if lots is None else lots[order]
+        calibrated._weight_from = calibrated._weights()
         return calibrated
 
+    def check_all(self, n: int, lots: int | None = None) -> None:
+        """Refuse what cannot support the promise. Costs nothing: call it first.
+
+        Args:
+            n: Number of normal images, or parts where several show one.
+            lots: Number of lots they come from when the promise is for new lots, otherwise None.
+
+        Raises:
+            CalibrationError: Too few, or lots where the rule does not count them.
+        """
+        if lots is None:
+            self.check(n)
+            return
+        if not self.counts_lots:
+            raise CalibrationError(
+                f"{self.name}: this rule counts parts and promises nothing for new lots, got {lots} lots. "
+                f"{_for_these(n, lots)}"
+            )
+        try:
+            self.check(lots, LOTS)
+        except CalibrationError as error:
+            raise CalibrationError(f"{error} {_for_these(n, lots)}") from error
+
     @abstractmethod
-    def check(self, n: int) -> None:
-        """Raise a `CalibrationError` when n normal images cannot support the promise. Costs nothing: call it first."""
+    def check(self, n: int, unit: str = IMAGES) -> None:
+        """Raise a `CalibrationError` when n units cannot support the promise; `unit` is `IMAGES` or `LOTS`."""
 
     @property
     @abstractmethod
@@ -87,12 +129,45 @@ class Rule(ABC):
             raise NotReadyError(f"the rule {self.name!r} is not calibrated yet; call calibrate(scores of good images)")
         return self._normal
 
+    @property
+    def lots(self) -> Lots | None:
+        """The lot of each calibration score, in the order of `normal`; None where lots are not known."""
+        return self._lots
+
+    @property
+    def by_lot(self) -> bool:
+        """Whether the promise is for new lots, so that the lot is the unit of evidence."""
+        return self._lots is not None and self._lots.future == NEW_LOTS
+
+    @property
+    def units(self) -> int:
+        """Number of units of evidence: lots where the promise is for new lots, otherwise n."""
+        return self._lots.count if self._lots is not None and self.by_lot else self.n
+
+    def top(self, count: int) -> NDArray[np.float64]:
+        """Share of each unit's scores that are among the `count` largest of all, (units,); 0 or 1 for parts."""
+        if self._lots is None or not self.by_lot:
+            return np.repeat([0.0, 1.0], [self.n - count, count])
+        found = np.bincount(self._lots.numbers[self.n - count :], minlength=self.units)
+        return np.asarray(found / self._lots.sizes, np.float64)
+
     def p_value(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Conformal p-values: (1 + number of normals that score at least as high) / (n + 1). Any shape."""
-        if self._normal is None:
+        """Conformal p-values: (1 + number of normals that score at least as high) / (n + 1). Any shape.
+
+        Where the promise is for new lots each lot counts with the share of its normals that score at least as high, and
+        the number of lots takes the place of n (Lee, Barber and Willett 2023).
+        """
+        if self._weight_from is None:
             return np.full(np.shape(scores), np.nan)
-        as_high = self.n - np.searchsorted(self._normal, np.asarray(scores, np.float32), side="left")
-        return np.asarray((1.0 + as_high) / (self.n + 1.0), np.float64)
+        as_high = self._weight_from[np.searchsorted(self.normal, np.asarray(scores, np.float32), side="left")]
+        return np.asarray((1.0 + as_high) / (self.units + 1.0), np.float64)
+
+    def _weights(self) -> NDArray[np.float64]:
+        """For k = 0 to n the weight of the n - k largest calibration scores, (n + 1,): each unit weighs 1 in all."""
+        if self._lots is None or not self.by_lot:
+            return np.arange(self.n, -1, -1, dtype=np.float64)
+        weights = 1 / self._lots.sizes[self._lots.numbers]
+        return np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]])
 
     def decide(self, scores: Scores) -> Decision:
         """Label images, pixels and regions. Regions are filled by `amiss.postprocess`; here they are empty."""
@@ -111,3 +186,13 @@ class Rule(ABC):
             n=self.n,
             rule=self.name,
         )
+
+
+def _for_these(n: int, lots: int) -> str:
+    """What to do where lots are too few for a promise about new ones."""
+    which = "this lot" if lots == 1 else f"these {lots} lots"
+    alone = "One lot says nothing about how much the next differs. " if lots == 1 else ""
+    return (
+        f"{alone}Calibrate with more lots, or ask for further parts of {which} only, with future={THESE_LOTS!r}: then "
+        f"n = {n} parts count."
+    )

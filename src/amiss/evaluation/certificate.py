@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +12,12 @@ from numpy.typing import NDArray
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import DataError
+from amiss.core.lots import NEW_LOTS
 from amiss.core.origin import Origin, part_numbers
 from amiss.core.progress import Progress, silent
-from amiss.core.verdict import Label, Verdict
+from amiss.core.verdict import Label
 from amiss.data.dataset import GOOD, Dataset
+from amiss.evaluation.counting import Count, Entry, Finding, alarming, by_part, escaping, left_to_a_person, whose_parts
 from amiss.evaluation.sequential import Demand, Looks, Turn, bound_of
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
@@ -27,50 +28,11 @@ RESAMPLES = 2000
 """Permutations of the test whether false alarms gather in lots."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One image of a certificate.
-
-    Args:
-        name: Its path.
-        sha256: SHA-256 of its file; "" where that cannot be read.
-        defect: Its true type, "good" for a good part.
-        part: Number of the part that it shows; images of one part share it.
-        lot: Its lot, or None.
-        verdict: What the inspector said, without arrays.
-    """
-
-    name: str
-    sha256: str
-    defect: str
-    part: int
-    lot: str | None
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A rate that was counted over parts, and what that shows.
-
-    Args:
-        rate: Count and n.
-        bound: The true rate is at most this, with the certificate's confidence: one-sided Clopper-Pearson, or
-            anytime-valid in a sequential certificate.
-        demanded: The rate that was to be shown, or None.
-    """
-
-    rate: Rate
-    bound: float
-    demanded: float | None = None
-
-    @property
-    def shown(self) -> bool | None:
-        """Whether the demanded rate was shown; None when nothing was demanded."""
-        return None if self.demanded is None else self.bound <= self.demanded
-
-    def summary(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**self.rate.summary(), "bound": self.bound, "demanded": self.demanded, "shown": self.shown}
+_GATHERED = {
+    True: "The bounds count each lot once, so they hold.",
+    False: "Parts of one lot are not independent evidence: for parts of new lots the bounds are too narrow.",
+}
+"""What it means when false alarms gather in lots, by whether the bounds count lots."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,13 +49,15 @@ class Certificate:
         statement: The inspector's own promise.
         alpha: False-alarm rate that its rule promises, or None.
         confidence: Confidence level of every bound.
+        future: Whose parts the bounds are for, one of `amiss.core.lots.FUTURES`; None where lots are not known.
         date: When the images were inspected, UTC, ISO 8601.
         entries: One per image.
         false_alarms: Good parts called anomalous.
         escapes: Defective parts passed as good.
         reviews: Parts left to a person, "good" and "defective"; empty when the rule asks nobody.
         per_defect: Escapes by true type.
-        per_lot: False alarms by lot, in the order of the names; empty when lots are not known.
+        per_lot: False alarms by lot, in the order of the names, each for further parts of that lot; empty when lots are
+            not known.
         warnings: What makes the bounds weaker than they look, a sentence each.
         looks: How a sequential certificate ended; None where all parts were inspected and then counted once.
     """
@@ -104,6 +68,7 @@ class Certificate:
     statement: str
     alpha: float | None
     confidence: float
+    future: str | None
     date: str
     entries: tuple[Entry, ...]
     false_alarms: Finding
@@ -126,7 +91,7 @@ class Certificate:
 
     def summary(self) -> dict[str, Any]:
         """Everything, as plain JSON values."""
-        plain = ("dataset", "method", "fingerprint", "statement", "alpha", "confidence", "date", "shown")
+        plain = ("dataset", "method", "fingerprint", "statement", "alpha", "confidence", "future", "date", "shown")
         return {
             **{name: getattr(self, name) for name in plain},
             "false_alarms": self.false_alarms.summary(),
@@ -151,6 +116,7 @@ def certify(
     confidence: float = 0.95,
     false_alarm: float | None = None,
     escape: float | None = None,
+    future: str | None = None,
     sequential: bool = False,
     seed: int = 0,
     progress: Progress = silent,
@@ -163,22 +129,27 @@ def certify(
         confidence: Confidence level of every bound, in (0, 1).
         false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
         escape: Rate among defective parts that is to be shown, in (0, 1), or None.
+        future: Whose parts the bounds are for where lots are known: "new-lots", which counts each lot once, or
+            "these-lots", which counts parts. New lots when None.
         sequential: Inspect parts one after another, in order of time or else at random, until every demanded rate is
-            shown or one is refuted. The bounds then hold at every look, and are wider.
+            shown or one is refuted. The bounds then hold at every look, and are wider. They count parts, so new lots
+            are refused.
         seed: Seed of the permutation test over lots, and of the order.
         progress: See `amiss.core.progress`.
 
     Raises:
         DataError: No test images, or some that the inspector has learned from or was calibrated on.
-        InputError: A rate out of range.
+        InputError: A rate out of range; a future is asked for where lots are not known; or new lots and `sequential`.
     """
     check_rate("confidence", confidence)
     demands = [None if rate is None else check_rate("demanded rate", rate) for rate in (false_alarm, escape)]
     if len(dataset.test) == 0:
         raise DataError(f"{dataset.name}: no test images; give good and defective parts that the model never saw")
+    whose = whose_parts([origin.lot for origin in dataset.test_origins], future, sequential=sequential)
     turn = _turn(dataset, seed, confidence, demands) if sequential else None
     entries, copies = _distinct(_inspect(inspector, dataset, progress, turn))
-    bound = bound_of(sequential)
+    of_lot = Count(confidence, bound_of(sequential))
+    counted = replace(of_lot, by_lot=whose == NEW_LOTS)
     good = [entry for entry in entries if entry.defect == GOOD]
     defective = [entry for entry in entries if entry.defect != GOOD]
     lots = sorted({entry.lot for entry in good if entry.lot is not None})
@@ -189,21 +160,22 @@ def certify(
         statement=inspector.statement(),
         alpha=inspector.rule.alpha,
         confidence=confidence,
+        future=whose,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         entries=tuple(entries),
-        false_alarms=_finding(_alarming(good), confidence, demands[0], bound),
-        escapes=_finding(_escaping(defective), confidence, demands[1], bound),
+        false_alarms=counted.find(alarming, good, demands[0]),
+        escapes=counted.find(escaping, defective, demands[1]),
         reviews={
-            truth: _finding(_left_to_a_person(some), confidence, bound=bound)
+            truth: counted.find(left_to_a_person, some)
             for truth, some in (("good", good), ("defective", defective))
             if inspector.rule.review_threshold is not None
         },
         per_defect={
-            defect: _finding(_escaping(e for e in defective if e.defect == defect), confidence, bound=bound)
+            defect: counted.find(escaping, [e for e in defective if e.defect == defect])
             for defect in sorted({entry.defect for entry in defective})
         },
-        per_lot={lot: _finding(_alarming(e for e in good if e.lot == lot), confidence, bound=bound) for lot in lots},
-        warnings=tuple(_warnings(inspector, entries, copies, confidence, seed)),
+        per_lot={lot: of_lot.find(alarming, [e for e in good if e.lot == lot]) for lot in lots},
+        warnings=tuple(_warnings(inspector, entries, copies, confidence, seed, by_lot=counted.by_lot)),
         looks=None if turn is None else turn.looks(len({entry.part for entry in entries})),
     )
 
@@ -244,7 +216,7 @@ def _count(turn: Turn, entries: Sequence[Entry]) -> None:
     for good in (True, False):
         some = [entry for entry in entries if (entry.defect == GOOD) == good]
         if some:
-            event = (_alarming(some) if good else _escaping(some))[0]
+            event = (alarming(some) if good else escaping(some))[0]
             turn.count(good, event, [entry.sha256 for entry in some])
 
 
@@ -258,40 +230,8 @@ def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
     return list(first.values()), len(entries) - len(first)
 
 
-def _by_part(entries: Iterable[Entry]) -> dict[int, list[Label]]:
-    parts: dict[int, list[Label]] = defaultdict(list)
-    for entry in entries:
-        parts[entry.part].append(entry.verdict.label)
-    return parts
-
-
-def _alarming(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether an image of it raised an alarm, or could not be used."""
-    return [not {Label.ANOMALOUS, Label.ERROR}.isdisjoint(labels) for labels in _by_part(entries).values()]
-
-
-def _escaping(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether every image of it was passed, or could not be used."""
-    return [{Label.ANOMALOUS, Label.REVIEW}.isdisjoint(labels) for labels in _by_part(entries).values()]
-
-
-def _left_to_a_person(entries: Iterable[Entry]) -> list[bool]:
-    """For each part whether no image of it raised an alarm, and one was for review."""
-    return [Label.REVIEW in labels and Label.ANOMALOUS not in labels for labels in _by_part(entries).values()]
-
-
-def _finding(
-    events: Sequence[bool],
-    confidence: float,
-    demanded: float | None = None,
-    bound: Callable[[int, float, int], float] = rate_shown,
-) -> Finding:
-    rate = Rate(sum(events), len(events))
-    return Finding(rate, bound(rate.n, confidence, rate.count), demanded)
-
-
 def _warnings(
-    inspector: Inspector, entries: Sequence[Entry], copies: int, confidence: float, seed: int
+    inspector: Inspector, entries: Sequence[Entry], copies: int, confidence: float, seed: int, *, by_lot: bool
 ) -> Iterator[str]:
     parts = len({entry.part for entry in entries})
     if parts < len(entries):
@@ -301,26 +241,30 @@ def _warnings(
     errors = sum(entry.verdict.label is Label.ERROR for entry in entries)
     if errors:
         yield f"{errors} images could not be used; each counts as a false alarm, or as an escape of a defective part."
+    unknown = sum(entry.lot is None for entry in entries)
+    if by_lot and unknown:
+        yield f"The lot of {unknown} images is not known; bounds that such an image is part of count parts, not lots."
     good = [entry for entry in entries if entry.defect == GOOD]
-    alarms, alpha = Rate(sum(_alarming(good)), len(_by_part(good))), inspector.rule.alpha
+    alarms, alpha = Rate(sum(alarming(good)), len(by_part(good))), inspector.rule.alpha
     at_least = 1 - rate_shown(alarms.n, confidence, alarms.n - alarms.count)
     if alpha is not None and at_least > alpha:
         yield (
             f"{alarms.count} of {alarms.n} good parts raised an alarm, so the true rate is above the rule's alpha = "
             f"{alpha:g}: these parts differ from those it was calibrated on. Recalibrate (amiss calibrate)."
         )
-    yield from _lot_warnings(good, seed)
+    yield from _lot_warnings(good, seed, by_lot=by_lot)
 
 
-def _lot_warnings(good: Sequence[Entry], seed: int) -> Iterator[str]:
+def _lot_warnings(good: Sequence[Entry], seed: int, *, by_lot: bool) -> Iterator[str]:
     """Whether the alarms gather in few lots: the parts are then no independent draws."""
     lots = {entry.part: entry.lot for entry in good if entry.lot is not None}
     names = sorted({lot for lot in lots.values() if lot is not None})
     if len(names) == 1:
-        yield f"All good parts are of one lot, {names[0]}; other lots may differ."
+        little = ", so these bounds say next to nothing" if by_lot else ""
+        yield f"All good parts are of one lot, {names[0]}; other lots may differ{little}."
     if len(names) < 2:
         return
-    alarms = dict(zip(_by_part(good), _alarming(good), strict=True))
+    alarms = dict(zip(by_part(good), alarming(good), strict=True))
     events = np.array([int(alarms[part]) for part in lots])
     members = np.array([[lot == name for lot in lots.values()] for name in names])
     p = _gathering(events, members, seed)
@@ -329,7 +273,7 @@ def _lot_warnings(good: Sequence[Entry], seed: int) -> Iterator[str]:
         worst = int(np.argmax(counts))
         yield (
             f"The false alarms gather in lots (permutation test, p = {p:.3f}): {counts[worst]} of {int(events.sum())} "
-            f"are of lot {names[worst]}. Parts of one lot are not independent evidence, so the bounds are too narrow."
+            f"are of lot {names[worst]}. {_GATHERED[by_lot]}"
         )
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden
-from amiss.calibration import largest_of_each
+from amiss.calibration import divide_variance, largest_of_each, parts_and_lots
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
-from amiss.core.origin import Origin, part_numbers
+from amiss.core.lots import NEW_LOTS, Lots
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
@@ -70,8 +71,10 @@ def quantise(
     """
     model = _check(inspector)
     learned, calibrated = _find(inspector, images)
-    normal, parts = images.subset(calibrated), part_numbers(calibrated, origins)
-    _check_scores(inspector, normal, parts, progress)
+    normal, usual = images.subset(calibrated), inspector.calibration.future
+    parts, lots = parts_and_lots(calibrated, origins, usual=usual or NEW_LOTS)
+    lots = None if inspector.rule.lots is None else lots  # artefacts of earlier builds count parts
+    _check_scores(inspector, normal, parts, lots, progress)
     chosen = learned[np.sort(np.random.default_rng(seed).permutation(len(learned))[:MOST])]
     ranges = _inputs(inspector, images.subset(chosen), seed)
     progress("quantising", 0, 1)
@@ -79,8 +82,9 @@ def quantise(
     progress("quantising", 1, 1)
     draft = with_graph(inspector, graph, learned_from=len(chosen))
     scores = draft.image_scores(normal, progress=progress)
-    rule = inspector.rule.calibrate(largest_of_each(scores.image, parts))
-    made = replace(draft, rule=rule)
+    rule = inspector.rule.calibrate(largest_of_each(scores.image, parts), lots)
+    variance = divide_variance(scores.image, parts, lots)
+    made = replace(draft, rule=rule, calibration=draft.calibration.model_copy(update={"variance": variance}))
     price = measure_price(inspector, made, normal, seed=seed, progress=progress)
     check_price(price, most_lost)
     return made, price
@@ -173,9 +177,16 @@ def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArr
     return learned, calibrated
 
 
-def _check_scores(inspector: Inspector, normal: Images, parts: NDArray[np.intp], progress: Progress) -> None:
-    """The images must give the scores that the rule was calibrated on, or parts are not what they were."""
-    kept = inspector.rule.normal
+def _check_scores(
+    inspector: Inspector, normal: Images, parts: NDArray[np.intp], lots: Lots | None, progress: Progress
+) -> None:
+    """The images must give the scores that the rule was calibrated on, or parts and lots are not what they were."""
+    kept, known = inspector.rule.normal, inspector.rule.lots
+    if known is not None and (lots is None or lots.count != known.count):
+        raise DataError(
+            f"the calibration images must come from the {known.count} lots that they came from when the model was "
+            f"calibrated, got {0 if lots is None else lots.count}; give the data set that it was made from"
+        )
     found = np.sort(largest_of_each(inspector.image_scores(normal, progress=progress).image, parts).image)
     if found.shape != kept.shape or not np.allclose(found, kept, rtol=0.01, atol=0.01 * float(np.abs(kept).max())):
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Bootstrap(Quantile):
     """
 
     name = "bootstrap"
+    counts_lots: ClassVar[bool] = False  # its interval draws parts
 
     def __init__(self, alpha: float, resamples: int = 2000, seed: int = 0) -> None:
         super().__init__(1 - check_rate("alpha", alpha))

@@ -7,6 +7,7 @@ from typing import Any
 
 from amiss.core.checks import check_rate
 from amiss.core.words import percent
+from amiss.rules.lots import basis, chance_above, rate_bound, whose
 from amiss.rules.ranks import RankRule, confidence_of, false_alarm_bound
 
 
@@ -14,7 +15,8 @@ class Certified(RankRule):
     """Alarm above the order statistic whose false-alarm rate is at most alpha with the given confidence.
 
     The false-alarm rate of the k-th largest of n normal scores is distributed as Beta(k, n + 1 - k). The largest k
-    with P(rate <= alpha) >= confidence is taken (a distribution-free tolerance limit: Wilks 1941).
+    with P(rate <= alpha) >= confidence is taken (a distribution-free tolerance limit: Wilks 1941). For new lots the
+    distribution is that of `amiss.rules.lots`, the same where each lot has one part.
 
     Assumes:
         Calibration images are independent draws of what the line will see, and learning saw none of them.
@@ -55,11 +57,21 @@ class Certified(RankRule):
                 high = middle - 1
         return low
 
+    def _rank_by_lot(self, alpha: float) -> int:
+        low, high = 1, self.n
+        while low < high:
+            middle = (low + high + 1) // 2
+            if chance_above(self.top(middle - 1), alpha) <= (1 - self.confidence) * (1 + 1e-9):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
     def statement(self) -> str:
-        bound = false_alarm_bound(self.rank, self.n, self.confidence)
+        bound = rate_bound(self, self.rank - 1, self.confidence)
         return (
-            f"certified: with {percent(self.confidence)} confidence at most {percent(self.resolve(self.n))} of good "
-            f"parts raise an alarm (exactly {percent(bound)}), from n = {self.n} good images of which "
+            f"certified: with {percent(self.confidence)} confidence at most {percent(self.resolve(self.units))} of "
+            f"good parts{whose(self)} raise an alarm (exactly {percent(bound)}), from {basis(self)} of which "
             f"{self.rank - 1} lie above the threshold. {self.why_alpha()}"
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from amiss.core.words import percent
-from amiss.rules.ranks import RankRule, false_alarm_bound
+from amiss.rules.lots import basis, rate_bound, whose
+from amiss.rules.ranks import RankRule
 
 
 class Conformal(RankRule):
@@ -13,7 +14,8 @@ class Conformal(RankRule):
 
     With n calibration scores, p(s) = (1 + #{s_i >= s}) / (n + 1). For a normal image exchangeable with the
     calibration images P(p <= alpha) <= alpha, whatever the distribution of the scores (Vovk et al., "Algorithmic
-    learning in a random world", 2005). As a threshold: the floor(alpha (n + 1))-th largest calibration score.
+    learning in a random world", 2005). As a threshold: the floor(alpha (n + 1))-th largest calibration score. For new
+    lots each of L lots counts with the share of its scores that is at least s, and L takes the place of n.
 
     Assumes:
         New normal images come from where the calibration images came from, and learning saw none of those.
@@ -47,10 +49,13 @@ class Conformal(RankRule):
     def _rank(self, alpha: float, n: int) -> int:
         return min(n, math.floor(alpha * (n + 1) + 1e-9))
 
+    def _rank_by_lot(self, alpha: float) -> int:
+        return self._rank_below(alpha * (self.units + 1) - 1)
+
     def statement(self) -> str:
-        bound = false_alarm_bound(self.rank, self.n)
+        bound = rate_bound(self, self.rank - 1)
         return (
-            f"conformal: at most {percent(self.resolve(self.n))} of good parts raise an alarm, on average over "
-            f"calibration sets of n = {self.n} good images; for this very set the rate is below {percent(bound)} "
+            f"conformal: at most {percent(self.resolve(self.units))} of good parts{whose(self)} raise an alarm, on "
+            f"average over calibration sets of {basis(self)}; for this very set the rate is below {percent(bound)} "
             f"with 95 % confidence. {self.why_alpha()}"
         )

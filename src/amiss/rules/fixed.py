@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from amiss.core.checks import check_real
-from amiss.core.rule import Rule
+from amiss.core.rule import IMAGES, Rule
 from amiss.core.words import percent
-from amiss.rules.ranks import count_bound
+from amiss.rules.lots import basis, rate_bound, whose
 
 
 class Fixed(Rule):
@@ -32,12 +32,13 @@ class Fixed(Rule):
     """
 
     name = "fixed"
+    counts_lots: ClassVar[bool] = True
 
     def __init__(self, threshold: float) -> None:
         super().__init__()
         self._threshold = check_real("threshold", threshold)
 
-    def check(self, n: int) -> None:
+    def check(self, n: int, unit: str = IMAGES) -> None:
         """Any number of images will do."""
 
     @property
@@ -53,9 +54,8 @@ class Fixed(Rule):
             return f"fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
         count = int((self.normal > np.float32(self._threshold)).sum())
         return (
-            f"fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of n = {self.n} good "
-            f"calibration images lie above it, so the rate is below {percent(count_bound(count, self.n))} with 95 % "
-            "confidence."
+            f"fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of {basis(self)} lie "
+            f"above it, so the rate{whose(self)} is below {percent(rate_bound(self, count))} with 95 % confidence."
         )
 
     def config(self) -> dict[str, Any]:

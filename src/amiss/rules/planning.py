@@ -103,7 +103,8 @@ class PartsPlan:
         rate: To be shown.
         confidence: With which.
         rows: For each allowed number of events the parts needed.
-        on_average: Good parts that `Conformal` needs for this rate: it holds on average over calibration sets only.
+        on_average: Good parts that `Conformal` needs for this rate: it holds on average over calibration sets only. For
+            parts of new lots these numbers, like those of the first row, are numbers of lots.
     """
 
     rate: float

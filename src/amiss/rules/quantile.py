@@ -9,7 +9,8 @@ import numpy as np
 
 from amiss.core.checks import check_rate
 from amiss.core.words import percent
-from amiss.rules.ranks import RankRule, false_alarm_bound
+from amiss.rules.lots import basis, rate_bound, whose
+from amiss.rules.ranks import RankRule
 
 
 class Quantile(RankRule):
@@ -17,7 +18,8 @@ class Quantile(RankRule):
 
     That is the ceil(q n)-th smallest score, without interpolation (NumPy's method "inverted_cdf"). A share 1 - q of the
     calibration images lies above it, but of new good parts more do: r / (n + 1) on average for the r-th largest score,
-    with r = floor((1 - q) n) + 1. So 1 - q is nominal and `alpha` is None; `Conformal` corrects for this.
+    with r = floor((1 - q) n) + 1. For new lots shares are means over lots, each counted once. So 1 - q is nominal and
+    `alpha` is None; `Conformal` corrects for this.
 
     Assumes:
         New normal images come from where the calibration images came from, n is so large that the sample quantile is
@@ -57,13 +59,17 @@ class Quantile(RankRule):
     def _rank(self, alpha: float, n: int) -> int:
         return min(n, math.floor(alpha * n + 1e-9) + 1)
 
+    def _rank_by_lot(self, alpha: float) -> int:
+        return self._rank_below(alpha * self.units)
+
     def statement(self) -> str:
         count = int((self.normal > np.float32(self.threshold)).sum())
+        mean = (1 + float(self.top(self.rank - 1).sum())) / (self.units + 1)
         return (
-            f"{self.name}: nominally {percent(self.resolve(self.n))} of good parts raise an alarm; {count} of "
-            f"n = {self.n} good calibration images lie above the threshold. No rate is promised: the mean over such "
-            f"calibration sets is {percent(self.rank / (self.n + 1))}, and for this very set the rate is below "
-            f"{percent(false_alarm_bound(self.rank, self.n))} with 95 % confidence."
+            f"{self.name}: nominally {percent(self.resolve(self.units))} of good parts{whose(self)} raise an alarm; "
+            f"{count} of {basis(self)} lie above the threshold. No rate is promised: the mean over such calibration "
+            f"sets is {'at most ' if self.by_lot else ''}{percent(mean)}, and for this very set the rate is below "
+            f"{percent(rate_bound(self, self.rank - 1))} with 95 % confidence."
         )
 
     def config(self) -> dict[str, Any]:

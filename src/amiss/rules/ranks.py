@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import CalibrationError, NotReadyError
-from amiss.core.rule import Rule
+from amiss.core.lots import Lots
+from amiss.core.rule import IMAGES, Rule
+from amiss.core.scores import Scores
 from amiss.core.words import percent
 
 AUTO_ALPHAS = (0.01, 0.02, 0.05, 0.10)
@@ -17,26 +19,43 @@ AUTO_ALPHAS = (0.01, 0.02, 0.05, 0.10)
 
 
 class RankRule(Rule):
-    """Common part of `Conformal` and `Certified`: resolve alpha, then take the rank-th largest score."""
+    """Common part of `Conformal` and `Certified`: resolve alpha, then take the rank-th largest score.
+
+    For new lots the rank is the largest that keeps the promise with each lot counted once.
+    """
+
+    counts_lots: ClassVar[bool] = True
 
     def __init__(self, alpha: float | str) -> None:
         super().__init__()
         self._asked = "auto" if alpha == "auto" else check_rate("alpha", alpha)  # type: ignore[arg-type]
+        self._found = 0
 
     @abstractmethod
     def needed(self, alpha: float) -> int:
-        """Smallest n that supports alpha."""
+        """Smallest number of units that supports alpha."""
 
     @abstractmethod
     def least_alpha(self, n: int) -> float:
-        """Smallest alpha that n supports."""
+        """Smallest alpha that n units support."""
 
     @abstractmethod
     def _rank(self, alpha: float, n: int) -> int:
         """Largest rank that keeps the promise."""
 
-    def resolve(self, n: int) -> float:
-        """The alpha in force with n calibration images.
+    @abstractmethod
+    def _rank_by_lot(self, alpha: float) -> int:
+        """Largest rank that keeps the promise for new lots, of the calibrated rule."""
+
+    def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
+        calibrated = super().calibrate(normal, lots)
+        alpha = calibrated.resolve(calibrated.units)
+        by_lot = calibrated.by_lot
+        calibrated._found = calibrated._rank_by_lot(alpha) if by_lot else calibrated._rank(alpha, calibrated.n)
+        return calibrated
+
+    def resolve(self, n: int, unit: str = IMAGES) -> float:
+        """The alpha in force with n units of evidence.
 
         Raises:
             CalibrationError: n supports no such alpha; says how many are missing and what n supports today.
@@ -48,16 +67,16 @@ class RankRule(Rule):
         wanted = choices[-1]
         missing = self.needed(wanted) - n
         raise CalibrationError(
-            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} good calibration images, got "
+            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} {unit}, got "
             f"{n}: {missing} more are needed. {n} support alpha = {percent(self.least_alpha(n))} at best."
         )
 
-    def check(self, n: int) -> None:
-        self.resolve(n)
+    def check(self, n: int, unit: str = IMAGES) -> None:
+        self.resolve(n, unit)
 
     @property
     def alpha(self) -> float | None:
-        return self.resolve(self.n) if self.n else None
+        return self.resolve(self.units) if self.n else None
 
     @property
     def rank(self) -> int:
@@ -68,15 +87,7 @@ class RankRule(Rule):
         """
         if self.n == 0:
             raise NotReadyError(f"the rule {self.name!r} is not calibrated yet; call calibrate(scores of good images)")
-        return self.rank_of(self.n)
-
-    def rank_of(self, n: int) -> int:
-        """The rank that n calibration images give.
-
-        Raises:
-            CalibrationError: n supports no such alpha.
-        """
-        return self._rank(self.resolve(n), n)
+        return self._found
 
     @property
     def threshold(self) -> float:
@@ -87,13 +98,25 @@ class RankRule(Rule):
         if not isinstance(self._asked, str):
             return "alpha is the one that was asked for."
         larger = [
-            f"{percent(alpha)} needs n = {self.needed(alpha)}" for alpha in AUTO_ALPHAS if self.needed(alpha) > self.n
+            f"{percent(alpha)} needs {_count(self.needed(alpha), self.by_lot)}"
+            for alpha in AUTO_ALPHAS
+            if self.needed(alpha) > self.units
         ]
         more = f" ({', '.join(larger)})" if larger else ""
-        return f"alpha is the smallest of 1, 2, 5 and 10 % that n = {self.n} supports{more}."
+        support = "support" if self.by_lot else "supports"
+        return f"alpha is the smallest of 1, 2, 5 and 10 % that {_count(self.units, self.by_lot)} {support}{more}."
+
+    def _rank_below(self, weight: float) -> int:
+        """The largest rank with at most this weight above it, each lot weighing 1 in all."""
+        above = self._weights()
+        return self.n + 1 - max(1, int((above > weight + 1e-9).sum()))
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self._asked}
+
+
+def _count(units: int, by_lot: bool) -> str:
+    return f"{units} lots" if by_lot else f"n = {units}"
 
 
 def false_alarm_bound(rank: int, n: int, confidence: float = 0.95) -> float:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from amiss.core.checks import check_real
 from amiss.core.errors import CalibrationError
-from amiss.core.rule import Rule
+from amiss.core.lots import Lots
+from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
 from amiss.core.words import percent
 from amiss.rules.goodness import normality
-from amiss.rules.ranks import check_reachable, count_bound
+from amiss.rules.lots import basis, one_of_each, rate_bound, whose
+from amiss.rules.ranks import check_reachable
+from amiss.rules.variance import between_lots
 
 LEAST = 8
 """With fewer scores nobody can tell whether they are normally distributed."""
@@ -29,6 +32,10 @@ class Sigma(Rule):
     threshold with probability P(t > k sqrt(n / (n + 1))), t of Student with n - 1 degrees of freedom. Scores of good
     images are seldom normally distributed (a maximum over pixels leans to the right), hence `alpha` is None, and the
     statement tests the assumption.
+
+    For new lots the mean is that of the lots' means, and the variance is that between lots plus that within them; n in
+    the nominal rate is then the effective number of independent scores, and Student's t has the degrees of freedom of
+    that variance (Satterthwaite). Normality is tested on one score of each lot.
 
     Assumes:
         Scores of good images are normally distributed, and learning saw none of the calibration images.
@@ -47,20 +54,21 @@ class Sigma(Rule):
     """
 
     name = "sigma"
+    counts_lots: ClassVar[bool] = True
 
     def __init__(self, k: float = 3.0) -> None:
         super().__init__()
         self.k = check_real("k", k, least=0)
 
-    def check(self, n: int) -> None:
+    def check(self, n: int, unit: str = IMAGES) -> None:
         if n < LEAST:
             raise CalibrationError(
-                f"sigma: {LEAST} good calibration images are needed, got {n}: {LEAST - n} more, "
+                f"sigma: {LEAST} {unit} are needed, got {n}: {LEAST - n} more, "
                 "for fewer cannot show whether their scores are normally distributed."
             )
 
-    def calibrate(self, normal: Scores) -> Sigma:
-        calibrated = super().calibrate(normal)
+    def calibrate(self, normal: Scores, lots: Lots | None = None) -> Sigma:
+        calibrated = super().calibrate(normal, lots)
         if calibrated.normal[0] == calibrated.normal[-1]:
             raise CalibrationError(
                 f"sigma: all {calibrated.n} good calibration images score {calibrated.normal[0]:g}; scores without "
@@ -75,8 +83,17 @@ class Sigma(Rule):
 
     @property
     def threshold(self) -> float:
+        mean, deviation, _, _ = self._moments()
+        return mean + self.k * deviation
+
+    def _moments(self) -> tuple[float, float, float, float]:
+        """Mean, standard deviation, number of independent scores, and degrees of freedom of the deviation."""
         scores = self.normal.astype(np.float64)
-        return float(scores.mean() + self.k * scores.std(ddof=1))
+        found = between_lots(scores, self.lots.numbers) if self.lots is not None and self.by_lot else None
+        if found is None or self.lots is None:
+            return float(scores.mean()), float(scores.std(ddof=1)), float(self.n), self.n - 1.0
+        mean = float(np.mean(np.bincount(self.lots.numbers, scores) / self.lots.sizes))
+        return mean, math.sqrt(found.lots + found.within), found.effective, found.freedom
 
     @property
     def nominal(self) -> float:
@@ -87,18 +104,19 @@ class Sigma(Rule):
         """
         from scipy.special import stdtr
 
-        n = len(self.normal)
-        return float(stdtr(n - 1, -self.k * math.sqrt(n / (n + 1))))
+        _, _, n, freedom = self._moments()
+        return float(stdtr(freedom, -self.k * math.sqrt(n / (n + 1))))
 
     def statement(self) -> str:
         count = int((self.normal > np.float32(self.threshold)).sum())
-        p = normality(self.normal)
+        p = normality(one_of_each(self))
         doubt = "they do not, so do not believe that rate" if p < DOUBT else "nothing speaks against it"
         return (
-            f"sigma: mean + {self.k:g} standard deviations; nominally {percent(self.nominal)} of good parts raise an "
-            f"alarm, if scores are normally distributed: {doubt} (Anderson-Darling p = {p:.2g}). No rate is promised: "
-            f"{count} of n = {self.n} good calibration images lie above the threshold, so the rate is "
-            f"below {percent(count_bound(count, self.n))} with 95 % confidence."
+            f"sigma: mean + {self.k:g} standard deviations; nominally {percent(self.nominal)} of good "
+            f"parts{whose(self)} raise an alarm, if scores are normally distributed: {doubt} (Anderson-Darling "
+            f"p = {p:.2g}). No rate is promised: "
+            f"{count} of {basis(self)} lie above the threshold, so the rate is below "
+            f"{percent(rate_bound(self, count))} with 95 % confidence."
         )
 
     def config(self) -> dict[str, Any]:

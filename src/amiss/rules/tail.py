@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from amiss.core.checks import check_count, check_rate
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
-from amiss.core.rule import Rule
+from amiss.core.lots import Lots
+from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
 from amiss.core.words import percent
 from amiss.rules.goodness import anderson_darling
+from amiss.rules.lots import basis, one_of_each, whose
 from amiss.rules.pareto import Floats, excess_at, fit_pareto, share_above
 from amiss.rules.ranks import check_reachable
 
@@ -70,7 +72,8 @@ class Tail(Rule):
     de Haan 1974, Pickands 1975). It is fitted to the excesses, tested (Anderson-Darling, p-value by parametric
     bootstrap), and refused where it does not fit. The threshold is not the plain quantile of the fit, which is exceeded
     up to twice as often as asked for when n is small: the same bootstrap finds the one that a share alpha exceeds on
-    average over calibration sets, the uncertainty of the fit included.
+    average over calibration sets, the uncertainty of the fit included. For new lots one score of each lot, drawn with
+    the seed, is fitted: these are independent, and scores of one lot are not.
 
     Assumes:
         As `Conformal`; and the scores beyond those seen follow the distribution of the largest ones seen. The test
@@ -93,6 +96,7 @@ class Tail(Rule):
     """
 
     name = "tail"
+    counts_lots: ClassVar[bool] = True
 
     def __init__(self, alpha: float, seed: int = 0) -> None:
         super().__init__()
@@ -106,20 +110,20 @@ class Tail(Rule):
         self._fit: TailFit | None = None
 
     def needed(self, alpha: float) -> int:
-        """Smallest n that supports alpha."""
+        """Smallest number of units that supports alpha."""
         return max(LEAST, math.ceil(1 / (REACH * alpha) - 1 - 1e-9))
 
-    def check(self, n: int) -> None:
+    def check(self, n: int, unit: str = IMAGES) -> None:
         needed = self.needed(self._alpha)
         if n < needed:
             raise CalibrationError(
-                f"tail: alpha = {percent(self._alpha)} needs {needed} good calibration images, got {n}: "
-                f"{needed - n} more are needed."
+                f"tail: alpha = {percent(self._alpha)} needs {needed} {unit}, got {n}: {needed - n} more are needed."
             )
 
-    def calibrate(self, normal: Scores) -> Tail:
-        calibrated = super().calibrate(normal)
-        calibrated._fit = fit_tail(calibrated.normal.astype(np.float64), self._alpha, self.seed)
+    def calibrate(self, normal: Scores, lots: Lots | None = None) -> Tail:
+        calibrated = super().calibrate(normal, lots)
+        fitted = one_of_each(calibrated, self.seed)
+        calibrated._fit = fit_tail(fitted.astype(np.float64), self._alpha, self.seed)
         check_reachable(calibrated)
         return calibrated
 
@@ -143,17 +147,19 @@ class Tail(Rule):
         return self.fit.threshold
 
     def statement(self) -> str:
-        fit, least = self.fit, 1 / (self.n + 1)
+        fit, least = self.fit, 1 / (self.units + 1)
+        units = f"{self.units} lots" if self.by_lot else f"n = {self.n} images"
+        fitted = f"{basis(self)}, one image of each" if self.by_lot else basis(self)
         reach = (
-            f"This is extrapolated: n = {self.n} images alone support {percent(least)} at best."
+            f"This is extrapolated: {units} alone support {percent(least)} at best."
             if self._alpha < least - 1e-12
-            else "As many images support this alpha without that assumption: prefer the rule conformal."
+            else f"As many {units.split()[-1]} support this alpha without that assumption: prefer the rule conformal."
         )
         return (
-            f"tail: at most {percent(self._alpha)} of good parts raise an alarm, on average over calibration sets of "
-            f"n = {self.n} good images, if the scores beyond follow the distribution fitted to the largest {fit.count} "
-            f"(generalised Pareto, shape {fit.shape:.2f}, Anderson-Darling p = {fit.p_value:.2g}); for this very set "
-            f"the rate is then below {percent(fit.bound)} with 95 % confidence. {reach}"
+            f"tail: at most {percent(self._alpha)} of good parts{whose(self)} raise an alarm, on average over "
+            f"calibration sets of {fitted}, if the scores beyond follow the distribution fitted to the largest "
+            f"{fit.count} (generalised Pareto, shape {fit.shape:.2f}, Anderson-Darling p = {fit.p_value:.2g}); for "
+            f"this very set the rate is then below {percent(fit.bound)} with 95 % confidence. {reach}"
         )
 
     def config(self) -> dict[str, Any]:

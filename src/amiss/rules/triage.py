@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import CalibrationError, InputError
-from amiss.core.rule import Rule
+from amiss.core.lots import Lots
+from amiss.core.rule import IMAGES, Rule
+from amiss.core.scores import Scores
 from amiss.core.words import percent
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
-from amiss.rules.ranks import RankRule, false_alarm_bound
+from amiss.rules.lots import basis, rate_bound, whose
+from amiss.rules.ranks import RankRule
 
 
 class Triage(Rule):
@@ -42,6 +45,7 @@ class Triage(Rule):
     """
 
     name = "triage"
+    counts_lots: ClassVar[bool] = True
 
     def __init__(self, accept: float, reject: float, confidence: float | None = None) -> None:
         super().__init__()
@@ -53,17 +57,25 @@ class Triage(Rule):
         self.accept, self.reject = float(accept), float(reject)
         self.confidence = None if confidence is None else check_rate("confidence", confidence)
 
-    def check(self, n: int) -> None:
+        self._accepts, self._rejects = self._rule(self.accept), self._rule(self.reject)
+
+    def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
+        calibrated = super().calibrate(normal, lots)
+        calibrated._accepts = self._accepts.calibrate(normal, lots)
+        calibrated._rejects = self._rejects.calibrate(normal, lots)
+        return calibrated
+
+    def check(self, n: int, unit: str = IMAGES) -> None:
         needs = [(rank_rule.needed(share), what) for rank_rule, share, what in self._both()]
         missing = [(needed, what) for needed, what in needs if needed > n]
         if missing:
             words = "; ".join(f"{what} needs {needed}: {needed - n} more" for needed, what in missing)
-            raise CalibrationError(f"triage: got {n} good calibration images. {words}.")
+            raise CalibrationError(f"triage: got {n} {unit}. {words}.")
 
     def _both(self) -> tuple[tuple[RankRule, float, str], tuple[RankRule, float, str]]:
         return (
-            (self._rule(self.accept), self.accept, f"to accept all but {percent(self.accept)} at once"),
-            (self._rule(self.reject), self.reject, f"to reject at most {percent(self.reject)}"),
+            (self._accepts, self.accept, f"to accept all but {percent(self.accept)} at once"),
+            (self._rejects, self.reject, f"to reject at most {percent(self.reject)}"),
         )
 
     def _rule(self, share: float) -> RankRule:
@@ -71,11 +83,11 @@ class Triage(Rule):
 
     @property
     def threshold(self) -> float:
-        return float(self.normal[-self._rule(self.reject).rank_of(self.n)])
+        return self._rejects.threshold
 
     @property
     def review_threshold(self) -> float | None:
-        return float(self.normal[-self._rule(self.accept).rank_of(self.n)])
+        return self._accepts.threshold
 
     @property
     def alpha(self) -> float | None:
@@ -86,11 +98,11 @@ class Triage(Rule):
         return self.accept if self.n else None
 
     def statement(self) -> str:
-        shares = f"at most {percent(self.accept)} of good parts are not accepted at once"
+        shares = f"at most {percent(self.accept)} of good parts{whose(self)} are not accepted at once"
         rejected = f"at most {percent(self.reject)} are rejected"
         level = 0.95 if self.confidence is None else self.confidence
-        ranks = [rank_rule.rank_of(len(self.normal)) for rank_rule, _, _ in self._both()]
-        first, second = (percent(false_alarm_bound(rank, self.n, level)) for rank in ranks)
+        ranks = [rank_rule.rank for rank_rule, _, _ in self._both()]
+        first, second = (percent(rate_bound(self, rank - 1, level)) for rank in ranks)
         empty = (
             " Both thresholds are the same score: nothing goes to a person."
             if self.threshold == self.review_threshold
@@ -98,12 +110,12 @@ class Triage(Rule):
         )
         if self.confidence is None:
             return (
-                f"triage: {shares} and {rejected}, on average over calibration sets of n = {self.n} good images; for "
+                f"triage: {shares} and {rejected}, on average over calibration sets of {basis(self)}; for "
                 f"this very set the rates are below {first} and {second}, each with 95 % confidence.{empty}"
             )
         return (
             f"triage: {shares} (exactly {first}) and {rejected} (exactly {second}), each with {percent(level)} "
-            f"confidence, from n = {self.n} good images of which {ranks[0] - 1} and {ranks[1] - 1} lie above the "
+            f"confidence, from {basis(self)} of which {ranks[0] - 1} and {ranks[1] - 1} lie above the "
             f"thresholds.{empty}"
         )
 

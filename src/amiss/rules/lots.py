@@ -1,0 +1,114 @@
+"""What lots show about the next lot: bounds of the false-alarm rate with the lot as the unit of evidence.
+
+Lots are drawn like those to come; in lot j a share z_j of the parts raises an alarm. The rate among parts of new lots
+is the mean of z over all lots, numbers in [0, 1] of which L are known. Its distribution given these is taken as that of
+D_0 + sum D_j z_j with (D_0, ..., D_L) ~ Dirichlet(1, ..., 1): the next lot weighs as much as each known one, and is
+taken to alarm throughout. Its mean, (1 + sum z_j) / (L + 1), is the bound of hierarchical conformal prediction (Lee,
+Barber and Willett 2023) and of conformal risk control (Angelopoulos et al. 2022); its quantile is the bound of Gaffke
+(2005). With one part per lot it is the Beta distribution of an order statistic, and the bound that of Clopper and
+Pearson.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.rule import Rule
+from amiss.rules.ranks import false_alarm_bound
+
+Floats = NDArray[np.float64]
+
+
+def chance_above(shares: Floats, rate: float) -> float:
+    """P(D_0 + sum D_j z_j > rate): the doubt that the rate among parts of new lots is at most `rate`.
+
+    D is a vector of exponential numbers over their sum, so this is P(sum p_i E_i > sum q_j E_j) with p = z - rate of
+    the lots above the rate (and 1 - rate of the next one), and q = rate - z of those below. Let the exponential numbers
+    of one p and one q run against each other: p's part outlasts q's with probability p / (p + q), and what is left of
+    it is exponential again. So the chance for i and j of them is a mean of those for i, j - 1 and i - 1, j.
+
+    Args:
+        shares: Share of each lot above the threshold, (L,) in [0, 1].
+        rate: In (0, 1).
+
+    Example:
+        >>> round(chance_above(np.zeros(59), 0.05), 4)  # 0.95^59
+        0.0485
+    """
+    excess = np.append(shares, 1.0) - rate
+    above, below = excess[excess > 0], -excess[excess < 0]
+    chance = np.zeros(len(above) + 1)  # of i above and d - i below, for one d after the other
+    chance[1] = 1.0
+    for total in range(2, len(above) + len(below) + 1):
+        i = np.arange(max(1, total - len(below)), min(len(above), total - 1) + 1)
+        p, q = above[i - 1], below[total - i - 1]
+        chance[i] = (p * chance[i] + q * chance[i - 1]) / (p + q)
+        if total <= len(above):
+            chance[total] = 1.0
+    return float(chance[len(above)])
+
+
+def new_lots_bound(shares: Floats, confidence: float = 0.95) -> float:
+    """Upper bound of the false-alarm rate among parts of new lots, from the shares of known lots.
+
+    Args:
+        shares: Share of each lot above the threshold, (L,) in [0, 1].
+        confidence: In (0, 1).
+
+    Example:
+        >>> round(new_lots_bound(np.zeros(20)), 4), round(new_lots_bound(np.full(20, 0.04)), 4)
+        (0.1391, 0.1736)
+    """
+    if bool(((shares == 0) | (shares == 1)).all()):
+        count = int(shares.sum())
+        return 1.0 if count == len(shares) else false_alarm_bound(count + 1, len(shares), confidence)
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:
+        rate = (low + high) / 2
+        low, high = (rate, high) if chance_above(shares, rate) > 1 - confidence else (low, rate)
+    return high
+
+
+def rate_bound(rule: Rule, count: int, confidence: float = 0.95) -> float:
+    """Upper bound of the false-alarm rate of a threshold that the `count` largest calibration scores lie above.
+
+    For parts that of Clopper and Pearson, exact for a threshold that was given and for an order statistic. For one
+    computed from the scores, such as their mean and standard deviations, it is checked by simulation.
+
+    Args:
+        rule: Calibrated.
+        count: How many of its calibration scores lie above the threshold.
+        confidence: In (0, 1).
+    """
+    return new_lots_bound(rule.top(count), confidence)
+
+
+def basis(rule: Rule) -> str:
+    """What a promise rests on, in words.
+
+    Example:
+        >>> from amiss.core.scores import Scores
+        >>> from amiss.rules.conformal import Conformal
+        >>> basis(Conformal(0.1).calibrate(Scores(np.arange(9))))
+        'n = 9 good images'
+    """
+    lots = "" if rule.lots is None or not rule.by_lot else f" of {rule.units} {'lot' if rule.units == 1 else 'lots'}"
+    return f"n = {rule.n} good images{lots}"
+
+
+def whose(rule: Rule) -> str:
+    """ " of new lots" where the promise is for those, to be read after "parts"."""
+    return " of new lots" if rule.by_lot else ""
+
+
+def one_of_each(rule: Rule, seed: int = 0) -> NDArray[np.float32]:
+    """One calibration score of each lot, drawn at random, ascending: independent draws of parts of new lots.
+
+    All scores where the unit is the part.
+    """
+    if rule.lots is None or not rule.by_lot:
+        return rule.normal
+    order = np.random.default_rng(seed).permutation(rule.n)
+    _, first = np.unique(rule.lots.numbers[order], return_index=True)
+    return np.sort(rule.normal[order[first]])
