@@ -11,32 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from development import SETS, SIZE, figures, learned, open_set
 from lines import Line, keep, kept
 from torch import Tensor
 from torch.nn import functional as F
 
 from amiss.core.threads import threads
-from amiss.data import Dataset, open_dataset
+from amiss.data import Dataset
 from amiss.detectors.memory_bank.patchcore import PatchCore
 from amiss.features import FeatureExtractor
 from amiss.features.borders import PaddedConv2d, repeat_inner
-from amiss.metrics import aupro, auroc
-from amiss.metrics.border import peaks_on_rim
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "borders.json"
-SETS = (
-    *("magnetic_tile", "crackforest_tiles", "solder_joints", "casting_impeller"),
-    *("potato_conveyor", "elpv:poly"),
-)
 REMEDIES = ("zeros", "ring", "frame", "repeat", "frame ring", "repeat ring")
-SIZE, FRAME, SHARE = (256, 256), 32, 0.8
+FRAME = 32
 
 
 class Bordered(FeatureExtractor):
@@ -92,25 +85,9 @@ def measure(remedy: str, level: bool, data: Dataset, seed: int) -> Line:
             self.features = Bordered(self.backbone, self.stages, pretrained=pretrained)
             self.features.take(remedy)
 
-    normal, test = data.normal.resized(SIZE), data.test.resized(SIZE)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(normal))[: round(SHARE * len(normal))])
     settings: dict[str, Any] = {} if level else {"level_images": 0}
-    detector = Candidate(**settings).fit(normal.subset(chosen), seed=seed)
-    scores = detector.score(test)
-    assert scores.map is not None
-    good = scores.map[~data.anomalous]
-    line: Line = {
-        "image_auroc": round(auroc(data.anomalous, scores.image), 4),
-        "aupro": None,
-        "rim_peaks": round(float(np.mean([peaks_on_rim(one) for one in good])), 3),
-        "good": len(good),
-        "defective": int(data.anomalous.sum()),
-    }
-    if data.masks is not None:
-        masks = [data.mask(index, SIZE) for index in range(len(test))]
-        known = [i for i, mask in enumerate(masks) if mask.any() or not data.anomalous[i]]
-        line["aupro"] = round(aupro([masks[i] for i in known], [scores.map[i] for i in known], (0.3,))[0], 4)
-    return line
+    detector = Candidate(**settings).fit(learned(data, seed), seed=seed)
+    return figures(data, detector.score(data.test.resized(SIZE)))
 
 
 def milliseconds(remedy: str) -> float:
@@ -139,7 +116,7 @@ def main() -> None:
     torch.set_num_threads(threads())
     lines = kept(RESULTS, "data", "remedy", "level", "seed")
     for name in (name for name in SETS if asked.data in name):
-        data = open_dataset(name if ":" in name else str(Path(os.environ["AMISS_DATA"]) / name))
+        data = open_set(name)
         for remedy in asked.remedies or REMEDIES:
             for level in (True,) if asked.with_level else (True, False):
                 for seed in map(int, asked.seeds.split(",")):
