@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +89,27 @@ class HeldOut:
     patience: int
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What another optimiser does in each step, such as the critic of a generative adversarial network.
+
+    Args:
+        optimiser: Over parameters of its own; all others are left as they are.
+        loss: See `Loss`.
+        times: Updates in each step.
+    """
+
+    optimiser: torch.optim.Optimizer
+    loss: Loss
+    times: int = 1
+
+
 def train(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     loss: Loss,
     *,
+    before: Sequence[Turn] = (),
     steps: int,
     seed: int,
     schedule: Schedule = constant,
@@ -112,6 +128,7 @@ def train(
         module: Everything whose state must be saved; trained as a whole in training mode.
         optimiser: Over the module's parameters, with their rates.
         loss: See `Loss`.
+        before: Turns of other optimisers, taken first in each step. The schedule and `clip` hold for them too.
         steps: Number of steps.
         seed: Random seed.
         schedule: See `Schedule`.
@@ -129,17 +146,19 @@ def train(
         InputError: A checkpoint of another run.
     """
     check_count("steps", steps)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    state = _State(module, optimiser)
+    turns = (*before, Turn(optimiser, loss))
+    rates = [[group["lr"] for group in turn.optimiser.param_groups] for turn in turns]
+    state = _State(module, [turn.optimiser for turn in turns])
     if checkpoint is not None:
         state.resume(checkpoint, stage)
     while state.step < steps and not state.stopped:
         factor = schedule(state.step / steps)
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
-        state.losses.append(_one_step(module, optimiser, loss, state.step, seed, clip))
+        for turn, own in zip(turns, rates, strict=True):
+            for group, rate in zip(turn.optimiser.param_groups, own, strict=True):
+                group["lr"] = rate * factor
+        state.losses.append(_one_step(module, turns, state.step, seed, clip))
         state.step += 1
-        progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[0] * factor:.2g}")
+        progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[-1][0] * factor:.2g}")
         if held_out is not None and (state.step % held_out.every == 0 or state.step == steps):
             state.judge(held_out)
         if checkpoint is not None and (state.step % checkpoint.every == 0 or state.step == steps or state.stopped):
@@ -164,15 +183,22 @@ def set_aside(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], N
     return order[aside:], order[:aside]
 
 
-def _one_step(
-    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, step: int, seed: int, clip: float | None
-) -> float:
+def _one_step(module: nn.Module, turns: Sequence[Turn], step: int, seed: int, clip: float | None) -> float:
+    """The last loss of the last turn."""
     rng = np.random.default_rng([seed, step])
     torch.manual_seed(int(rng.integers(2**63)))
     module.train()
-    optimiser.zero_grad(set_to_none=True)
+    number = math.nan
+    for turn in turns:
+        for _ in range(turn.times):
+            number = _update(module, turn, step, rng, clip)
+    return number
+
+
+def _update(module: nn.Module, turn: Turn, step: int, rng: np.random.Generator, clip: float | None) -> float:
+    turn.optimiser.zero_grad(set_to_none=True)
     with _precision(module):
-        value = loss(step, rng)
+        value = turn.loss(step, rng)
     number = float(value.detach())
     if not math.isfinite(number):
         raise DivergedError(
@@ -180,9 +206,9 @@ def _one_step(
         )
     value.backward()  # type: ignore[no-untyped-call]
     if clip is not None:
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        parameters = [p for group in turn.optimiser.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, clip)
-    optimiser.step()
+    turn.optimiser.step()
     return number
 
 
@@ -195,10 +221,10 @@ def _precision(module: nn.Module) -> AbstractContextManager[object]:
 
 
 class _State:
-    """What a run is at some step: module, optimiser, losses, and the best state on held-out normals."""
+    """What a run is at some step: module, optimisers, losses, and the best state on held-out normals."""
 
-    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        self.module, self.optimiser = module, optimiser
+    def __init__(self, module: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+        self.module, self.optimisers = module, optimisers
         self.step, self.losses = 0, list[float]()
         self.best, self.worse, self.stopped = math.inf, 0, False
         self.best_state: dict[str, Tensor] = {}
@@ -223,16 +249,17 @@ class _State:
 
         tensors = {f"module/{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best_state.items()}
-        numbers: dict[str, dict[str, Any]] = {}
-        for index, entries in self.optimiser.state_dict()["state"].items():
-            for name, value in entries.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimiser/{index}/{name}"] = value
-                else:
-                    numbers.setdefault(str(index), {})[name] = value
+        numbers: list[dict[str, dict[str, Any]]] = [{} for _ in self.optimisers]
+        for turn, optimiser in enumerate(self.optimisers):
+            for index, entries in optimiser.state_dict()["state"].items():
+                for name, value in entries.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"optimiser {turn}/{index}/{name}"] = value
+                    else:
+                        numbers[turn].setdefault(str(index), {})[name] = value
         best = None if math.isinf(self.best) else self.best
         known = {"step": self.step, "losses": self.losses, "best": best, "worse": self.worse, "stopped": self.stopped}
-        record = {"identity": checkpoint.identity, "state": json.dumps({**known, "optimiser": numbers})}
+        record = {"identity": checkpoint.identity, "state": json.dumps({**known, "optimisers": numbers})}
         contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
         write_file(checkpoint.file(stage), save(contiguous, record))
 
@@ -259,14 +286,18 @@ class _State:
         self.worse, self.stopped = known["worse"], known["stopped"]
         self.module.load_state_dict(_below("module", tensors))
         self.best_state = _below("best", tensors)
-        self._load_optimiser(_below("optimiser", tensors), known["optimiser"])
+        for turn, (optimiser, numbers) in enumerate(zip(self.optimisers, known["optimisers"], strict=True)):
+            _load_optimiser(optimiser, _below(f"optimiser {turn}", tensors), numbers)
 
-    def _load_optimiser(self, tensors: dict[str, Tensor], numbers: dict[str, dict[str, Any]]) -> None:
-        state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
-        for key, value in tensors.items():
-            index, _, name = key.partition("/")
-            state.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+def _load_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, dict[str, Any]]
+) -> None:
+    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
+    for key, value in tensors.items():
+        index, _, name = key.partition("/")
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

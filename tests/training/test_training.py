@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from amiss.core.errors import DivergedError, InputError
-from amiss.training import Checkpoint, HeldOut, constant, cosine, drop, train
+from amiss.training import Checkpoint, HeldOut, Turn, constant, cosine, drop, train
 
 X = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32))
 Y = X @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [3.0]]) + 1
@@ -177,3 +177,60 @@ def test_progress_carries_loss_and_rate():
     )
     assert [note[:3] for note in notes] == [("student 1", 1, 2), ("student 1", 2, 2)]
     assert notes[0][3].startswith("loss ") and "rate 0.5" in notes[0][3]
+
+
+def adversaries(steps, **options):
+    """A generator with plain descent, and a critic with three updates of Adam in each step."""
+    torch.manual_seed(7)
+    both = nn.ModuleDict({"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)})
+    generator, critic = both["generator"], both["critic"]
+
+    def draw(rng):
+        return torch.from_numpy(rng.standard_normal((8, 2), dtype=np.float32))
+
+    def critic_loss(step, rng):
+        return (critic(generator(draw(rng))) - critic(1 + draw(rng))).mean() + critic.weight.square().sum()
+
+    def loss(step, rng):
+        return -critic(generator(draw(rng))).mean()
+
+    turn = Turn(torch.optim.Adam(critic.parameters(), lr=0.01), critic_loss, times=3)
+    descent = torch.optim.SGD(generator.parameters(), lr=0.1)
+    losses = train(both, descent, loss, before=[turn], steps=steps, seed=3, **options)
+    return both, losses, turn
+
+
+def test_each_turn_changes_its_own_parameters_so_many_times_a_step():
+    torch.manual_seed(7)
+    generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=0.01)
+    rng = np.random.default_rng([3, 0])
+    rng.integers(2**63)  # torch's seed of the step
+
+    def draw():
+        return torch.from_numpy(rng.standard_normal((8, 2), dtype=np.float32))
+
+    for _ in range(3):
+        optimiser.zero_grad()
+        wrong = critic(generator(draw()).detach()) - critic(1 + draw())
+        (wrong.mean() + critic.weight.square().sum()).backward()
+        optimiser.step()
+    gradient = torch.autograd.grad(-critic(generator(draw())).mean(), generator.parameters())
+    both, losses, _ = adversaries(1)
+    assert len(losses) == 1
+    torch.testing.assert_close(both["critic"].weight, critic.weight)
+    for had, found, slope in zip(generator.parameters(), both["generator"].parameters(), gradient, strict=True):
+        torch.testing.assert_close(found.detach(), (had - 0.1 * slope).detach())
+
+
+@pytest.mark.parametrize("kill_at", [4, 10, 17])
+def test_all_optimisers_go_on_bit_for_bit(kill_at, tmp_path):
+    whole, losses, turn = adversaries(20, schedule=cosine)
+    checkpoint = Checkpoint(tmp_path, "run", every=5)
+    with pytest.raises(KeyboardInterrupt):
+        adversaries(20, schedule=cosine, checkpoint=checkpoint, progress=Killer(kill_at))
+    again, after, resumed = adversaries(20, schedule=cosine, checkpoint=checkpoint)
+    assert after == losses and same(again, whole)
+    for entry, other in zip(turn.optimiser.state.values(), resumed.optimiser.state.values(), strict=True):
+        assert float(entry["step"]) == float(other["step"]) == 60
+        assert torch.equal(entry["exp_avg_sq"], other["exp_avg_sq"])

@@ -91,7 +91,7 @@ def least_side(scales: int) -> int:
         >>> least_side(5), least_side(1)
         (176, 11)
     """
-    return WINDOW * 2 ** (scales - 1)
+    return WINDOW << (scales - 1)
 
 
 def cw_ssim(one: Tensor, other: Tensor, *, levels: int = 3, orientations: int = 6, window: int = 7) -> Tensor:
