@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
 METHODS = {
+    "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
     "efficient_ad": "amiss.detectors.student_teacher.efficient_ad:EfficientAD",
