@@ -42,6 +42,7 @@ METHODS = {
     "stfpm": "amiss.detectors.student_teacher.stfpm:STFPM",
     "svdd": "amiss.detectors.one_class.svdd:SVDD",
     "uninformed_students": "amiss.detectors.student_teacher.uninformed_students:UninformedStudents",
+    "vae": "amiss.detectors.reconstruction.vae:VariationalAutoencoder",
 }
 
 ENTRY_POINTS = "amiss.detectors"

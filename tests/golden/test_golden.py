@@ -12,7 +12,7 @@ from amiss.testing import toy_part, toy_texture
 
 FOLDER = Path(__file__).parent
 WORLDS = {"toy_part": toy_part, "toy_texture": toy_texture}
-FEW_STEPS = {"mkd": 10, "reverse_distillation": 3, "reverse_distillation_pp": 3}
+FEW_STEPS = {"autoencoder": 10, "mkd": 10, "reverse_distillation": 3, "reverse_distillation_pp": 3, "vae": 10}
 """Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit."""
 
 

@@ -1,12 +1,10 @@
-"""All images at one size in one file on disk, so that each is read or drawn once."""
+"""What teachers are distilled on: all images at one size, each read or drawn once, a tenth of them grey."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.features.batch import to_batch
+from amiss.features.pixels import held_pixels
 
 GREY = 0.1
 """Share of the images that lose their colours, as published; here always the same ones."""
@@ -41,13 +40,10 @@ def stored_pixels(images: Images, size: int, seed: int, progress: Progress) -> I
     """
     resized = images.resized((size, size))
     grey = np.random.default_rng([seed, len(images)]).random(len(images)) < GREY
-    with tempfile.TemporaryDirectory(prefix="amiss-images-", ignore_cleanup_errors=True) as folder:
-        shape = (len(images), size, size, 3)
-        pixels = np.lib.format.open_memmap(Path(folder) / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for index, image in enumerate(resized):
-            pixels[index] = without_colours(image) if grey[index] else image
-            progress("images", index + 1, len(images))
-        yield pixels
+    with held_pixels(
+        resized, progress, change=lambda index, image: without_colours(image) if grey[index] else image
+    ) as pixels:
+        yield pixels.values
 
 
 def without_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

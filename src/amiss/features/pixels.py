@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.features.batch import to_batch
 
-CHUNK = 8
-"""Images that are read at a time."""
+Change = Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]
+"""The number of an image and the image, uint8 (H, W, 3), to another of its size."""
 
 
 class Pixels:
@@ -56,7 +56,7 @@ class Pixels:
             np.stack([self.values[i, top : top + patch, left : left + patch] for i, top, left in places])
         )
 
-    def batches(self, count: int = CHUNK) -> Iterator[Tensor]:
+    def batches(self, count: int = 8) -> Iterator[Tensor]:
         """All images in order, up to `count` at a time."""
         for start in range(0, len(self), count):
             yield self._batch(self.values[start : start + count])
@@ -66,23 +66,31 @@ class Pixels:
 
 
 @contextmanager
-def held_pixels(images: Images, progress: Progress = silent, *, device: torch.device | None = None) -> Iterator[Pixels]:
+def held_pixels(
+    images: Images,
+    progress: Progress = silent,
+    *,
+    device: torch.device | None = None,
+    change: Change | None = None,
+) -> Iterator[Pixels]:
     """Decode every image once; the file they lie in is gone afterwards.
 
     Args:
         images: With a size.
         progress: Reports the stage "images".
         device: Where batches are wanted; the CPU when None.
+        change: What becomes of each image first, by its number; None for nothing.
+
+    Raises:
+        ImageError: An image cannot be used.
 
     Cost:
         Disk: 3 bytes per pixel, 0.2 MB per image of 256 x 256. Memory: what the system keeps of it.
     """
-    with tempfile.TemporaryDirectory(prefix="amiss-pixels-") as folder:
+    with tempfile.TemporaryDirectory(prefix="amiss-pixels-", ignore_cleanup_errors=True) as folder:
         height, width = images[0].shape[:2]
         values = open_memmap(Path(folder) / "images.npy", "w+", np.uint8, (len(images), height, width, 3))
-        done = 0
-        for pixels in images.batches(CHUNK):
-            values[done : done + len(pixels)] = pixels
-            done += len(pixels)
-            progress("images", done, len(images))
+        for index, image in enumerate(images):
+            values[index] = image if change is None else change(index, image)
+            progress("images", index + 1, len(images))
         yield Pixels(values, device or torch.device("cpu"))

@@ -100,7 +100,7 @@ class ConvolutionalAutoencoder(Detector):
                 "code": 4,
                 "levels": 3,
                 "width": 8,
-                "steps": 150,
+                "steps": 100,
                 "batch": 8,
                 "rate": 5e-3,
                 "smoothing": 8.0,
