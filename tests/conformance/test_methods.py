@@ -18,7 +18,9 @@ from amiss.testing.detector_checks import CHECKS
 from amiss.testing.shared_fits import deployed
 from amiss.testing.toy import SIDE
 
-TRACED_WHOLE = {"autoencoder", "efficient_ad", "patchwise", "uninformed_students", "vae"}
+TRACED_WHOLE = {
+    *("autoencoder", "efficient_ad", "f_anogan", "ganomaly", "patchwise", "uninformed_students", "vae"),
+}
 """Methods with no frozen network that sees the whole image."""
 
 
