@@ -1,7 +1,8 @@
 """Write what comes from the code and the figures of record, docs/results.
 
-docs/cli.md from the command line; docs/methods.md and docs/which_method.md from cards and figures; and the figures that
-`amiss methods` shows, src/amiss/evaluation/benchmark/measured.jsonl.
+docs/cli.md from the command line; docs/methods.md and docs/which_method.md from cards and figures; the figures that
+`amiss methods` shows, src/amiss/evaluation/benchmark/measured.jsonl; and docs/theory/sentences.md, every claim that is
+printed.
 
 python docs/generate.py            write
 python docs/generate.py --check    fail when a page is not what the code says
@@ -16,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import sentences
 
 import amiss.evaluation.benchmark
 from amiss.evaluation.benchmark.lines import Line, read_file, read_lines
@@ -204,6 +207,7 @@ def main() -> None:
     pages = {
         DOCS / "cli.md": cli_page(),
         DOCS / "methods.md": methods_page(lines),
+        DOCS / "theory" / "sentences.md": HEADER + sentences.page(),
         DOCS / "which_method.md": which_method_page(lines),
         Path(amiss.evaluation.benchmark.__file__).parent / FILE: to_text(measure_presets(lines)),
     }

@@ -9,10 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from amiss.core.errors import InputError
 from amiss.core.lots import NEW_LOTS, THESE_LOTS
+from amiss.core.sentence import Sentence
 from amiss.core.tiling import Tiling
 from amiss.core.words import counted_percent
 
 SCHEMA = 1
+
+BETWEEN_LOTS = Sentence(
+    "Of the variance of their scores (by rank) {correlation} lies between lots (95 % interval {low} to {high}, if "
+    "normally distributed), so as far as the mean goes n = {n} parts are worth {effective} independent ones.",
+    "tests/rules/test_variance.py::test_the_interval_covers",
+)
 
 FOLDS_NOTE = (
     "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
@@ -84,11 +91,9 @@ class Variance(_Part):
 
     def words(self, n: int) -> str:
         """A sentence for the statement of n parts."""
-        return (
-            f"Of the variance of their scores (by rank) {counted_percent(self.correlation)} lies between lots (95 % "
-            f"interval {counted_percent(self.low)} to {counted_percent(self.high)}, if normally distributed), so as "
-            f"far as the mean goes n = {n} parts are worth {self.effective:.0f} independent ones."
-        )
+        shares = {"correlation": self.correlation, "low": self.low, "high": self.high}
+        written = {name: counted_percent(share) for name, share in shares.items()}
+        return BETWEEN_LOTS(**written, n=n, effective=f"{self.effective:.0f}")
 
 
 class Calibration(_Part):

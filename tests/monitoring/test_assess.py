@@ -248,3 +248,39 @@ def test_results_that_are_no_text(tmp_path: Path) -> None:
         read_results(tmp_path / "results.jsonl", NORMAL)
     with pytest.raises(DataError, match="cannot be read"):
         read_results(tmp_path / "nothing.jsonl", NORMAL)
+
+
+def test_an_alarm_belongs_to_the_change_that_it_announces() -> None:
+    """A false alarm at part 19 that is over is another alarm than that of a change which began with part 61."""
+    stream = [0.0] * 15 + [2.5] * 4 + [0.0] * 41 + [1.5] * 40
+    found = monitor(Stream(stream), NORMAL, threshold=THRESHOLD, charts=["cusum", "ewma"])
+    for run in found.charts:
+        assert run.alarm is not None and run.alarm.earlier is not None and run.alarm.earlier < 20
+        assert run.alarm.changed.first == 60 and 60 <= run.alarm.part < 70 and run.alarm.lasting
+        assert "another alarm at part 1" in run.alarm.words(found.stream)
+        assert run.summary(found.stream)["other_alarm"]["part"] == run.alarm.earlier + 1
+
+
+def test_no_alarm_is_before_its_change() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng([11, seed])
+        found = monitor(Stream(rng.normal(0.4, 1.2, size=150).tolist()), NORMAL, threshold=THRESHOLD, arl=20)
+        for run in found.charts:
+            assert run.alarm is None or run.alarm.changed.first <= run.alarm.part
+            assert run.alarm is None or run.path[run.alarm.part] > run.upper[run.alarm.part]
+
+
+def test_shifts_are_shared_by_scores_and_images() -> None:
+    alone = monitor(Stream(scores((60, 0))), NORMAL, threshold=THRESHOLD, shifts=(20, 200))
+    both = monitor(Stream(scores((60, 0)), health=images(60, 0)), NORMAL, reference=images(50, 1), shifts=(20, 200))
+    assert alone.arl == pytest.approx(200 / -np.log(0.96)) and both.arl == pytest.approx(2 * alone.arl)
+    assert "Of 20 shifts of 200 parts at most one alarms" in both.statement
+    assert alone.chance < 0.05 and both.chance < 0.05
+    full = monitor(Stream(scores((200, 0))), NORMAL, threshold=THRESHOLD, shifts=(20, 200))
+    assert full.chance == pytest.approx(0.05) and "a probability of at most 5 %" in full.statement
+
+
+def test_the_usual_limits_say_how_often_a_stream_alarms() -> None:
+    found = monitor(Stream(scores((200, 0))), NORMAL, threshold=THRESHOLD)
+    assert found.chance == pytest.approx(1 - np.exp(-200 / 370) + 0.01)
+    assert "200 parts in which nothing changes alarms with a probability of at most 42.8 %" in found.statement

@@ -141,7 +141,7 @@ def test_a_limit_is_found_on_steps_and_at_the_edges() -> None:
     [
         (lambda: Cusum().design(19), CalibrationError, "at least 20 calibration scores.*got 19"),
         (lambda: Cusum().design(50, arl=5), InputError, "arl must be .* at least 20, got 5"),
-        (lambda: Cusum().design(50, arl=1e6), InputError, "arl must be .*got 1e"),
+        (lambda: Cusum().design(50, arl=1e7), InputError, "arl must be .*got 1e"),
         (lambda: Ewma().design(50, arl=float("nan")), InputError, "arl must be .*, got nan"),
         (lambda: Cusum(3.0), InputError, "k must be between 0.1 and 1.5, got 3"),
         (lambda: Cusum(direction="sideways"), InputError, "direction"),

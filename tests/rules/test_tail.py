@@ -1,5 +1,6 @@
 """The tail rule: its fit against scipy, its promise and its refusals by simulation."""
 
+import re
 import time
 
 import numpy as np
@@ -130,6 +131,32 @@ def test_few_values_are_refused_and_said_to_be_equal():
         Tail(0.001).calibrate(Scores(np.full(400, 2.0)))
     with pytest.raises(CalibrationError, match="too many scores are equal"):
         Tail(0.001).calibrate(Scores(np.arange(400) // 50))
+
+
+@pytest.mark.parametrize("step", [0.02, 0.05, 0.125])
+def test_rounded_scores_are_refused_and_said_to_be_rounded(step):
+    """The test of the fit passed 19 of 20 samples in steps of a twentieth of their deviation."""
+    for seed in range(10):
+        scores = np.round(np.random.default_rng(seed).normal(size=1000) / step) * step
+        with pytest.raises(CalibrationError, match=r"differ: they are rounded|too many scores are equal"):
+            Tail(0.002).calibrate(Scores(scores))
+
+
+def test_the_bound_that_holds_anyway_holds_with_a_rare_second_kind():
+    """0.5 % of good parts score far higher; the test of the fit sees them in one sample of eight."""
+    kept, fitted_bound, samples = 0, 0, 0
+    for seed in range(60):
+        draws = np.random.default_rng(seed)
+        second = draws.random(300) < 0.005
+        normal = np.where(second, draws.normal(8, 0.5, 300), draws.normal(size=300))
+        try:
+            rule = Tail(0.002).calibrate(Scores(normal))
+        except CalibrationError:
+            continue
+        rate = 0.995 * stats.norm.sf(rule.threshold) + 0.005 * stats.norm.sf(rule.threshold, 8, 0.5)
+        bound = float(re.search(r"Whatever the distribution, the rate is below ([0-9.]+) %", rule.statement())[1])
+        samples, kept, fitted_bound = samples + 1, kept + (100 * rate <= bound), fitted_bound + (rate <= rule.fit.bound)
+    assert samples >= 45 and kept >= 0.95 * samples > 0.9 * samples > fitted_bound
 
 
 def test_a_rate_out_of_reach_of_the_fit_is_refused():

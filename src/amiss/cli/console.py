@@ -80,6 +80,18 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def parse_shifts(text: str) -> tuple[int, int]:
+    """ "20x200": 20 shifts of 200 parts.
+
+    Raises:
+        InputError: Anything else.
+    """
+    numbers = text.lower().split("x")
+    if len(numbers) != 2 or not all(number.isdecimal() and int(number) for number in numbers):
+        raise InputError(f"shifts must be their number x the parts of one, such as 20x200, got {text!r}")
+    return int(numbers[0]), int(numbers[1])
+
+
 def parse_words(name: str, text: str) -> list[str]:
     """Words separated by commas, without duplicates.
 

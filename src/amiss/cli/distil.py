@@ -103,7 +103,7 @@ def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: 
         return
     say(
         f"{record['architecture']} learned from {backbone} in {steps} steps; images: {record['images']}.",
-        f"Loss: {first_loss:.4g} in the first step, {last_loss:.4g} on average in the last {len(last)}.",
+        f"Loss: {first_loss:.4g} in the first step, {last_loss:.4g} mean of the last {len(last)}.",
         f"Written to {output} ({len(data) / 1e6:.2f} MB of 16-bit weights, licence: {record['licence']}).",
     )
 

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import parse_shifts, progress_display, say, say_json
+from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
     from amiss.monitoring import ChartRun, Monitoring
 
 UNUSABLE, ALARM = 3, 4
+
+ARL_HELP = Sentence(
+    "Parts per false alarm, by all charts of scores together. While nothing changes, streams of 200 parts alarm in "
+    "42 % of cases with 370, 18 % with 1000, 8 % with 2500, 4 % with 5000, 1 % with 20000; the charts of the images "
+    "add as many.",
+    "bench/promises.py arl-table",
+)
+"""Each share is 1 - exp(-200 / ARL)."""
 
 
 def monitor(
@@ -24,7 +33,11 @@ def monitor(
         typer.Argument(help="Folder of images, taken in order of name, or results.jsonl of `amiss inspect`."),
     ],
     output: Annotated[Path | None, typer.Option(help="Folder for monitor.html and monitor.json.")] = None,
-    arl: Annotated[float, typer.Option(help="Parts per false alarm, over all charts together.")] = 370,
+    arl: Annotated[float, typer.Option(help=ARL_HELP.template)] = 370,
+    shifts: Annotated[
+        str | None,
+        typer.Option(help="20x200: of 20 shifts of 200 parts at most one alarms falsely. Instead of --arl."),
+    ] = None,
     chart: Annotated[
         str, typer.Option(help="Charts of scores, separated by commas: cusum, cusum-down, ewma, rate, martingale.")
     ] = "cusum,cusum-down,rate,martingale",
@@ -50,6 +63,7 @@ def monitor(
             stream,
             charts=[name.strip() for name in chart.split(",") if name.strip()],
             arl=arl,
+            shifts=None if shifts is None else parse_shifts(shifts),
             reference=reference,
             baseline=baseline,
             by_time=by_time,
@@ -85,8 +99,4 @@ def _words(found: Monitoring, run: ChartRun) -> str:
     place: dict[str, Any] = run.summary(found.stream)
     if run.alarm is None:
         return f"no alarm ({place['promise']})"
-    end = "still beyond its limit" if run.alarm.lasting else "now inside its limit"
-    return (
-        f"ALARM {run.alarm.direction} at {found.stream.describe(run.alarm.part)}, "
-        f"changed since {found.stream.describe(run.alarm.changed.first)}, {end}"
-    )
+    return f"ALARM {run.alarm.direction} {run.alarm.words(found.stream)}"

@@ -28,6 +28,7 @@ def watch(
     *,
     charts: Sequence[str] = DEFAULT_CHARTS,
     arl: float = ARL,
+    shifts: tuple[int, int] | None = None,
     reference: str | Path | None = None,
     baseline: int = BASELINE,
     by_time: bool = False,
@@ -40,7 +41,8 @@ def watch(
         source: A folder of images, which are inspected and measured; or ``results.jsonl`` of ``amiss inspect``, or the
             folder that holds it: its scores are taken, and its images are measured if all of them are still there.
         charts: Charts of scores, from `amiss.monitoring.CHARTS`.
-        arl: One false alarm in so many parts, by all charts together.
+        arl: One false alarm in so many parts, by all charts of scores together.
+        shifts: Instead of `arl`: (20, 200) = at most one of 20 shifts of 200 parts alarms, see `monitor`.
         reference: A folder of good images whose light and sharpness are the usual ones.
         baseline: Number of first images to compare with when there is no reference.
         by_time: Order a folder by the time of its files; otherwise by their names, part 9 before part 10.
@@ -58,6 +60,7 @@ def watch(
         threshold=inspector.rule.threshold,
         charts=charts,
         arl=arl,
+        shifts=shifts,
         reference=[] if reference is None else _measure(Images(reference), progress),
         baseline=baseline,
         notes=list(_notes(inspector)),

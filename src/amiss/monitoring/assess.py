@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from amiss.core.checks import check_choice, check_count
+from amiss.core.checks import check_choice, check_count, check_rate
 from amiss.core.errors import DataError, InputError
+from amiss.core.sentence import Sentence
+from amiss.core.words import percent
 from amiss.monitoring.change import autocorrelation
 from amiss.monitoring.charts import AlarmRate, Cusum, Ewma
-from amiss.monitoring.design import ARL, check_arl
+from amiss.monitoring.design import ARL, MOST, Share, check_arl, share_of_shifts
 from amiss.monitoring.diagnosis import diagnose
 from amiss.monitoring.health import MEASURES, Health, as_columns
 from amiss.monitoring.martingale import Martingale
@@ -33,6 +35,38 @@ FEWEST_CHARTED = 10
 BASELINE = 50
 """Images at the start of a stream that the later ones are compared with when there is no reference folder."""
 
+TOGETHER = Sentence(
+    "{charts} at most one false alarm in {arl} parts, over calibration sets.",
+    "tests/monitoring/test_design.py::test_false_alarms_are_as_designed",
+)
+IMAGES = Sentence(
+    "The {count} charts of the images together raise at most another one in {arl}.",
+    "tests/monitoring/test_design.py::test_false_alarms_of_the_ewma_are_as_designed",
+)
+SHIFTS = Sentence(
+    "Of {shifts} shifts of {parts} parts at most one alarms while nothing changes, all charts together, over "
+    "calibration sets.",
+    "bench/promises.py shifts",
+)
+STREAM = Sentence(
+    "A stream of {parts} parts in which nothing changes alarms with a probability of at most {chance}.",
+    "bench/promises.py streams",
+)
+DEPENDENT = Sentence(
+    "Successive scores resemble each other (lag-1 correlation {correlation}, n = {n}): false alarms come more often "
+    "than stated. Monitor every second or third part, or means of batches.",
+    "tests/monitoring/test_change.py::test_neighbours",
+)
+DEPENDENT_IMAGES = Sentence(
+    "Successive images resemble each other in {measures}: the charts of the images alarm more often than stated.",
+    "tests/monitoring/test_change.py::test_neighbours",
+)
+FEW = Sentence(
+    "With n = {n} calibration scores much depends on which ones they are: in one of ten calibrations a chart alarms "
+    "falsely every {low} parts or more often. 100 scores or more are better.",
+    "tests/monitoring/test_docs_table.py::test_a_row",
+)
+
 
 def monitor(
     stream: Stream,
@@ -42,6 +76,7 @@ def monitor(
     charts: Sequence[str] = DEFAULT_CHARTS,
     arl: float = ARL,
     delta: float = 0.01,
+    shifts: tuple[int, int] | None = None,
     reference: Sequence[Health] = (),
     baseline: int = BASELINE,
     seed: int = 0,
@@ -57,8 +92,10 @@ def monitor(
         normal: Calibration scores, as in `Rule.normal`, (n,); at least 20.
         threshold: Scores above it alarm; needed by the chart "rate", which is left out without it.
         charts: Some of `CHARTS`.
-        arl: One false alarm in so many parts, 20 to 100,000.
+        arl: One false alarm in so many parts, 20 to 1,000,000.
         delta: Probability that the martingale ever alarms on an unchanged process.
+        shifts: (20, 200) = of 20 shifts of 200 parts, each monitored as a stream of its own, at most one alarms while
+            nothing changes, by all charts of scores and images together. Takes the place of `arl`.
         reference: Measures of good images, taken when all was well; at least 20. Without it, the first images of
             the stream are what later ones are compared with.
         baseline: How many those are, at least 20.
@@ -79,20 +116,26 @@ def monitor(
     """
     known = np.sort(check_scores("calibration scores", normal))
     names = _check(stream, known, charts)
-    runs, left_out = _score_runs(stream, known, names, threshold, check_arl(arl), delta, seed)
-    health, note = _health_runs(stream, reference, check_count("baseline", baseline, least=LEAST), arl, seed)
-    diagnosis = diagnose(stream, runs, health, known, threshold, float(arl))
+    measured, usual, note = _images(stream, reference, check_count("baseline", baseline, least=LEAST))
+    groups = 1 + bool(measured)
+    share = Share(check_arl(arl), check_rate("delta", delta))
+    share = share if shifts is None else share_of_shifts(*shifts, groups, delta)
+    runs, left_out = _score_runs(stream, known, names, threshold, share, seed)
+    health = _health_runs(measured, usual, 0 if reference else baseline, share.arl, seed)
+    chance = share.chance(len(stream.usable), groups, "martingale" in names)
+    diagnosis = diagnose(stream, runs, health, known, threshold, share.arl)
     return Monitoring(
         stream=stream,
         n=len(known),
-        arl=float(arl),
+        arl=share.arl,
+        chance=chance,
         threshold=threshold,
         charts=tuple(runs),
         health=tuple(health),
         health_note=note,
         diagnosis=diagnosis,
         warnings=(*notes, *left_out, *_warnings(stream, known, runs, health)),
-        statement=_statement(len(known), runs, health, arl),
+        statement=_statement(len(known), runs, health, share.arl, shifts) + " " + _chance(stream, chance),
     )
 
 
@@ -111,8 +154,7 @@ def _score_runs(
     normal: Floats,
     names: Sequence[str],
     threshold: float | None,
-    arl: float,
-    delta: float,
+    share: Share,
     seed: int,
 ) -> tuple[list[ChartRun], list[str]]:
     scores, n = stream.values, len(normal)
@@ -123,14 +165,14 @@ def _score_runs(
         why = "there is no threshold" if threshold is None else f"{rank - 1} of {n} calibration scores lie above it"
         notes.append(f"The rate of alarms is not charted: {why}.")
     limited = [name for name in names if name != "martingale"]
-    z, each = normal_scores(scores, normal), min(100_000, arl * max(1, len(limited)))
+    z, each = normal_scores(scores, normal), _each(share.arl, len(limited))
     runs = []
     for name in names:
         if name == "rate":
             chart = AlarmRate(rank, n)
             runs.append(run_rate(chart, scores > (threshold or 0.0), chart.design(arl=each)))
         elif name == "martingale":
-            runs.append(run_martingale(Martingale(delta, seed), scores, normal, z))
+            runs.append(run_martingale(Martingale(share.delta, seed), scores, normal, z))
         elif name == "ewma":
             runs.append(run_ewma(Ewma(), z, Ewma().design(n, arl=each, seed=seed)))
         else:
@@ -139,35 +181,53 @@ def _score_runs(
     return runs, notes
 
 
-def _health_runs(
-    stream: Stream, reference: Sequence[Health], baseline: int, arl: float, seed: int
-) -> tuple[list[HealthRun], str]:
-    """One run a measure, and what they are compared with, or why there is none."""
-    found = [stream.health[part] for part in stream.usable] if stream.health else []
-    if not found or any(one is None for one in found):
-        return [], "There are no images to measure, so whether light or camera changed is not known."
-    if 0 < len(reference) < LEAST:
-        raise InputError(f"at least {LEAST} reference images are needed, got {len(reference)}")
-    start = 0 if reference else baseline
-    if start and len(found) < start + FEWEST_CHARTED:
-        return [], (
-            f"Images are compared with the first {start} of the stream; {len(found)} usable ones are too few to tell "
-            "whether light or camera changed. Give a folder of reference images."
+def _each(arl: float, charts: int) -> float:
+    """The run length of each of some charts that share the false alarms."""
+    if arl * charts > MOST:
+        raise InputError(
+            f"arl must be at most {MOST // charts} for {charts} charts together, or shifts fewer or shorter, got an "
+            f"average run length of {arl:.0f}"
         )
-    columns = as_columns(found)
-    usual = as_columns(reference or found[:start])
-    varying = [name for name in MEASURES if np.ptp(np.concatenate([columns[name], usual[name]])) > 0]
-    chart = Ewma()
-    runs = []
-    for name in varying:
-        design = chart.design(len(usual[name]), arl=min(100_000, arl * len(varying)), seed=seed)
-        runs.append(run_health(name, columns[name], usual[name], start, design, chart))
+    return arl * max(1, charts)
+
+
+def _images(stream: Stream, reference: Sequence[Health], baseline: int) -> tuple[list[Health], list[Health], str]:
+    """Measures of the usable parts, measures of what is usual, and a note on these; nothing where there are too few."""
+    found = [one for part in stream.usable if (one := stream.health[part]) is not None] if stream.health else []
+    if len(found) < len(stream.usable):
+        return [], [], "There are no images to measure, so whether light or camera changed is not known."
     if reference:
-        return runs, f"Images are compared with {len(reference)} reference images."
-    return runs, (
-        f"Images are compared with the first {start} of this stream: a change of light or camera before it began "
-        "cannot be seen. A folder of reference images shows it."
+        if len(reference) < LEAST:
+            raise InputError(f"at least {LEAST} reference images are needed, got {len(reference)}")
+        return found, list(reference), f"Images are compared with {len(reference)} reference images."
+    if len(found) < baseline + FEWEST_CHARTED:
+        return (
+            [],
+            [],
+            f"Images are compared with the first {baseline} of the stream; {len(found)} usable ones are too few to "
+            "tell whether light or camera changed. Give a folder of reference images.",
+        )
+    return (
+        found,
+        found[:baseline],
+        f"Images are compared with the first {baseline} of this stream: a change of light or camera before it began "
+        "cannot be seen. A folder of reference images shows it.",
     )
+
+
+def _health_runs(
+    measured: Sequence[Health], usual: Sequence[Health], start: int, arl: float, seed: int
+) -> list[HealthRun]:
+    """One run per measure that varies, charted from part `start` on."""
+    if not measured:
+        return []
+    columns, known = as_columns(measured), as_columns(usual)
+    varying = [name for name in MEASURES if np.ptp(np.concatenate([columns[name], known[name]])) > 0]
+    chart, each = Ewma(), _each(arl, len(varying))
+    return [
+        run_health(name, columns[name], known[name], start, chart.design(len(usual), arl=each, seed=seed), chart)
+        for name in varying
+    ]
 
 
 def _warnings(stream: Stream, normal: Floats, runs: Sequence[ChartRun], health: Sequence[HealthRun]) -> list[str]:
@@ -178,23 +238,14 @@ def _warnings(stream: Stream, normal: Floats, runs: Sequence[ChartRun], health: 
     changed = max((alarm.changed for alarm in alarms), key=lambda one: one.strength, default=None)
     found = autocorrelation(normal_scores(stream.values, normal), changed)
     if found.significant:
-        notes.append(
-            f"Successive scores resemble each other (lag-1 correlation {found.correlation:.2f}, n = {found.n}): false "
-            "alarms come more often than stated. Monitor every second or third part, or means of batches."
-        )
+        notes.append(DEPENDENT(correlation=f"{found.correlation:.2f}", n=found.n))
     restless = [run.measure for run in health if _is_restless(run)]
     if restless:
-        notes.append(
-            f"Successive images resemble each other in {', '.join(restless)}: the charts of the images alarm "
-            "more often than stated."
-        )
+        notes.append(DEPENDENT_IMAGES(measures=", ".join(restless)))
     limits = [run for run in runs if run.design is not None]
     if len(normal) < 100 and limits:
         low = min(run.design.arl_low for run in limits if run.design is not None)
-        notes.append(
-            f"With n = {len(normal)} calibration scores much depends on which ones they are: in one of ten "
-            f"calibrations a chart alarms falsely every {low:.0f} parts or more often. 100 scores or more are better."
-        )
+        notes.append(FEW(n=len(normal), low=f"{low:.0f}"))
     return notes
 
 
@@ -204,15 +255,21 @@ def _is_restless(run: HealthRun) -> bool:
     return autocorrelation(z, None if alarm is None else alarm.changed.moved(-run.start)).significant
 
 
-def _statement(n: int, runs: Sequence[ChartRun], health: Sequence[HealthRun], arl: float) -> str:
+def _statement(
+    n: int, runs: Sequence[ChartRun], health: Sequence[HealthRun], arl: float, shifts: tuple[int, int] | None
+) -> str:
     limited = [run.name for run in runs if run.design is not None]
     words = [f"Scores are compared with those of n = {n} good calibration images."]
+    if shifts is not None:
+        words.append(SHIFTS(shifts=shifts[0], parts=shifts[1]))
     if limited:
-        together = f"Charts {', '.join(limited)} together raise" if len(limited) > 1 else f"Chart {limited[0]} raises"
-        words.append(f"{together} at most one false alarm in {arl:g} parts, over calibration sets.")
-    for run in runs:
-        if run.design is None:
-            words.append(f"The {run.name} {run.promise}.")
+        charts = f"Charts {', '.join(limited)} together raise" if len(limited) > 1 else f"Chart {limited[0]} raises"
+        words.append(TOGETHER(charts=charts, arl=f"{arl:.0f}"))
+    words += [f"The {run.name} {run.promise}." for run in runs if run.design is None]
     if health:
-        words.append(f"The {len(health)} charts of the images together raise at most another one in {arl:g}.")
+        words.append(IMAGES(count=len(health), arl=f"{arl:.0f}"))
     return " ".join(words)
+
+
+def _chance(stream: Stream, chance: float) -> str:
+    return STREAM(parts=len(stream.usable), chance=percent(chance))

@@ -51,8 +51,9 @@ def find_change(z: ArrayLike, direction: str) -> Stretch:
     """The stretch of normal scores that changed most clearly, by maximum likelihood.
 
     Its end is where a CUSUM with k = 0.25 is highest. Its start is the part from which the stretch, as normal with an
-    unknown mean on the given side of 0, is most likelier than standard normal: it maximises (sum of z)^2 / length. A
-    lasting shift of one standard deviation is located to within a few parts, a smaller one worse.
+    unknown mean on the given side of 0, is most likelier than standard normal: it maximises (sum of z)^2 / length. How
+    near that is depends on the shift, on how many parts it has concerned and on the length of the stream, see
+    ``docs/theory/monitoring.md``.
 
     Args:
         z: Normal scores, (N,).

@@ -79,7 +79,7 @@ class Cusum:
 
         Raises:
             CalibrationError: n is below 20.
-            InputError: `arl` is not from 20 to 100,000.
+            InputError: `arl` is not from 20 to 1,000,000.
         """
         return replace(_cusum_design(self.k, check_n(n), check_arl(arl), seed), chart=self.name)
 
@@ -135,7 +135,7 @@ class Ewma:
 
         Raises:
             CalibrationError: n is below 20.
-            InputError: `arl` is not from 20 to 100,000.
+            InputError: `arl` is not from 20 to 1,000,000.
         """
         return _ewma_design(self.weight, check_n(n), check_arl(arl), seed)
 
@@ -192,7 +192,7 @@ class AlarmRate:
         design is a quadrature over it, nothing is drawn at random.
 
         Raises:
-            InputError: `arl` is not from 20 to 100,000.
+            InputError: `arl` is not from 20 to 1,000,000.
         """
         return _rate_design(self.rank, self.n, check_arl(arl))
 

@@ -14,6 +14,7 @@ of parts and lift it to any value, while every second set alarms far too often.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -31,6 +32,12 @@ Floats = NDArray[np.float64]
 
 ARL = 370.0
 """Default average run length: one false alarm in 370 parts, that of Shewhart's three-sigma chart."""
+
+MOST = 1_000_000
+"""Largest average run length that a chart is designed for."""
+
+MARTINGALE_SHARE = 0.2
+"""Of the false alarms that shifts allow, the share that the martingale may have; it has no run length."""
 
 MANY = 2000
 """More calibration scores than this are designed for as this many: the limit is then a little too wide."""
@@ -71,12 +78,55 @@ def check_arl(arl: float) -> float:
     """An average run length that can be designed for.
 
     Raises:
-        InputError: Not a number from 20 to 100,000.
+        InputError: Not a number from 20 to 1,000,000.
     """
     value = check_real("arl", arl, least=20)
-    if value > 100_000:
-        raise InputError(f"arl must be a number of parts from 20 to 100000, such as 370, got {arl:g}")
+    if value > MOST:
+        raise InputError(f"arl must be a number of parts from 20 to {MOST}, such as 370, got {arl:g}")
     return value
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each group of charts (of scores, of images) may do, so that all of them keep a promise about whole streams.
+
+    Args:
+        arl: One false alarm in so many parts, by each group.
+        delta: Largest probability that the martingale ever alarms.
+    """
+
+    arl: float
+    delta: float
+
+    def chance(self, parts: int, groups: int, martingale: bool) -> float:
+        """Largest probability that anything alarms in `parts` parts while nothing changes, over calibration sets.
+
+        Run lengths are nearly exponential, and their mean rate over calibration sets is 1 / arl; mixing them makes an
+        alarm less likely than this.
+        """
+        return min(1.0, -math.expm1(-groups * parts / self.arl) + martingale * self.delta)
+
+
+def share_of_shifts(shifts: int, parts: int, groups: int, delta: float) -> Share:
+    """The share that lets at most one of `shifts` streams of `parts` parts alarm while nothing changes.
+
+    Args:
+        shifts: At least 2.
+        parts: Parts of one shift, at least 1.
+        groups: Groups of charts: 1 for scores alone, 2 with images.
+        delta: The martingale gets at most this.
+
+    Raises:
+        InputError: A number out of range.
+
+    Example:
+        >>> share = share_of_shifts(20, 200, groups=1, delta=0.01)
+        >>> round(share.arl), share.delta, round(share.chance(200, 1, True), 6)
+        (4899, 0.01, 0.05)
+    """
+    allowed = 1 / check_count("shifts", shifts, least=2)
+    delta = min(delta, MARTINGALE_SHARE * allowed)
+    return Share(groups * check_count("parts of a shift", parts) / -math.log1p(delta - allowed), delta)
 
 
 def sets_for(n: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,34 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Alarm:
-    """The first alarm of a chart. Parts are numbers of usable parts from 0.
+    """The alarm that announces the clearest change of a chart. Parts are numbers of usable parts from 0.
 
     Args:
-        part: The first part beyond a limit.
+        part: The first part beyond a limit since the change began; never before `changed.first`.
         direction: "up" or "down": what the scores or measures did.
-        changed: The stretch that changed most clearly in this direction; it may be later than a false alarm.
+        changed: The stretch that changed most clearly, of those that an alarm announces.
         lasting: The chart is beyond its limit at the last part.
+        earlier: The first part beyond a limit before the change began: another alarm; None when there was none.
     """
 
     part: int
     direction: str
     changed: Stretch
     lasting: bool
+    earlier: int | None = None
+
+    def moved(self, by: int) -> Alarm:
+        """The same alarm where parts are counted from `by` parts earlier."""
+        earlier = None if self.earlier is None else self.earlier + by
+        return replace(self, part=self.part + by, changed=self.changed.moved(by), earlier=earlier)
+
+    def words(self, stream: Stream) -> str:
+        """For a person: where, since when, whether it goes on, and whether another one came before it."""
+        end = "still beyond its limit" if self.lasting else "now inside its limit"
+        other = (
+            "" if self.earlier is None else f"; another alarm at {stream.describe(self.earlier)}, before this change"
+        )
+        return f"at {stream.describe(self.part)}, changed since {stream.describe(self.changed.first)}, {end}{other}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class ChartRun:
         upper: Alarm beyond it, (N,).
         lower: Alarm below it, (N,), or None.
         promise: What an alarm means, in words.
-        alarm: The first, or None.
+        alarm: The one that announces the clearest change, or None.
         design: Where the limit comes from; None for the martingale, which needs none.
     """
 
@@ -64,6 +79,7 @@ class ChartRun:
             "direction": None if alarm is None else alarm.direction,
             "since": None if alarm is None else stream.place(alarm.changed.first),
             "lasting": None if alarm is None else alarm.lasting,
+            "other_alarm": None if alarm is None or alarm.earlier is None else stream.place(alarm.earlier),
             "limit": float(self.upper[-1]) if len(self.upper) else None,
             "design": None if self.design is None else self.design.summary(),
         }
@@ -126,6 +142,7 @@ class Monitoring:
         stream: What was monitored.
         n: Number of calibration scores that it was compared with.
         arl: One false alarm in so many parts, by all charts of scores that have a limit, together.
+        chance: Largest probability that any chart alarms in a stream of this length in which nothing changes.
         threshold: Threshold of the rule, or None.
         charts: Charts of the scores.
         health: Charts of the images; empty without images.
@@ -138,6 +155,7 @@ class Monitoring:
     stream: Stream
     n: int
     arl: float
+    chance: float
     threshold: float | None
     charts: tuple[ChartRun, ...]
     health: tuple[HealthRun, ...]
@@ -166,6 +184,7 @@ class Monitoring:
             "errors": errors,
             "n": self.n,
             "arl": self.arl,
+            "chance": self.chance,
             "threshold": self.threshold,
             "charts": [run.summary(self.stream) for run in self.charts],
             "health": [run.summary(self.stream) for run in self.health],

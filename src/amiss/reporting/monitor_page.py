@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.sentence import Sentence
 from amiss.monitoring import ChartRun, HealthRun, Monitoring
 from amiss.reporting.charts import Tick, nice_ticks
 from amiss.reporting.page import render
@@ -26,6 +27,14 @@ COLUMNS = 800
 
 ABOVE = 3.0
 """A chart that goes on beyond its limit is drawn up to so many times the limit."""
+
+RUN_LENGTHS = Sentence(
+    "ARL0 is 1 / (mean over calibration sets of false alarms a part); n calibration scores are one such set, and its "
+    "own run length lies anywhere around the median: one in ten is below the next number. The interval is that of the "
+    "computation. The change that each chart is made for: one standard deviation of the scores; for parts above the "
+    "threshold, fivefold odds.",
+    "tests/monitoring/test_docs_table.py::test_a_row",
+)
 
 TITLES = {
     "cusum": ("Rising scores", "CUSUM"),
@@ -87,6 +96,7 @@ def write_monitoring(folder: str | Path, found: Monitoring, title: str) -> tuple
         health=[health_panel(found, run) for run in found.health],
         rows=[_row(run) for run in (*found.charts, *(one.chart for one in found.health))],
         mark=_mark(found),
+        run_lengths=RUN_LENGTHS(),
         version=version("amiss"),
     )
     html, plain = Path(folder) / "monitor.html", Path(folder) / "monitor.json"
@@ -143,9 +153,7 @@ def _facts(found: Monitoring, run: ChartRun) -> str:
     promise = run.promise[0].upper() + run.promise[1:]
     if run.alarm is None:
         return f"No alarm. {promise}."
-    at = found.stream.describe(run.alarm.part)
-    end = "still beyond its limit" if run.alarm.lasting else "now inside its limit"
-    return f"Alarm at {at}, changed since {found.stream.describe(run.alarm.changed.first)}, {end}. {promise}."
+    return f"Alarm {run.alarm.words(found.stream)}. {promise}."
 
 
 def _panel(

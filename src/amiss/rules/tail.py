@@ -14,9 +14,10 @@ from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.lots import Lots
 from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
+from amiss.core.sentence import Sentence
 from amiss.core.words import percent
 from amiss.rules.goodness import anderson_darling
-from amiss.rules.lots import basis, one_of_each, whose
+from amiss.rules.lots import basis, one_of_each, rate_bound, whose
 from amiss.rules.pareto import Floats, excess_at, fit_pareto, share_above
 from amiss.rules.ranks import check_reachable
 
@@ -38,8 +39,27 @@ REACH = 4
 LEVEL = 0.05
 """A fit whose p-value is below this is refused; so is one honest sample of twenty."""
 
+TIES = 0.1
+"""Share of the fitted scores that may equal another one: a tail that goes on smoothly beyond them has no ties, and the
+test of the fit does not see rounding before it is coarse."""
+
 RESAMPLES = 1000
 _CHUNK = 2_000_000  # numbers held at once while resamples are fitted
+
+ON_AVERAGE = Sentence(
+    "tail: at most {alpha} of good parts{whose} raise an alarm, on average over calibration sets of {basis}, if "
+    "the scores beyond follow the distribution fitted to the largest {count} (generalised Pareto, shape {shape}, "
+    "Anderson-Darling p = {p}).",
+    "bench/promises.py tail-mean",
+)
+THIS_SET = Sentence(
+    "For this very set the rate is then below {bound} with 95 % confidence.", "bench/promises.py tail-bound"
+)
+ANYWAY = Sentence(
+    "No test on {units} can show that they do: a second kind of good parts, rarer than {rare}, may be missing "
+    "among them. Whatever the distribution, the rate is below {bound} with 95 % confidence.",
+    "bench/promises.py tail-anyway",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +97,8 @@ class Tail(Rule):
 
     Assumes:
         As `Conformal`; and the scores beyond those seen follow the distribution of the largest ones seen. The test
-        cannot show that they do, only that they do not. A rare second kind of good parts breaks it.
+        cannot show that they do, only that they do not: a second kind of good parts of 0.5 % is missing in 22 % of
+        samples of 300, and passes in most others. So the bound that holds for any distribution is stated as well.
 
     Args:
         alpha: False-alarm rate in (0, 0.05]. Needs n >= 300 and n >= 1 / (4 alpha) - 1.
@@ -155,12 +176,21 @@ class Tail(Rule):
             if self._alpha < least - 1e-12
             else f"As many {units.split()[-1]} support this alpha without that assumption: prefer the rule conformal."
         )
-        return (
-            f"tail: at most {percent(self._alpha)} of good parts{whose(self)} raise an alarm, on average over "
-            f"calibration sets of {fitted}, if the scores beyond follow the distribution fitted to the largest "
-            f"{fit.count} (generalised Pareto, shape {fit.shape:.2f}, Anderson-Darling p = {fit.p_value:.2g}); for "
-            f"this very set the rate is then below {percent(fit.bound)} with 95 % confidence. {reach}"
+        above = int((self.normal > np.float32(fit.threshold)).sum())
+        words = (
+            ON_AVERAGE(
+                alpha=percent(self._alpha),
+                whose=whose(self),
+                basis=fitted,
+                count=fit.count,
+                shape=f"{fit.shape:.2f}",
+                p=f"{fit.p_value:.2g}",
+            ),
+            THIS_SET(bound=percent(fit.bound)),
+            ANYWAY(units=units, rare=percent(rate_bound(self, 0)), bound=percent(rate_bound(self, above))),
+            reach,
         )
+        return " ".join(words)
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self._alpha, "seed": self.seed}
@@ -215,6 +245,12 @@ def _tail_of(normal: Floats, alpha: float) -> tuple[float, Floats]:
         raise CalibrationError(
             f"tail: {len(excess)} of n = {n} scores lie above {start:g}, where the largest {size} should, and {needed} "
             "are needed: too many scores are equal. Take the rule conformal."
+        )
+    different = len(np.unique(excess))
+    if len(excess) - different > TIES * len(excess):
+        raise CalibrationError(
+            f"tail: only {different} of the largest {len(excess)} of n = {n} scores differ: they are rounded, and a "
+            "rounded tail cannot be extrapolated. Take the rule conformal."
         )
     return start, excess
 
