@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-import amiss
 from amiss.cli.main import app
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
@@ -19,11 +18,6 @@ from amiss.reporting import write_certificate
 from amiss.rules import Conformal, Fixed
 from amiss.rules.planning import chance_of_success, parts_needed, plan, rate_shown
 from amiss.testing import toy_part, write_mvtec
-
-
-@pytest.fixture(scope="module")
-def inspector():
-    return amiss.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 def dataset(good, defective, origins=()):

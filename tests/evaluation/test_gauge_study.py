@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import amiss
 from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.core.verdict import Label
@@ -18,11 +17,6 @@ from amiss.rules import Fixed
 from amiss.testing import toy_part, write_image
 
 PARTS, STATIONS, REPEATS = 6, 2, 3
-
-
-@pytest.fixture(scope="module")
-def inspector():
-    return amiss.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 def taken_again(parts=PARTS, stations=STATIONS, repeats=REPEATS, noise=4.0):

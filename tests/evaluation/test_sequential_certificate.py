@@ -3,9 +3,7 @@
 from datetime import datetime, timedelta
 
 import numpy as np
-import pytest
 
-import amiss
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.data import Dataset, Origin
@@ -15,11 +13,6 @@ from amiss.reporting import write_certificate
 from amiss.rules import Fixed
 from amiss.rules.sequential import anytime_needed, anytime_upper
 from amiss.testing import toy_part, write_mvtec
-
-
-@pytest.fixture(scope="module")
-def inspector():
-    return amiss.fit(toy_part(40, seed=0).images, preset="tiny", size=64, calibration=0.5)
 
 
 def dataset(good, defective=0, origins=()):

@@ -81,6 +81,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *([f"errors:       {_images(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
         *measured,
         *_rim_line(evaluation),
+        *_size_lines(evaluation),
         *_type_lines(summary),
         *([f"{1000 * seconds:.1f} ms per image, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
@@ -93,6 +94,22 @@ def _rim_line(evaluation: Evaluation) -> list[str]:
     return [
         f"good images that peak on the rim: {evaluation.rim_peaks}; {100 * evaluation.rim_area:.0f} % of the pixels "
         "lie there"
+    ]
+
+
+def _size_lines(evaluation: Evaluation) -> list[str]:
+    found = evaluation.by_size
+    if found is None:
+        return []
+    if found.pod is None:
+        return [f"size of defects: {found.note}"]
+    pod = found.pod
+    low, high = (f"{end:.1f}" if end < 1e9 else "no limit" for end in pod.a90_interval)
+    shown = f"{pod.a90_95:.1f} pixels" if pod.a90_95 < 1e9 else "not shown at any size"
+    return [
+        f"size of defects: 90 % are found from a diameter of {pod.a90:.1f} pixels on (a90, 95 % interval {low} to "
+        f"{high}, n = {pod.n}); with 95 % confidence (a90/95): {shown}",
+        *([found.note] if found.note else []),
     ]
 
 

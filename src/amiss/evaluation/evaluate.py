@@ -13,6 +13,7 @@ from amiss.core.errors import DataError
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
+from amiss.evaluation.detection import detection_by_size
 from amiss.evaluation.evaluation import Evaluation
 from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
 from amiss.evaluation.own_size import pixels_of
@@ -82,6 +83,7 @@ def evaluate(
         saturation=dataset.has_saturation,
         rim_peaks=rim.peaks,
         rim_area=rim.area,
+        by_size=detection_by_size(dataset, verdicts),
     )
 
 

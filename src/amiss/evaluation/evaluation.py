@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD
+from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
 from amiss.metrics import Outcomes, Rate, at_threshold
 
@@ -44,6 +45,7 @@ class Evaluation:
         rim_peaks: Usable good images that are strangest within a sixteenth of the shorter side from the border; None
             without maps. Many more than `rim_area` say that the detector takes borders for defects.
         rim_area: Mean share of the pixels that lie there, in [0, 1]; NaN without maps.
+        by_size: How detection grows with the size of the defect; None without masks.
     """
 
     dataset: str
@@ -63,6 +65,7 @@ class Evaluation:
     saturation: bool = False
     rim_peaks: Rate | None = None
     rim_area: float = math.nan
+    by_size: DetectionBySize | None = None
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -153,6 +156,7 @@ class Evaluation:
             **self.metrics.summary(),
             "rim_peaks": None if self.rim_peaks is None else self.rim_peaks.summary(),
             "rim_area": _finite(self.rim_area),
+            "by_size": None if self.by_size is None else self.by_size.summary(),
             "n_errors": len(self.errors),
             "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
             "seconds_per_image": _finite(self.seconds_per_image),

@@ -16,6 +16,7 @@ from amiss.metrics import Rate
 from amiss.reporting import charts, gallery
 from amiss.reporting.overlay import ColourScale
 from amiss.reporting.page import render
+from amiss.reporting.size_chart import pod_chart
 from amiss.storage import write_file
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
         ),
         "legend": charts.legend(inspector.rule, scale),
         "cards": {kind: [card for card in found if card is not None] for kind, found in cards.items()},
+        "size_chart": None if evaluation.by_size is None else pod_chart(evaluation.by_size),
         "facts": origin(evaluation, inspector, dataset),
     }
 
