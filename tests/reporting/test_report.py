@@ -127,6 +127,7 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
         "Scores",
         "Detections against false alarms",
         "Colours",
+        "Size of the defects",
         "Worst misses",
         "Worst false alarms",
         "Typical detections",
