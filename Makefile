@@ -36,7 +36,8 @@ test-slow: .venv/.dev
 
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz images --count 10000 --output docs/results/fuzz_images.json
-	$(BIN)/python -m tests.fuzz large --count 150 --output docs/results/fuzz_large.json
+	$(BIN)/python -m tests.fuzz needs --count 250 --output docs/results/fuzz_needs.json
+	$(BIN)/python -m tests.fuzz large --count 300 --output docs/results/fuzz_large.json
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

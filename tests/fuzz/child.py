@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -21,6 +22,15 @@ def _status(key: str) -> int:
         return 0
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    """The most bytes of memory that an action takes beyond what the process had."""
+    before = _status("VmRSS")
+    if _RESET.exists():
+        _RESET.write_text("5")  # the peak starts anew
+    action()
+    return _status("VmHWM") - before
 
 
 def _say(*words: object) -> None:

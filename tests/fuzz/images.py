@@ -85,7 +85,7 @@ ENCODERS: dict[str, tuple[Writer, tuple[int, ...], tuple[int, ...]]] = {
     "tiff front": (_tifffile(), (1, 3, 4), (8, 16)),
     "tiff planes": (_tifffile(planarconfig="separate"), (3, 4), (8,)),
     "tiff planes deflate": (_tifffile(planarconfig="separate", compression="zlib"), (3, 4), (8,)),
-    "tiff tiles": (_tifffile(tile=(32, 48)), (1, 3, 4), (8, 16)),
+    "tiff tiles": (_tifffile(tile=(64, 64)), (1, 3, 4), (8, 16)),
     "tiff tiles deflate": (_tifffile(tile=(64, 64), compression="zlib", predictor=True), (1, 3, 4), (8, 16)),
     "tiff big": (_tifffile(bigtiff=True, byteorder=">", rowsperstrip=7), (1, 3, 4), (8, 16)),
 }

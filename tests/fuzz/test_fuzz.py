@@ -44,6 +44,11 @@ def test_large_images_keep_the_memory_allowed():
     assert not found.failures and found.cases == 5
 
 
+def test_decoding_takes_no_more_memory_than_it_says_before():
+    found = driver.run("tests.fuzz.needs", seed=21, count=len(images.ENCODERS))
+    assert not found.failures and found.cases == len(images.ENCODERS)
+
+
 def test_the_command_prints_what_came_of_it():
     command = [sys.executable, "-m", "tests.fuzz", "images", "--count", "3", "--seed", "5"]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=driver.ROOT, check=True)

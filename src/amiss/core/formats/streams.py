@@ -5,7 +5,7 @@ What libtiff cannot decompress OpenCV leaves black, without a word, and libpng p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +17,29 @@ _MOST = 4096 - _FIRST + 2  # codes until the table is full: the first adds no en
 _SHORTEST = 2048  # bytes that a table serves on average, at least: emptying it all the time would take hours
 
 
-def inflated(data: bytes | memoryview | Iterable[memoryview], most: int) -> int | None:
-    """Bytes in a zlib stream, which may be in several parts, at most about `most`; None if it is damaged or cut off."""
-    parts = [data] if isinstance(data, (bytes, memoryview)) else data
+def inflated(data: bytes | memoryview, most: int) -> int | None:
+    """Bytes in a zlib stream, at most about `most`; None if it is damaged or cut off. More may follow it."""
+    return inflated_parts([data], most)[0]
+
+
+def inflated_parts(parts: Sequence[bytes | memoryview], most: int) -> tuple[int | None, bool]:
+    """As `inflated`, for a stream in several parts, and whether it ends where the parts end."""
     from isal import isal_zlib  # in a third of zlib's time
 
-    inflate, found = isal_zlib.decompressobj(), 0
+    inflate, found, last = isal_zlib.decompressobj(), 0, 0
     try:
-        for part in parts:
+        for last, part in enumerate(parts):  # noqa: B007 (how far it comes is asked below)
             rest: bytes | memoryview = part
             while rest and found <= most and not inflate.eof:
                 found += len(inflate.decompress(rest, _PIECE))
                 rest = inflate.unconsumed_tail
+            if inflate.eof or found > most:
+                break
         while found <= most and not inflate.eof and (piece := inflate.decompress(b"", _PIECE)):
             found += len(piece)
     except isal_zlib.error:  # type: ignore[misc]  # its stub says Exception()
-        return None
-    return found if inflate.eof else None
+        return None, False
+    return found if inflate.eof else None, not inflate.unused_data and not any(map(len, parts[last + 1 :]))
 
 
 def packbits(data: memoryview, most: int) -> int | None:
