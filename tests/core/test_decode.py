@@ -252,7 +252,7 @@ def test_a_tiff_that_states_its_width_twice_is_refused():
 
 def test_the_memory_allowed_is_exact_and_holds_for_the_file_size_too(tmp_path, monkeypatch):
     data = encoded("png", sample())
-    need = read_header(data, "image").need
+    need = read_header(data, "image").need()
     monkeypatch.setenv("AMISS_MEMORY", str(need))
     assert decode_image(data).shape == (20, 28, 3)
     monkeypatch.setenv("AMISS_MEMORY", str(need - 1))

@@ -33,8 +33,10 @@ def test_sizes_as_people_write_them(said, size, monkeypatch):
 @pytest.mark.parametrize("said", ["much", "0", "-1GB", "4GiB", "1e9", "4 4", "GB", "1" * 40, "٣GB", "0.1"])
 def test_anything_else_is_an_error_that_says_what_it_must_be(said, monkeypatch):
     monkeypatch.setenv("AMISS_MEMORY", said)
-    with pytest.raises(InputError, match="AMISS_MEMORY must be a size such as 500MB or 4GB, got"):
-        memory()
+    for action in (memory, lambda: read_image("part.png")):
+        with pytest.raises(InputError, match="AMISS_MEMORY must be a size such as 500MB or 4GB, got") as caught:
+            action()
+        assert not isinstance(caught.value, ImageError)
 
 
 def test_threads_share_what_is_allowed_and_wait_for_one_another(monkeypatch):

@@ -28,7 +28,7 @@ def case(seed: int, number: int) -> tuple[str, Callable[[], str]]:
     data = write(image[:, :, 0] if count == 1 else image)
 
     def action() -> str:
-        need = read_header(data, encoder).need
+        need = read_header(data, encoder).need()
         taken = peak_of(lambda: decode_image(data))
         assert taken <= need + _SLACK, f"{taken} bytes taken, {need} stated"
         return f"{max(0, taken) / need:.1f} of the need"

@@ -60,7 +60,7 @@ def read_values(path: str | Path) -> NDArray[Any]:
     """
     import cv2
 
-    with _checked(read_bytes(Path(path)), str(path)) as header:
+    with _checked(read_bytes(Path(path)), str(path), all_channels=True) as header:
         if header.kind == "JPEG" and header.channels in (1, 3):
             image = jpegs.decode(header.data, str(path), "GRAY" if header.channels == 1 else "RGB")
             return image[:, :, 0] if header.channels == 1 else image
@@ -134,10 +134,11 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         ImageError: It cannot be read, is not a file (but a folder, a device or a pipe), or is too large.
     """
+    allowed = memory()
     try:
         found = path.stat()
         special = not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
-        data = b"" if special or found.st_size > memory() else path.read_bytes()
+        data = b"" if special or found.st_size > allowed else path.read_bytes()
     except OSError as error:
         raise ImageError(str(path), f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # a zero byte in the name
@@ -149,11 +150,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _checked(data: bytes, name: str) -> Iterator[Header]:
+def _checked(data: bytes, name: str, *, all_channels: bool = False) -> Iterator[Header]:
     """What the file says about its image, once it is known to be whole, with the memory for it held."""
     header = read_header(data, name)
     what = f"an image of {header.width} x {header.height} pixels, {header.channels} x {header.bits} bits,"
-    with decoding(header.need, name, what):
+    with decoding(header.need(header.channels if all_channels else 3), name, what):
         header.verify()
         yield header
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from amiss.core.errors import ImageError, InputError
 
 DEFAULT = 2_000_000_000
-"""Bytes, if AMISS_MEMORY says nothing: enough for 100 megapixels of 16-bit RGBA, or 190 of 8-bit RGB."""
+"""Bytes, if AMISS_MEMORY says nothing: enough for 120 megapixels of 16 bits, or 190 of 8 bits."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 

@@ -40,15 +40,14 @@ class Header:
     orientation: int = 1
     verify: Callable[[], None] = lambda: None
 
-    @property
-    def need(self) -> int:
-        """The most bytes that decoding takes.
+    def need(self, channels: int = 3) -> int:
+        """The most bytes that decoding to so many channels takes.
 
         OpenCV decodes into one array and copies it into another; palettes, strips and alpha take up to 4 bytes per
         pixel more, and turning an image takes less than that first copy. `python -m tests.fuzz needs` checks it for
         every kind of file.
         """
-        per_pixel = 2 * max(self.channels, 3) * next(size for size in (1, 2, 4, 8) if self.bits <= 8 * size) + 4
+        per_pixel = 2 * max(channels, 3) * next(size for size in (1, 2, 4, 8) if self.bits <= 8 * size) + 4
         return self.width * self.height * per_pixel + self.buffer + 2 * len(self.data)
 
 
