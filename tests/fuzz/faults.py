@@ -18,7 +18,7 @@ def _print() -> str:
 
 
 def _eat() -> str:
-    return str((b"x" * 700_000_000)[-1])
+    return str((b"x" * 350_000_000)[-1])
 
 
 def _raise() -> str:

@@ -23,8 +23,9 @@ def case(seed: int, number: int) -> tuple[str, Callable[[], str]]:
     encoder = list(ENCODERS)[number % len(ENCODERS)]
     write, channels, bits = ENCODERS[encoder]
     depth, count = int(draws.choice(bits)), int(draws.choice(channels))
-    image = draws.integers(0, 256, (*draws.integers(900, 1500, 2), count)) * (257 if depth == 16 else 1)
-    image = image.astype(np.uint16 if depth == 16 else np.uint8)
+    height, width = draws.integers(900, 1500, 2)
+    line = draws.integers(0, 256, (1, width, count)) * (257 if depth == 16 else 1)
+    image = np.broadcast_to(line.astype(np.uint16 if depth == 16 else np.uint8), (height, width, count)).copy()
     data = write(image[:, :, 0] if count == 1 else image)
 
     def action() -> str:
