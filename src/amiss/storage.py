@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -36,6 +41,32 @@ def cache_folder() -> Path:
     """
     given, user = os.environ.get("AMISS_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "amiss"
+
+
+def write_entry(path: Path, data: bytes, key: str) -> None:
+    """Write an entry of a cache: the data, then the SHA-256 of key and data, by which `read_entry` knows both."""
+    write_file(path, data + _entry_digest(data, key))
+
+
+def read_entry(path: Path, key: str) -> bytes | None:
+    """The data of an entry of a cache, or None where there is none.
+
+    An entry that is damaged, or was written for another key, is thrown away: what is in a cache can be made again.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    data, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if digest == _entry_digest(data, key):
+        return data
+    with suppress(OSError):
+        path.unlink()
+    return None
+
+
+def _entry_digest(data: bytes, key: str) -> bytes:
+    return hashlib.sha256(hashlib.sha256(key.encode()).digest() + data).digest()
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:

@@ -61,6 +61,21 @@ def test_kept_features_are_not_computed_again_and_damaged_ones_are(extractor, im
     assert again.seen == 2 + 1
 
 
+def test_zeroed_flipped_and_swapped_features_are_made_anew(extractor, images, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with cached_features(extractor, "tiny", images):
+        pass
+    files = sorted(tmp_path.rglob("*.npy"))
+    whole = [file.read_bytes() for file in files]
+    files[0].write_bytes(whole[0][:200] + bytes(len(whole[0]) - 200))  # numbers of zero, and a header as it was
+    files[1].write_bytes(whole[1][:-40] + bytes([whole[1][-40] ^ 1]) + whole[1][-39:])
+    files[2].write_bytes(whole[3])
+    again = Counting(extractor)
+    with cached_features(again, "tiny", images) as features:
+        torch.testing.assert_close(features.batch(range(11)), direct(extractor, images))
+    assert again.seen == 3 + 1 and [file.read_bytes() for file in files] == whole
+
+
 def test_another_key_or_size_is_another_entry(extractor, images, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     for key, some in (("a", images), ("b", images), ("a", images.resized((32, 32)))):

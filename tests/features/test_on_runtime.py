@@ -12,6 +12,7 @@ from amiss.detectors.detector import to_batch
 from amiss.features import FeatureExtractor, on_runtime
 from amiss.features.to_onnx import to_onnx
 from amiss.registry import create
+from amiss.storage import write_entry
 from amiss.testing import toy_texture
 
 
@@ -63,9 +64,17 @@ def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
     file.write_bytes(file.read_bytes()[:1000])
     np.testing.assert_array_equal(use(), first)
     assert len(exported) == 2
-    file.write_bytes(to_onnx(Brighter("tiny-random", (4,)), torch.zeros(2, 3, 48, 80), ["batch"], ["stage_4"]))
+    whole = file.read_bytes()
+    for place in (len(whole) // 2, len(whole) - 1):  # in a weight, too little for torch to notice, and in the hash
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        np.testing.assert_array_equal(use(), first)
+        assert file.read_bytes() == whole
+    assert len(exported) == 4
+    brighter = to_onnx(Brighter("tiny-random", (4,)), torch.zeros(2, 3, 48, 80), ["batch"], ["stage_4"])
+    extractor = FeatureExtractor("tiny-random", (4,))
+    write_entry(file, brighter, on_runtime._name(on_runtime._Key(extractor), (48, 80)))
     np.testing.assert_array_equal(use(), first)
-    assert len(exported) == 3
+    assert len(exported) == 5
     monkeypatch.setenv("AMISS_CACHE", str(file))  # a file where a folder should be
     np.testing.assert_array_equal(use(), first)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.features.batch import to_batch
-from amiss.storage import write_file
+from amiss.storage import read_entry, write_entry
 
 VARIABLE = "AMISS_CACHE"
 """Environment variable: a folder to keep features in. Without it they live in a temporary folder while learning."""
@@ -31,7 +32,7 @@ class CachedFeatures:
     """Feature maps of a list of images, memory-mapped: reading one touches no other.
 
     Args:
-        files: One .npy file per image, the flattened stages one after the other, float32.
+        files: One .npy file per image, the flattened stages one after the other, float32; a SHA-256 follows.
         shapes: (C, h, w) of each stage.
         device: Where they are wanted.
     """
@@ -90,14 +91,14 @@ def cached_features(
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{images.sha256(index)}.npy" for index in range(len(images))]
         shapes = _shapes(extract, images, device)
-        missing = [index for index, file in enumerate(files) if not _whole(file, shapes)]
+        missing = [index for index, file in enumerate(files) if not _whole(file, _name(key, images, file), shapes)]
         done = len(images) - len(missing)
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
             pixels = np.stack([images[index] for index in chosen])
             rows = _flat(extract(to_batch(torch.from_numpy(pixels).to(device))))
             for index, row in zip(chosen, rows, strict=True):
-                write_file(files[index], _npy(row))
+                write_entry(files[index], _npy(row), _name(key, images, files[index]))
             done += len(chosen)
             progress("features", done, len(images))
         yield CachedFeatures(files, shapes, device)
@@ -122,20 +123,24 @@ def _flat(features: Sequence[Tensor]) -> NDArray[np.float32]:
     return torch.cat([feature.flatten(1) for feature in features], dim=1).float().cpu().numpy()
 
 
-def _whole(file: Path, shapes: Sequence[tuple[int, int, int]]) -> bool:
-    """True when the file holds as many numbers as expected; anything else is computed anew."""
-    if not file.is_file():
+def _name(key: str, images: Images, file: Path) -> str:
+    """What an entry is: features of another network, size or image have another name."""
+    return f"{key} {images.size} {file.stem}"
+
+
+def _whole(file: Path, name: str, shapes: Sequence[tuple[int, int, int]]) -> bool:
+    """True when the file is as it was written, and holds as many numbers as expected; else it is computed anew."""
+    data = read_entry(file, name)
+    if data is None:
         return False
     try:
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
+        found = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, OSError, EOFError):
         return False
     return bool(found.dtype == np.float32) and found.shape == (sum(int(np.prod(shape)) for shape in shapes),)
 
 
 def _npy(row: NDArray[np.float32]) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     np.save(buffer, row, allow_pickle=False)
     return buffer.getvalue()

@@ -18,7 +18,7 @@ from amiss.core.session import open_session
 from amiss.core.threads import threads
 from amiss.features.extractor import FeatureExtractor
 from amiss.features.to_onnx import to_onnx
-from amiss.storage import cache_folder, write_file
+from amiss.storage import cache_folder, read_entry, write_entry
 
 WORTH = 40
 """Images from which the seconds of an export are won back."""
@@ -109,8 +109,8 @@ class _OnDemand:
 def network_graph(extractor: FeatureExtractor, size: Size) -> NetworkGraph | None:
     """The graph of an extractor for images of one size; None when only torch can run it.
 
-    It is exported once, which takes seconds, and kept in the user's cache folder. It is used only if it gives torch's
-    features of an image of noise, wherever it comes from.
+    It is exported once, which takes seconds, and kept in the user's cache folder with its SHA-256; a kept one that has
+    changed is thrown away. It is used only if it gives torch's features of an image of noise, wherever it comes from.
 
     Args:
         extractor: On the CPU.
@@ -144,9 +144,9 @@ class _Key:
 @lru_cache(maxsize=2)
 def _prepare(key: _Key, size: Size) -> NetworkGraph | None:
     """The graph that is kept from an earlier time, else a new one."""
-    with suppress(Exception):  # not there, damaged, or no home to keep anything: then it is made anew
-        kept = NetworkGraph(_file(key, size).read_bytes(), size)
-        if _gives_features_of_torch(kept, key.extractor):
+    with suppress(Exception):  # refused by this runtime, or no home to keep anything: then it is made anew
+        data = read_entry(_file(key, size), _name(key, size))
+        if data is not None and _gives_features_of_torch(kept := NetworkGraph(data, size), key.extractor):
             return kept
     try:
         graph = to_onnx(key.extractor, torch.zeros(2, 3, *size), [ENTRY], stage_names(key.extractor))
@@ -156,7 +156,7 @@ def _prepare(key: _Key, size: Size) -> NetworkGraph | None:
     if not _gives_features_of_torch(made, key.extractor):
         return None
     with suppress(OSError, RuntimeError):
-        write_file(_file(key, size), graph)
+        write_entry(_file(key, size), graph, _name(key, size))
     return made
 
 
@@ -170,7 +170,11 @@ def _gives_features_of_torch(graph: NetworkGraph, extractor: FeatureExtractor) -
     )
 
 
-def _file(key: _Key, size: Size) -> Path:
+def _name(key: _Key, size: Size) -> str:
     versions = [version(name) for name in ("amiss", "torch", "onnxruntime")]
-    name = hashlib.sha256(f"{key.key} {size} {versions}".encode()).hexdigest()[:16]
+    return f"{key.key} {size} {versions}"
+
+
+def _file(key: _Key, size: Size) -> Path:
+    name = hashlib.sha256(_name(key, size).encode()).hexdigest()[:16]
     return cache_folder() / f"features-{name}.onnx"
