@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-
 _DIGEST = hashlib.sha256().digest_size
 
 

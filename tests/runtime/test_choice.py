@@ -138,7 +138,7 @@ def test_a_runtime_with_other_scores_is_never_chosen(model, cache, monkeypatch):
 
 
 def test_a_graph_that_no_runtime_loads_is_refused(two):
-    with pytest.raises(ArtefactError, match="ONNX Runtime cannot load the graph"):
+    with pytest.raises(ArtefactError, match="the graph"):
         open_graph(b"garbage", "auto", IMAGE)
 
 

@@ -108,7 +108,7 @@ def test_sixteen_loads_and_runs_in_a_row_leak_nothing(model, images, engine):
 @every_runtime
 def test_bytes_that_are_no_graph_are_refused(model, engine):
     for data in (b"", b"garbage", bytes(1000), model[: len(model) // 2]):
-        with pytest.raises(ArtefactError, match="cannot load the graph"):
+        with pytest.raises(ArtefactError, match="the graph"):
             Graph(data, engine)
 
 
@@ -147,7 +147,7 @@ def test_weights_outside_the_graph_are_refused(tmp_path, monkeypatch, engine):
     graph = helper.make_graph(nodes, "outside", [entry], [result], [weight])
     other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArtefactError, match="cannot load the graph"):
+    with pytest.raises(ArtefactError, match="no graph of Amiss has: tensor 1"):
         Graph(other.SerializeToString(), engine)
 
 

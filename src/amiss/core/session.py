@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
+SHARE = 0.8
+"""Share of the machine's memory that all graphs together may take."""
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+
 def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
-    """A session on the processor that keeps its warnings to itself.
+    """A session on the processor that keeps its warnings to itself, and takes no more memory than there is.
+
+    A graph may ask for any amount of memory when it runs. Without a bound the system would end the process; with it
+    the graph fails. All sessions of a process share the bound and the memory.
 
     Args:
         model: An ONNX graph.
@@ -23,4 +36,35 @@ def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores
     options.log_severity_level = 3
+    if _bound_memory():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def _bound_memory() -> bool:
+    """Tell ONNX Runtime once how much memory it may take; False where nobody knows."""
+    import onnxruntime
+
+    most = machine_memory()
+    if most is None:
+        return False
+    kind = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    own = -1  # as without a bound
+    bounds = {"max_mem": int(SHARE * most), "arena_extend_strategy": own, "initial_chunk_size_bytes": own}
+    onnxruntime.create_and_register_allocator(
+        kind, onnxruntime.OrtArenaCfg({**bounds, "max_dead_bytes_per_chunk": own})
+    )
+    return True
+
+
+def machine_memory() -> int | None:
+    """Bytes of memory of this machine, or of the container; None where nobody knows."""
+    known = []
+    with suppress(AttributeError, OSError, ValueError):
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(OSError, ValueError):
+        known.append(int(_CONTAINER.read_text()))
+    return min((size for size in known if size > 0), default=None)

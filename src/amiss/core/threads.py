@@ -11,18 +11,21 @@ from amiss.core.errors import InputError
 
 Result = TypeVar("Result")
 
+MOST = 1024
+"""Threads that may be asked for; systems end a process that starts many thousands."""
+
 
 def threads() -> int:
     """Threads to use: the environment variable AMISS_THREADS, else the cores this process may use.
 
     Raises:
-        InputError: AMISS_THREADS is not a whole number above 0.
+        InputError: AMISS_THREADS is not a whole number from 1 to `MOST`.
     """
     asked = os.environ.get("AMISS_THREADS", "")
     if not asked:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not asked.isdecimal() or int(asked) < 1:
-        raise InputError(f"AMISS_THREADS must be a whole number above 0, got {asked!r}")
+    if not asked.isdecimal() or len(asked) > 6 or not 1 <= int(asked) <= MOST:
+        raise InputError(f"AMISS_THREADS must be a whole number from 1 to {MOST}, got {asked[:20]!r}")
     return int(asked)
 
 

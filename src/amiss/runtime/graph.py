@@ -16,6 +16,7 @@ from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.core.session import open_session
 from amiss.core.threads import in_order, threads
+from amiss.runtime.graph_check import check_graph
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ Engine = Callable[[bytes, int], Program]
 
 
 @contextmanager
+def running(runtime: str) -> Iterator[None]:
+    """Around a run of a graph, for the same reason."""
+    try:
+        yield
+    except Exception as error:
+        raise ArtefactError(f"{runtime} cannot run the graph: {_short(error)}") from error
+
+
+@contextmanager
 def loading(runtime: str) -> Iterator[None]:
     """Around the loading of a graph: the runtimes raise many kinds of errors of their own, none known to the user."""
     try:
@@ -51,7 +61,11 @@ def loading(runtime: str) -> Iterator[None]:
     except AmissError:
         raise
     except Exception as error:
-        raise ArtefactError(f"{runtime} cannot load the graph: {error}") from error
+        raise ArtefactError(f"{runtime} cannot load the graph: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def onnxruntime_engine(model: bytes, cores: int) -> Program:
@@ -65,7 +79,8 @@ def onnxruntime_engine(model: bytes, cores: int) -> Program:
         (entry,), (result,) = session.get_inputs(), session.get_outputs()
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (output,) = session.run([result.name], {entry.name: pixels})
+        with running("ONNX Runtime"):
+            (output,) = session.run([result.name], {entry.name: pixels})
         return np.asarray(output, np.float32)
 
     return Program(
@@ -91,11 +106,13 @@ class Graph:
         size: Height and width of its images.
 
     Raises:
-        ArtefactError: The runtime refuses the graph, or its inputs and outputs are not those of Amiss.
+        ArtefactError: More is in the graph than may be (see `amiss.runtime.graph_check`), the runtime refuses it, or
+            its inputs and outputs are not those of Amiss.
         MissingExtraError: The runtime is not installed.
     """
 
     def __init__(self, model: bytes, engine: Engine = onnxruntime_engine, *, cores: int | None = None) -> None:
+        check_graph(model)
         self._model, self._engine = model, engine
         self.program = engine(model, threads() if cores is None else cores)
         shape, kind, result = self.program.shape, self.program.kind, self.program.result
@@ -109,13 +126,20 @@ class Graph:
 
         Raises:
             InputError: Another shape or type.
+            ArtefactError: The runtime fails, or gives what is not scores of these images.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (*self.size, 3) or len(pixels) == 0:
             raise InputError(
                 f"pixels must be uint8 (N, {self.size[0]}, {self.size[1]}, 3), got {pixels.dtype} {pixels.shape}"
             )
         output = self.program.run(pixels)
-        return Scores.of_map(output) if self.program.result == "map" else Scores(output)
+        try:
+            scores = Scores.of_map(output) if self.program.result == "map" else Scores(output)
+        except InputError as error:
+            raise ArtefactError(f"{self.program.runtime} gives other things than scores: {error}") from error
+        if len(scores) != len(pixels):
+            raise ArtefactError(f"{self.program.runtime} must give {len(pixels)} scores, got {len(scores)}")
+        return scores
 
     @cached_property
     def on_one_core(self) -> Graph:
