@@ -46,7 +46,7 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int, float], tuple[Floats, Floats]]
 BETWEEN = (0.0, 0.1, 0.3, 0.6)
-COMPARED = ((5, 12), (10, 12), (20, 10), (60, 5))  # lots, parts of each
+COMPARED = ((5, 12), (20, 10), (60, 5))  # lots, parts of each
 HELD = (
     (Conformal(0.05), ((20, 1), (20, 50), (60, 5))),
     (Conformal(0.1), ((9, 12), (20, 50))),

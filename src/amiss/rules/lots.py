@@ -36,17 +36,16 @@ def chance_above(shares: Floats, rate: float) -> float:
         >>> round(chance_above(np.zeros(59), 0.05), 4)  # 0.95^59
         0.0485
     """
-    excess = np.append(shares, 1.0) - rate
-    above, below = excess[excess > 0], -excess[excess < 0]
-    chance = np.zeros(len(above) + 1)  # of i above and d - i below, for one d after the other
-    chance[1] = 1.0
-    for total in range(2, len(above) + len(below) + 1):
-        i = np.arange(max(1, total - len(below)), min(len(above), total - 1) + 1)
-        p, q = above[i - 1], below[total - i - 1]
-        chance[i] = (p * chance[i] + q * chance[i - 1]) / (p + q)
-        if total <= len(above):
-            chance[total] = 1.0
-    return float(chance[len(above)])
+    excess = (np.append(shares, 1.0) - rate).tolist()
+    below = [-q for q in excess if q < 0]
+    chances = [0.0] * (len(below) + 1)  # for no lot above, and the first j of those below
+    for p in (p for p in excess if p > 0):
+        chance, one_more = 1.0, [1.0]
+        for q, without in zip(below, chances[1:], strict=True):
+            chance = (p * chance + q * without) / (p + q)
+            one_more.append(chance)
+        chances = one_more
+    return chances[-1]
 
 
 def new_lots_bound(shares: Floats, confidence: float = 0.95) -> float:
