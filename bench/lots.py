@@ -189,7 +189,13 @@ def _figures(rule: Rule, rates: Floats) -> dict[str, Any]:
 
 
 def candidates(trials: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Every candidate on ordinary lots and on lots of which few are strange."""
+    """Every candidate on ordinary lots and on lots of which few are strange; and one lot, taken for parts."""
+    for between in BETWEEN:
+        truth = Truth(normal, between, seed)
+        for lots, parts in ((1, 60), (10, 12)):
+            found = judge(Certified(0.05), "parts", normal, (lots, parts, between), truth, trials, seed)
+            if found is not None:
+                yield {"scores": "normal", **found}
     for kind in ("normal", "rare"):
         for between in (0.0, 0.3):
             truth = Truth(KINDS[kind], between, seed)

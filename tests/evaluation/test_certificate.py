@@ -188,6 +188,11 @@ def test_bounds_for_new_lots_count_lots(inspector):
     some = certify(inspector.with_rule(Fixed(float(np.median(inspector.rule.normal)))), data)
     assert some.false_alarms.bound > rate_shown(24, 0.95, some.false_alarms.rate.count)
 
+    dark = replace(data, test=Images([*images[:20], *(image // 3 for image in images[20:])]))
+    one_lot = certify(inspector, dark)  # whose four parts alarm: that is one event of six, too little to blame the rule
+    assert one_lot.false_alarms.rate.count >= 4 and not any("Recalibrate" in text for text in one_lot.warnings)
+    assert any("Recalibrate" in text for text in certify(inspector, dark, future="these-lots").warnings)
+
     half = replace(data, test_origins=(*origins[:23], Origin()))
     assert certify(quiet, half).false_alarms.lots is None
     assert any("lot of 1 images is not known" in text for text in certify(quiet, half).warnings)

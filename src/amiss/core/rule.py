@@ -193,6 +193,6 @@ def _for_these(n: int, lots: int) -> str:
     which = "this lot" if lots == 1 else f"these {lots} lots"
     alone = "One lot says nothing about how much the next differs. " if lots == 1 else ""
     return (
-        f"{alone}Calibrate with more lots, or ask for further parts of {which} only, with future={THESE_LOTS!r}: then "
-        f"n = {n} parts count."
+        f"{alone}Calibrate with more lots, or ask for further parts of {which} only, with future={THESE_LOTS!r} "
+        f"(--future {THESE_LOTS}): then n = {n} parts count."
     )

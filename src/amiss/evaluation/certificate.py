@@ -21,8 +21,6 @@ from amiss.evaluation.counting import Count, Entry, Finding, alarming, by_part, 
 from amiss.evaluation.sequential import Demand, Looks, Turn, bound_of
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
-from amiss.metrics import Rate
-from amiss.rules.planning import rate_shown
 
 RESAMPLES = 2000
 """Permutations of the test whether false alarms gather in lots."""
@@ -175,7 +173,7 @@ def certify(
             for defect in sorted({entry.defect for entry in defective})
         },
         per_lot={lot: of_lot.find(alarming, [e for e in good if e.lot == lot]) for lot in lots},
-        warnings=tuple(_warnings(inspector, entries, copies, confidence, seed, by_lot=counted.by_lot)),
+        warnings=tuple(_warnings(inspector, entries, copies, counted, seed)),
         looks=None if turn is None else turn.looks(len({entry.part for entry in entries})),
     )
 
@@ -230,9 +228,7 @@ def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
     return list(first.values()), len(entries) - len(first)
 
 
-def _warnings(
-    inspector: Inspector, entries: Sequence[Entry], copies: int, confidence: float, seed: int, *, by_lot: bool
-) -> Iterator[str]:
+def _warnings(inspector: Inspector, entries: Sequence[Entry], copies: int, counted: Count, seed: int) -> Iterator[str]:
     parts = len({entry.part for entry in entries})
     if parts < len(entries):
         yield f"{len(entries)} images show {parts} parts; n counts parts, and one alarming image rejects its part."
@@ -242,17 +238,17 @@ def _warnings(
     if errors:
         yield f"{errors} images could not be used; each counts as a false alarm, or as an escape of a defective part."
     unknown = sum(entry.lot is None for entry in entries)
-    if by_lot and unknown:
+    if counted.by_lot and unknown:
         yield f"The lot of {unknown} images is not known; bounds that such an image is part of count parts, not lots."
     good = [entry for entry in entries if entry.defect == GOOD]
-    alarms, alpha = Rate(sum(alarming(good)), len(by_part(good))), inspector.rule.alpha
-    at_least = 1 - rate_shown(alarms.n, confidence, alarms.n - alarms.count)
-    if alpha is not None and at_least > alpha:
+    quiet, alpha = counted.find(lambda some: [not alarm for alarm in alarming(some)], good), inspector.rule.alpha
+    if alpha is not None and 1 - quiet.bound > alpha:
         yield (
-            f"{alarms.count} of {alarms.n} good parts raised an alarm, so the true rate is above the rule's alpha = "
-            f"{alpha:g}: these parts differ from those it was calibrated on. Recalibrate (amiss calibrate)."
+            f"{quiet.rate.n - quiet.rate.count} of {quiet.rate.n} good parts raised an alarm, so the true rate is "
+            f"above the rule's alpha = {alpha:g}: these parts differ from those it was calibrated on. Recalibrate "
+            "(amiss calibrate)."
         )
-    yield from _lot_warnings(good, seed, by_lot=by_lot)
+    yield from _lot_warnings(good, seed, by_lot=counted.by_lot)
 
 
 def _lot_warnings(good: Sequence[Entry], seed: int, *, by_lot: bool) -> Iterator[str]:
