@@ -21,7 +21,7 @@ def greys(images):
 def folder(tmp_path):
     for number, name in enumerate(["b.png", "a.PNG", "sub/deep/c.bmp", "sub/b.png", "z.tiff"]):
         write(tmp_path / name, 10 * number)
-    for name in ("notes.txt", "sub/labels.csv", ".hidden.png", ".cache/thumbnail.png"):
+    for name in ("notes.txt", "sub/labels.csv", ".cache/thumbnail.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"words")
     return tmp_path
@@ -36,8 +36,13 @@ def test_a_folder_is_searched_recursively_in_the_order_of_the_names(folder):
     assert len(images) == 5
 
 
-def test_files_that_are_not_images_are_listed_and_hidden_ones_passed_over(folder):
-    assert Images(folder).ignored == (folder / "notes.txt", folder / "sub/labels.csv")
+def test_what_is_not_read_as_an_image_is_named(folder):
+    named = {one.path.relative_to(folder).as_posix(): one.reason for one in Images(folder).ignored}
+    assert named == {
+        "notes.txt": "not an image",
+        "sub/labels.csv": "not an image",
+        ".cache/thumbnail.png": "in a hidden folder",
+    }
 
 
 def test_the_images_can_be_read_again_and_again(folder):
@@ -134,7 +139,7 @@ def test_a_missing_and_an_empty_folder_are_data_errors(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         Images(tmp_path / "missing")
     (tmp_path / "notes.txt").write_text("words")
-    with pytest.raises(DataError, match=r"no image inside; files ending in \.png"):
+    with pytest.raises(DataError, match=r"no image inside\. Ignored 1: not an image"):
         Images(tmp_path)
 
 

@@ -14,6 +14,7 @@ import typer
 from amiss.cli.console import progress_display, say, say_json
 from amiss.cli.recipe_options import read_recipe, with_region
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold
+from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
     from amiss.inspector import Inspector
@@ -93,11 +94,11 @@ def fit(
     _report(inspector, output, dataset.normal.ignored, json=json)
 
 
-def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json: bool) -> None:
+def _report(inspector: Inspector, output: Path, ignored: Sequence[Ignored], *, json: bool) -> None:
     if json:
-        say_json(
-            {"output": str(output), "statement": inspector.statement(), **inspector.record.model_dump(mode="json")}
-        )
+        ignored_files = [{"path": str(one.path), "reason": one.reason} for one in ignored]
+        facts = {"output": str(output), "statement": inspector.statement(), "ignored": ignored_files}
+        say_json({**facts, **inspector.record.model_dump(mode="json")})
         return
     record = inspector.record
     pixels = f"{record.size[0]} x {record.size[1]} pixels"
@@ -110,7 +111,7 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Path], *, json
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
     if ignored:
-        say(f"Ignored {len(ignored)} files that are not images, such as {ignored[0]}.")
+        say(describe_ignored(ignored))
 
 
 def _training_folder(output: Path, resume: bool) -> Path:

@@ -12,6 +12,7 @@ import typer
 from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import progress_display, say, say_json
 from amiss.core.checks import read_rate
+from amiss.core.listing import describe_ignored
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
@@ -61,7 +62,7 @@ def inspect(
         say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement(), *backend_line(inspector, backend))
         if found.ignored:
-            say(f"Ignored {len(found.ignored)} files that are not images, such as {found.ignored[0]}.")
+            say(describe_ignored(found.ignored))
         if output is not None:
             say(f"Written to {output}")
     if counts[Label.ERROR]:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import ImageError
-from amiss.core.formats import EXTENSIONS, Header, read_header
+from amiss.core.formats import Header, read_header
 from amiss.core.formats import jpeg as jpegs
 from amiss.core.memory import check_memory, decoding, memory
 
-__all__ = ["EXTENSIONS", "decode_image", "read_bytes", "read_image", "read_values", "resize", "to_rgb8"]
+__all__ = ["decode_image", "read_bytes", "read_image", "read_values", "resize", "to_rgb8"]
 
 _BLOCK = 1 << 20  # values converted at once
 
@@ -140,7 +140,8 @@ def read_bytes(path: Path) -> bytes:
         special = not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
         data = b"" if special or found.st_size > allowed else path.read_bytes()
     except OSError as error:
-        raise ImageError(str(path), f"cannot be read ({error.strerror or error})") from error
+        why = "a link to nothing" if path.is_symlink() and not path.exists() else error.strerror or error
+        raise ImageError(str(path), f"cannot be read ({why})") from error
     except ValueError as error:  # a zero byte in the name
         raise ImageError(str(path), f"cannot be read ({error})") from error
     if special:

@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.decode import EXTENSIONS, read_image, resize, to_rgb8
+from amiss.core.decode import read_image, resize, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
+from amiss.core.listing import Ignored, describe_ignored, list_folder
 
 Size = tuple[int, int]
 
@@ -36,7 +37,7 @@ class Images:
     """Images from a folder, from paths, or from arrays. Each is read when it is asked for, every time anew.
 
     Args:
-        source: A folder (searched recursively, in the order of the names), one file, or a list of paths, of arrays
+        source: A folder (searched by `list_folder`, in the order of the names), one file, or a list of paths, of arrays
             (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Image` objects. An array
             (N, H, W, C) works too.
         size: Height and width that every image is resized to; None leaves each as it is.
@@ -59,7 +60,7 @@ class Images:
         size: Size | None = None,
     ) -> None:
         self.size = None if size is None else _check_size(size)
-        self.ignored: tuple[Path, ...] = ()
+        self.ignored: tuple[Ignored, ...] = ()
         if isinstance(source, (str, Path)):
             found, self.ignored = _find(Path(source))
             self._items: tuple[Item, ...] = found
@@ -68,7 +69,7 @@ class Images:
 
     @classmethod
     def join(cls, parts: Sequence[Images]) -> Images:
-        """One `Images` of several, in the order given, with all the files that they ignored.
+        """One `Images` of several, in the order given, with everything that they ignored.
 
         Raises:
             InputError: They differ in `size`.
@@ -77,7 +78,7 @@ class Images:
         if len(sizes) > 1:
             raise InputError(f"images to be joined must agree in size, got {sorted(sizes, key=str)}")
         joined = cls([item for part in parts for item in part._items], size=sizes.pop() if sizes else None)
-        joined.ignored = tuple(path for part in parts for path in part.ignored)
+        joined.ignored = tuple(one for part in parts for one in part.ignored)
         return joined
 
     @property
@@ -160,20 +161,16 @@ class Images:
         return images
 
 
-def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Ignored, ...]]:
     if folder.is_file():
         return (folder,), ()
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such file or folder")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
-    images = tuple(path for path in files if path.suffix.lower() in EXTENSIONS)
-    if not images:
-        raise DataError(f"{folder}: no image inside; files ending in {', '.join(EXTENSIONS)} are looked for")
-    return images, tuple(path for path in files if path.suffix.lower() not in EXTENSIONS)
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+        there = folder.exists()
+        raise DataError(f"{folder}: {'a pipe, device or socket' if there else 'no such file or folder'}")
+    found = list_folder(folder)
+    if not found.images:
+        raise DataError(f"{folder}: no image inside. {describe_ignored(found.ignored)}".rstrip())
+    return found.images, found.ignored
 
 
 def _name(number: int, item: Item) -> str:

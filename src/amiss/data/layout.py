@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from amiss.core.decode import EXTENSIONS
 from amiss.core.errors import DataError
+from amiss.core.listing import list_folder
 from amiss.data.about import About
 from amiss.data.dataset import GOOD
 from amiss.data.truth import MaskSource
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images directly inside, in the order of their names; without hidden files."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file())
+    """The images directly inside, in the order of their names; see `amiss.core.listing`."""
+    return list(list_folder(folder, deep=False).images)
 
 
 def need_images(root: Path, inside: str, about: About) -> list[Path]:

@@ -5,6 +5,6 @@ format itself can tell (sizes, offsets, check sums, end marks) is therefore chec
 """
 
 from amiss.core.formats.header import Header
-from amiss.core.formats.table import EXTENSIONS, read_header
+from amiss.core.formats.table import read_header
 
-__all__ = ["EXTENSIONS", "Header", "read_header"]
+__all__ = ["Header", "read_header"]

@@ -9,9 +9,6 @@ from amiss.core.errors import ImageError
 from amiss.core.formats import bmp, jpeg, png, pnm, tiff, webp
 from amiss.core.formats.header import Header
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm")
-"""File name endings that are looked for in a folder. What is decoded is decided by content, not by name."""
-
 _STARTS: dict[bytes, Callable[[bytes, str], Header]] = {
     b"\x89PNG\r\n\x1a\n": png.check,
     b"\xff\xd8\xff": jpeg.check,
