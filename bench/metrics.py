@@ -1,4 +1,4 @@
-"""Time of the exact pixel metrics and of their bootstrap, as a multiple of sorting the same pixels once with NumPy.
+"""Time of the exact pixel metrics and of their intervals, as a multiple of sorting the same pixels once with NumPy.
 
     python bench/metrics.py
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from amiss.metrics import aupimo, aupro, auroc, average_precision
 from amiss.metrics.cells import reduce_images
-from amiss.metrics.resample import areas, draw, error_bound
+from amiss.metrics.influence import left_out
+from amiss.metrics.units import units_of
+from amiss.metrics.weighted import areas, error_bound
 
 LIMITS = {"pro": (0.3, 0.05)}
 
@@ -47,7 +49,7 @@ def seconds(action: Callable[[], Any]) -> float:
     return min(times)
 
 
-def measure(count: int, side: int, *, resample: bool) -> dict[str, Any]:
+def measure(count: int, side: int, *, intervals: bool) -> dict[str, Any]:
     """Seconds and ratios for one size."""
     masks, maps, defective = images(count, side)
     sort = seconds(lambda: np.sort(maps, axis=None))
@@ -58,11 +60,11 @@ def measure(count: int, side: int, *, resample: bool) -> dict[str, Any]:
         "average_precision": lambda: average_precision(masks, maps),
         "aupimo": lambda: aupimo(masks, maps),
     }
-    if resample:
+    if intervals:
         cells = reduce_images(masks, maps, defective)
-        weights = draw(defective, seed=0)
+        units = units_of(defective)
         actions["reduce"] = lambda: reduce_images(masks, maps, defective)
-        actions["1000 resamples"] = lambda: areas(cells, weights, LIMITS)
+        actions["leave out each image"] = lambda: left_out(lambda weights: areas(cells, weights, LIMITS), units)
         found["cells"] = cells.normal.shape[1]
         found["error_bound"] = {name: float(f"{bound:.1e}") for name, bound in error_bound(cells, LIMITS).items()}
     for name, action in actions.items():
@@ -72,4 +74,4 @@ def measure(count: int, side: int, *, resample: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps([measure(83, 900, resample=False), measure(160, 256, resample=True)], indent=2))
+    print(json.dumps([measure(83, 900, intervals=False), measure(160, 256, intervals=True)], indent=2))

@@ -14,8 +14,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, precision_score, roc_auc_score
 
 import amiss
-from amiss.core.errors import DataError, InputError
+from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.core.verdict import Label
 from amiss.data import Dataset
 from amiss.data.truth import RegionFiles, Saturation
@@ -119,7 +120,7 @@ def test_the_promise_is_in_the_summary(inspector: Inspector, dataset: Dataset) -
     from amiss.rules import Conformal
 
     ruled = inspector.with_rule(Conformal(0.1))
-    summary = evaluate(ruled, dataset, resamples=20).summary()
+    summary = evaluate(ruled, dataset).summary()
     assert summary["alpha"] == 0.1
     assert summary["n_calibration"] == ruled.rule.n == 10
     assert summary["rule"] == "conformal"
@@ -133,11 +134,69 @@ def test_no_maps_are_kept(evaluation: Evaluation) -> None:
     assert all(verdict.map is None and verdict.mask is None for verdict in evaluation.verdicts)
 
 
-def test_same_seed_same_interval(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
-    without = replace(dataset, masks=None)
-    again, other = evaluate(inspector, without), evaluate(inspector, without, seed=1)
-    assert again.metrics.image_auroc_interval == evaluation.metrics.image_auroc_interval
-    assert other.metrics.image_auroc_interval != evaluation.metrics.image_auroc_interval
+def test_intervals_do_not_depend_on_the_masks_or_on_chance(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation
+) -> None:
+    again = evaluate(inspector, replace(dataset, masks=None))
+    for name in ("image_auroc", "image_ap", "fpr_at_95_tpr", "f1"):
+        assert again.metrics.interval(name) == evaluation.metrics.interval(name)
+
+
+def several(dataset: Dataset, times: int, lots: int | None = None) -> Dataset:
+    """Every image several times, as images of one part; parts in turn of one lot after the other."""
+    places = np.tile(np.arange(len(dataset.test)), times)
+    return replace(
+        dataset,
+        test=dataset.test.subset(places),
+        defects=tuple(dataset.defects[i] for i in places),
+        masks=tuple((dataset.masks or ())[i] for i in places),
+        test_origins=tuple(Origin(part=str(i), lot=None if lots is None else f"lot {i % lots}") for i in places),
+    )
+
+
+def test_images_of_one_part_are_one_piece_of_evidence(
+    inspector: Inspector, dataset: Dataset, evaluation: Evaluation
+) -> None:
+    found = evaluate(inspector, several(dataset, 5))
+    summary, once = found.summary(), evaluation.summary()
+    assert (summary["n_good"], summary["n_good_parts"]) == (5 * N_GOOD, N_GOOD)
+    assert (summary["n_defective"], summary["n_defective_parts"]) == (5 * N_BAD, N_BAD)
+    assert (summary["n_lots"], summary["intervals_over"]) == (None, "parts")
+    for name in ("false_alarms", "detections", "escapes", "precision", "accuracy", "recall", "f1", "f1_interval"):
+        assert summary[name] == once[name], name
+    areas = ("image_auroc", "pixel_auroc", "pixel_aupro", "seg_f1")
+    for name in areas:
+        assert summary[name] == pytest.approx(once[name], abs=1e-6)
+        assert summary[f"{name}_interval"] == pytest.approx(once[f"{name}_interval"], abs=0.01), name
+    apart = evaluate(inspector, replace(several(dataset, 5), test_origins=())).summary()
+    for name in areas:
+        width, wrong = (np.diff(one[f"{name}_interval"])[0] for one in (summary, apart))
+        assert wrong < 0.75 * width, name
+    assert apart["detections"]["n"] == 5 * N_BAD
+
+
+def test_a_part_raises_an_alarm_when_one_of_its_images_does(inspector: Inspector, dataset: Dataset) -> None:
+    alarms = inspector.image_scores(dataset.test).image > np.float32(inspector.rule.threshold)
+    origins = tuple(Origin(part=str(i // 3)) for i in range(len(alarms)))
+    summary = evaluate(inspector, replace(dataset, masks=None, test_origins=origins)).summary()
+    by_hand = alarms[:N_GOOD].reshape(-1, 3).any(axis=1)
+    assert (summary["false_alarms"]["count"], summary["false_alarms"]["n"]) == (by_hand.sum(), len(by_hand))
+    assert summary["per_defect"]["blot"]["n"] == len({i // 3 for i in range(N_GOOD, N_GOOD + N_BAD, 2)})
+
+
+def test_what_intervals_are_for_is_said(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    assert evaluation.sampling.words() == ""
+    few = evaluate(inspector, replace(several(dataset, 1, lots=2), masks=None))
+    assert "of 2 lots, too few to speak for others" in few.sampling.words()
+    assert few.summary()["intervals_over"] == "parts"
+    assert few.summary()["false_alarms"] == evaluation.summary()["false_alarms"]
+    many = evaluate(inspector, replace(several(dataset, 2, lots=8), masks=None))
+    summary = many.summary()
+    assert (summary["n_lots"], summary["intervals_over"]) == (8, "lots")
+    assert "n counts parts" in many.sampling.words() and "of 8 lots; the intervals" in many.sampling.words()
+    low, high = summary["false_alarms"]["interval"]
+    alone = evaluation.summary()["false_alarms"]["interval"]
+    assert low <= alone[0] and high >= alone[1] and summary["false_alarms"]["worth"] <= N_GOOD
 
 
 def test_without_masks_pixel_metrics_are_null(inspector: Inspector, dataset: Dataset) -> None:
@@ -196,10 +255,7 @@ def test_a_defective_image_without_a_mask_has_no_pixel_truth(inspector: Inspecto
         tuple(dataset.defects[i] for i in kept),
         tuple(masks[i] for i in kept),
     )
-    assert (
-        evaluate(inspector, partial, resamples=9).metrics.pixel_ap
-        == evaluate(inspector, fewer, resamples=9).metrics.pixel_ap
-    )
+    assert evaluate(inspector, partial).metrics.pixel_ap == evaluate(inspector, fewer).metrics.pixel_ap
 
 
 def test_no_test_images_is_an_error_that_teaches(inspector: Inspector, dataset: Dataset) -> None:
@@ -250,7 +306,7 @@ def test_each_defect_type_against_the_good_images(
             tuple(dataset.defects[i] for i in chosen),
             tuple(masks[i] for i in chosen),
         )
-        wanted = evaluate(inspector, alone, resamples=20).summary()
+        wanted = evaluate(inspector, alone).summary()
         for name in ("image_auroc", "pixel_aupro", "pixel_aupro_05"):
             assert parts[defect][name] == wanted[name]
         low, high = parts[defect]["image_auroc_interval"]
@@ -260,7 +316,7 @@ def test_each_defect_type_against_the_good_images(
 
 def test_review_is_neither_alarm_nor_escape(inspector: Inspector, dataset: Dataset) -> None:
     asking = inspector.with_rule(Triage(accept=0.6, reject=0.1))
-    found = evaluate(asking, replace(dataset, masks=None), resamples=20)
+    found = evaluate(asking, replace(dataset, masks=None))
     scores, low, high = found.scores, asking.rule.review_threshold, asking.rule.threshold
     assert low is not None and low < high
     counts = {
@@ -312,7 +368,7 @@ def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Datase
     maps = inspector.score(marked.test).map
     assert maps is not None and marked.has_saturation
     wanted = spro(regions, maps)
-    found = evaluate(inspector, marked, resamples=100)
+    found = evaluate(inspector, marked)
     summary = found.summary()
     keys = [f"pixel_spro_{number}" for number in ("01", "05", "10", "30", "100")]
     assert [summary[key] for key in keys] == pytest.approx(wanted)
@@ -327,7 +383,7 @@ def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Datase
 
 def test_enough_good_pixels_give_aupimo(dataset: Dataset) -> None:
     larger = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=96, calibration=0.5)
-    found = evaluate(larger, dataset, resamples=50)
+    found = evaluate(larger, dataset)
     assert N_GOOD * 96 * 96 > 100_000
     maps = larger.score(dataset.test).map
     assert maps is not None
@@ -347,10 +403,10 @@ def test_an_empty_mask_of_a_defective_image_is_measured_as_such(
     write_image(empty, np.zeros((128, 128), np.uint8))
     masks = list(dataset.masks or ())
     masks[N_GOOD] = empty
-    found = evaluate(inspector, replace(dataset, masks=tuple(masks)), resamples=20).summary()
+    found = evaluate(inspector, replace(dataset, masks=tuple(masks))).summary()
     assert 0 < found["pixel_aupro"] < 1 and found["detections"]["n"] == N_BAD
     nothing = tuple(None if mask is None else empty for mask in masks)
-    found = evaluate(inspector, replace(dataset, masks=nothing), resamples=20).summary()
+    found = evaluate(inspector, replace(dataset, masks=nothing)).summary()
     assert found["pixel_auroc"] is None and found["pixel_aupro_interval"] is None and found["seg_f1"] is None
     assert found["image_auroc"] is not None
 
@@ -362,12 +418,6 @@ def test_a_mask_of_another_size_is_an_error(inspector: Inspector, dataset: Datas
     masks[-1] = wrong
     with pytest.raises(DataError, match=r"wrong\.png"):
         evaluate(inspector, replace(dataset, masks=tuple(masks)))
-
-
-@pytest.mark.parametrize("resamples", [0, 2.5])
-def test_resamples_are_a_whole_number(inspector: Inspector, dataset: Dataset, resamples: int) -> None:
-    with pytest.raises(InputError, match="resamples"):
-        evaluate(inspector, dataset, resamples=resamples)
 
 
 def test_progress_counts_to_the_end(inspector: Inspector, dataset: Dataset) -> None:

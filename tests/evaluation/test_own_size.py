@@ -60,7 +60,7 @@ def truth(tiled: Inspector, dataset: Dataset) -> tuple[list[NDArray[np.bool_]], 
 
 def test_metrics_are_those_of_all_pixels(tiled, dataset, truth) -> None:
     masks, maps = truth
-    evaluation = evaluate(tiled, dataset, resamples=50)
+    evaluation = evaluate(tiled, dataset)
     labels, scores = (np.concatenate([one.ravel() for one in part]) for part in truth)
     found = evaluation.metrics
     assert found.pixel_auroc == pytest.approx(auroc(labels, scores), abs=ERROR)
@@ -88,7 +88,7 @@ def test_saturations_are_read_when_they_are_needed(tiled, dataset, truth, tmp_pa
         write_image(tmp_path / f"{number}.png", mask)
         sources.append(RegionFiles((tmp_path / f"{number}.png",), {255: Saturation(50, relative=False)}))
     logical = dataclasses.replace(dataset, masks=(*[None] * 18, *sources))
-    found = evaluate(tiled, logical, resamples=20)
+    found = evaluate(tiled, logical)
     regions = [logical.regions(index, mask.shape) for index, mask in enumerate(masks)]
     for name, wanted in zip(("pixel_spro_05", "pixel_spro_30"), spro(regions, maps, (0.05, 0.3)), strict=True):
         assert getattr(found.metrics, name) == pytest.approx(wanted, abs=ERROR)
@@ -97,16 +97,16 @@ def test_saturations_are_read_when_they_are_needed(tiled, dataset, truth, tmp_pa
 
 def test_compared_with_an_inspector_that_resizes(tiled, dataset, truth) -> None:
     resized = amiss.fit(Images(cloth(24, 3)[0]), preset="tiny", size=64, calibration=0.5)
-    comparison = compare(tiled, resized, dataset, resamples=50)
+    comparison = compare(tiled, resized, dataset)
     (wanted,) = aupro(*truth, limits=(0.3,))
     assert comparison.pixel_aupro.first == pytest.approx(wanted, abs=ERROR)
-    whole = evaluate(resized, dataset, resamples=20)
+    whole = evaluate(resized, dataset)
     assert comparison.pixel_aupro.second == pytest.approx(whole.metrics.pixel_aupro, abs=1e-9)
 
 
 def test_without_masks_and_with_images_that_are_too_small(tiled, dataset) -> None:
     small = Images([*list(dataset.test)[:29], np.zeros((47, 200, 3), np.uint8)])
-    evaluation = evaluate(tiled, dataclasses.replace(dataset, test=small, masks=None), resamples=20)
+    evaluation = evaluate(tiled, dataclasses.replace(dataset, test=small, masks=None))
     assert len(evaluation.errors) == 1 and "smaller than a tile" in evaluation.errors[0].reason
     usable = ~np.isnan(evaluation.scores)
     wanted = roc_auc_score(evaluation.labels[usable], evaluation.scores[usable])

@@ -48,8 +48,8 @@ def watched(inspector: Inspector, images: Images, folder: Path) -> object:
 
 MEASURERS: dict[str, Callable[[Inspector, Images, Path], object]] = {
     "certify": lambda inspector, images, _: certify(inspector, only_good(images)),
-    "compare": lambda inspector, images, _: compare(inspector, inspector, only_good(images), resamples=9),
-    "evaluate": lambda inspector, images, _: evaluate(inspector, only_good(images), resamples=9),
+    "compare": lambda inspector, images, _: compare(inspector, inspector, only_good(images)),
+    "evaluate": lambda inspector, images, _: evaluate(inspector, only_good(images)),
     "watch": watched,
 }
 

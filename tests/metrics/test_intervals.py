@@ -1,4 +1,4 @@
-"""Clopper-Pearson against known values and its promise; the bootstrap; `Rate` in words and in JSON."""
+"""Clopper-Pearson against known values and its promise; rates over lots; `Rate` in words and in JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from amiss.core.errors import InputError
-from amiss.metrics import Rate, auroc, average_precision, bootstrap_interval, clopper_pearson
+from amiss.metrics import Rate, clopper_pearson, rate_over_lots
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,6 @@ def test_counts_are_whole_numbers(count, n):
 def test_confidence_is_a_rate(confidence):
     with pytest.raises(InputError, match="confidence"):
         clopper_pearson(1, 5, confidence)
-    with pytest.raises(InputError, match="confidence"):
-        bootstrap_interval(auroc, [0, 1], [0.0, 1.0], seed=0, confidence=confidence)
 
 
 @pytest.mark.parametrize(
@@ -107,71 +105,25 @@ def test_rate_of_nothing_is_plain_json():
     assert json.loads(text) == {"count": 0, "n": 0, "rate": None, "interval": [0.0, 1.0]}
 
 
-def sample(seed, anomalous=40, normal=40, shift=1.0):
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.repeat([1, 0], [anomalous, normal]))
-    return labels, rng.normal(size=anomalous + normal) + shift * labels
+def test_over_lots_by_hand():
+    """Korn and Graubard: n over the design effect, times (t of n - 1 over t of lots - 1) squared."""
+    events, lots = np.repeat([1, 0, 1, 0], [6, 4, 1, 9]), np.repeat([7, 3], 10)
+    rate = rate_over_lots(events, lots)
+    share = np.array([6, 1]) / 10
+    design = (share.var(ddof=1) / 2) / (0.35 * 0.65 / 19)
+    worth = 20 / design * (stats.t.ppf(0.975, 19) / stats.t.ppf(0.975, 1)) ** 2
+    assert (rate.count, rate.n) == (7, 20) and rate.worth == pytest.approx(worth)
+    x = 0.35 * worth
+    wanted = stats.beta.ppf(0.025, x, worth - x + 1), stats.beta.ppf(0.975, x + 1, worth - x)
+    assert rate.interval == pytest.approx(wanted)
+    assert rate.summary()["worth"] == rate.worth and str(rate).startswith("7 of 20 (35.0 %, 95 % interval 0.0")
 
 
-@pytest.mark.parametrize("metric", [auroc, average_precision])
-def test_bootstrap_surrounds_the_metric_and_repeats(metric):
-    labels, scores = sample(0)
-    low, high = bootstrap_interval(metric, labels, scores, seed=7)
-    assert 0 <= low < metric(labels, scores) < high <= 1
-    assert bootstrap_interval(metric, labels, scores, seed=7) == (low, high)
-    assert bootstrap_interval(metric, labels, scores, seed=8) != (low, high)
-    narrow = bootstrap_interval(metric, labels, scores, seed=7, confidence=0.5)
-    assert low < narrow[0] < narrow[1] < high
-
-
-def test_bootstrap_keeps_the_classes_apart():
-    seen = []
-
-    def spy(labels, scores):
-        seen.append((labels.sum(), len(labels), set(scores[labels]) <= {5.0, 6.0}, set(scores[~labels]) <= {1, 2, 3}))
-        return 0.5
-
-    assert bootstrap_interval(spy, [0, 1, 0, 1, 0], [1.0, 5.0, 2.0, 6.0, 3.0], seed=0, resamples=50) == (
-        0.5,
-        0.5,
-    )
-    assert len(seen) == 51 and set(seen) == {(2, 5, True, True)}
-
-
-def test_bootstrap_agrees_with_drawing_indices():
-    labels, scores = sample(4, 25, 60)
-    rng = np.random.default_rng(123)
-    bad, good = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    values = []
-    for _ in range(2000):
-        chosen = np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))])
-        values.append(auroc(labels[chosen], scores[chosen]))
-    expected = np.percentile(values, [2.5, 97.5])
-    assert bootstrap_interval(auroc, labels, scores, seed=1, resamples=2000) == pytest.approx(expected, abs=0.02)
-
-
-def test_bootstrap_covers_the_true_auroc():
-    truth = stats.norm.cdf(1 / math.sqrt(2))
-    intervals = [bootstrap_interval(auroc, *sample(seed), seed=seed, resamples=150) for seed in range(150)]
-    assert np.mean([low <= truth <= high for low, high in intervals]) > 0.88
-
-
-def test_bootstrap_of_an_undefined_metric_is_nan():
-    assert all(math.isnan(end) for end in bootstrap_interval(auroc, [1, 1], [0.0, 1.0], seed=0))
-    assert all(math.isnan(end) for end in bootstrap_interval(average_precision, [0, 0], [0.0, 1.0], seed=0))
-    assert bootstrap_interval(average_precision, [1, 1], [0.0, 1.0], seed=0, resamples=10) == (1.0, 1.0)
-
-
-def test_bootstrap_of_perfect_scores_has_no_width():
-    assert bootstrap_interval(auroc, [0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], seed=0, resamples=20) == (1.0, 1.0)
-
-
-@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 1.5}, {"seed": 0, "resamples": 0}])
-def test_bootstrap_options(options):
-    with pytest.raises(InputError):
-        bootstrap_interval(auroc, [0, 1], [0.0, 1.0], **options)
-
-
-def test_bootstrap_checks_its_data():
-    with pytest.raises(InputError, match="must have the same shape"):
-        bootstrap_interval(auroc, [0, 1], [0.0, 1.0, 2.0], seed=0)
+def test_lots_that_differ_widen_and_lots_that_do_not_hardly_do():
+    lots = np.repeat(np.arange(20), 10)
+    alike, apart = rate_over_lots(np.arange(200) % 10 == 0, lots), rate_over_lots(np.arange(200) < 20, lots)
+    assert (alike.count, apart.count) == (20, 20)
+    assert alike.interval == pytest.approx(Rate(20, 200).interval, abs=0.01)
+    assert np.diff(apart.interval) > 2.5 * np.diff(alike.interval)
+    with pytest.raises(InputError, match="lots must be at least 2"):
+        rate_over_lots([0, 1], [5, 5])

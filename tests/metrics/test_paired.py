@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from amiss.core.errors import InputError
-from amiss.metrics import auroc, mcnemar, paired_difference
-from amiss.metrics.resample import draw
+from amiss.metrics import estimate_auroc, mcnemar, paired_difference, units_of
+from amiss.metrics.paired import difference_interval
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -50,16 +50,15 @@ def two_detectors(seed, n=60, gain=0.0):
     return labels, common + 0.5 * rng.normal(size=2 * n) + gain * labels, common + 0.5 * rng.normal(size=2 * n)
 
 
-def difference(labels, first, second, seed=0, resamples=200):
-    weights = draw(labels, seed=seed, resamples=resamples)
-    resampled = [np.array([auroc(labels.repeat(w), one.repeat(w)) for w in weights]) for one in (first, second)]
-    return paired_difference(auroc(labels, first), auroc(labels, second), *resampled)
+def difference(labels, first, second, unit=None):
+    units = units_of(labels, unit)
+    return paired_difference(estimate_auroc(units, first), estimate_auroc(units, second))
 
 
 def test_without_a_difference_the_p_value_is_as_often_small_as_it_says():
-    found = [difference(*two_detectors(seed), seed=seed) for seed in range(150)]
-    assert 0.01 <= np.mean([one.p_value <= 0.05 for one in found]) <= 0.11  # 0.05 with a spread of 0.018
-    assert np.mean([one.interval[0] <= 0 <= one.interval[1] for one in found]) > 0.88
+    found = [difference(*two_detectors(seed)) for seed in range(120)]
+    assert np.mean([one.p_value <= 0.05 for one in found]) <= 0.11  # 0.05 with a spread of 0.02
+    assert np.mean([one.interval[0] <= 0 <= one.interval[1] for one in found]) > 0.89
 
 
 def test_a_difference_is_found_and_pairing_helps():
@@ -69,20 +68,53 @@ def test_a_difference_is_found_and_pairing_helps():
     swapped = difference(labels, second, first)
     assert swapped.difference == -found.difference and swapped.p_value == found.p_value
     assert swapped.interval == pytest.approx((-found.interval[1], -found.interval[0]))
-    unpaired = difference(labels, first, first[np.r_[np.random.default_rng(0).permutation(60), 60:120]])
-    assert np.diff(unpaired.interval) > 0
+    shuffled = second[np.r_[np.random.default_rng(0).permutation(60), 60 + np.random.default_rng(1).permutation(60)]]
+    assert np.diff(difference(labels, first, shuffled).interval) > np.diff(found.interval)
 
 
-def test_a_detector_does_not_differ_from_itself():
-    labels, first, _ = two_detectors(2)
-    same = difference(labels, first, first)
-    assert (same.difference, same.p_value, same.interval) == (0.0, 1.0, (0.0, 0.0))
+def test_far_from_the_ends_it_is_delongs_test_of_two_correlated_areas():
+    """Many images, so that priors and t quantiles do not matter: A - B +- 1.96 s, written out over pairs of images."""
+    labels, first, second = two_detectors(3, n=400)
+    found = difference(labels, first, second)
+    placements = []
+    for scores in (first, second):
+        bad, good = scores[labels], scores[~labels]
+        wins = (bad[:, None] > good[None]) + 0.5 * (bad[:, None] == good[None])
+        placements.append((wins.mean(axis=1), wins.mean(axis=0)))
+    spread = math.sqrt(sum((a - b).var(ddof=1) / 400 for a, b in zip(*placements, strict=True)))
+    assert np.diff(found.interval)[0] == pytest.approx(2 * 1.96 * spread, rel=0.12)
+    z = found.difference / spread
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(z)), abs=0.06)
+
+
+def test_the_interval_of_confidence_1_minus_p_ends_at_0():
+    labels, first, second = two_detectors(4, gain=0.4)
+    units = units_of(labels)
+    estimates = estimate_auroc(units, first), estimate_auroc(units, second)
+    ends = difference_interval(*estimates, 1 - paired_difference(*estimates).p_value)
+    assert min(abs(end) for end in ends) < 1e-6
+
+
+def test_two_perfect_detectors_are_not_shown_to_be_equal():
+    labels = np.repeat([True, False], 20)
+    found = difference(labels, np.arange(40.0)[::-1], np.r_[np.arange(20.0) + 50, np.arange(20)])
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+    assert found.interval[0] == pytest.approx(-found.interval[1]) and 0.05 < found.interval[1] < 0.3
+
+
+def test_images_of_one_part_say_little_more_than_one_of_them():
+    labels, first, second = two_detectors(5, n=20)
+    once = difference(labels, first, second)
+    four = difference(*(np.repeat(one, 4) for one in (labels, first, second)), np.repeat(np.arange(40), 4))
+    apart = difference(*(np.repeat(one, 4) for one in (labels, first, second)))
+    assert four.difference == pytest.approx(once.difference) and four.interval == pytest.approx(once.interval, abs=0.01)
+    assert np.diff(apart.interval) < 0.7 * np.diff(once.interval)
 
 
 def test_undefined_values_are_null():
-    nothing = paired_difference(math.nan, 0.5, np.full(5, np.nan), np.full(5, 0.5))
+    nothing = difference(np.ones(5, bool), np.arange(5.0), np.arange(5.0))
     assert math.isnan(nothing.p_value) and math.isnan(nothing.difference)
-    assert set(nothing.summary().values()) == {None, 0.5}
+    assert set(nothing.summary().values()) == {None}
     json.dumps(nothing.summary(), allow_nan=False)
-    with pytest.raises(InputError, match="must have the same resamples"):
-        paired_difference(0.5, 0.5, np.zeros(4), np.zeros(5))
+    with pytest.raises(InputError, match="the same images"):
+        paired_difference(*(estimate_auroc(units_of(one), np.arange(3.0)) for one in ([0, 1, 1], [0, 0, 1])))

@@ -13,10 +13,9 @@ from amiss.core.images import Images
 from amiss.core.scores import Scores
 from amiss.data import Origin
 from amiss.inspector import Inspector
-from amiss.metrics.resample import draw
 from amiss.metrics.roc import auroc
 from amiss.quantise import measure_price, quantise, quantise_convolutions
-from amiss.quantise.price import _auroc, _difference
+from amiss.quantise.price import _difference
 from amiss.quantise.run import LEAST, TOLERANCE, check_price, with_graph
 from amiss.rules import Fixed
 from amiss.synthesis.defects import draw_defect
@@ -136,20 +135,21 @@ def test_the_price_is_what_counting_gives(both, float32, parts):
     assert min(price.seconds) > 0 and len(price.lines()) == 4
 
 
-def test_the_resampled_auroc_is_that_of_the_images_drawn():
-    scores = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32).round(1)
+def test_a_good_image_and_its_defective_versions_are_one_piece_of_evidence():
+    scores = np.random.default_rng(1).normal(size=(10, 20)).astype(np.float32)
     scores[1:] += 1
-    weights = draw(np.zeros(9, bool), seed=0, resamples=5)
-    for row, found in zip(weights, _auroc(scores, weights.astype(float)), strict=True):
-        columns = np.repeat(np.arange(9), row)
-        labels = [0] * 9 + [1] * 27
-        assert found == pytest.approx(auroc(labels, scores[:, columns].ravel()), abs=1e-12)
+    moved = scores + np.random.default_rng(2).normal(0, 0.2, scores.shape).astype(np.float32)
+    found = _difference(scores, moved)
+    assert found.first == pytest.approx(auroc([0] * 20 + [1] * 180, scores.ravel()))
+    assert found.interval[0] < found.difference < found.interval[1]
+    once = _difference(np.repeat(scores[:2], [1, 9], axis=0), np.repeat(moved[:2], [1, 9], axis=0))
+    assert np.diff(once.interval) > np.diff(found.interval)  # nine copies of one defect say no more than one
 
 
 def test_a_detector_and_itself_do_not_differ():
     scores = np.random.default_rng(1).normal(size=(3, 20)).astype(np.float32)
-    same = _difference(scores, scores, seed=0)
-    assert same.difference == 0 and same.interval == (0.0, 0.0) and same.p_value == 1
+    same = _difference(scores, scores)
+    assert same.difference == 0 and same.interval[0] == pytest.approx(-same.interval[1]) and same.p_value == 1
 
 
 def test_a_graph_that_detects_less_is_refused_with_both_figures(float32, parts):

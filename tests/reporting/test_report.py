@@ -16,6 +16,7 @@ from amiss.core.verdict import Label
 from amiss.core.words import counted_percent
 from amiss.data import Dataset
 from amiss.evaluation import Evaluation, evaluate
+from amiss.evaluation.sampling import Sampling
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery, write_report
@@ -52,7 +53,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def evaluation(inspector: Inspector, dataset: Dataset) -> Evaluation:
-    return evaluate(inspector, dataset, resamples=50)
+    return evaluate(inspector, dataset)
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +137,10 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
 
 
 def test_misses_and_false_alarms_are_shown(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
-    scores = evaluate(inspector, dataset, resamples=5).scores
+    scores = evaluate(inspector, dataset).scores
     for threshold, missed, false in ((float(np.nanmax(scores)) - 1e-3, 2, 0), (0.0, 0, 6)):
         ruled = inspector.with_rule(Fixed(threshold))
-        found = evaluate(ruled, dataset, resamples=5)
+        found = evaluate(ruled, dataset)
         write_report(tmp_path / "r.html", found, ruled, dataset, worst=4)
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         images = [tag for tag, _ in parse(text).tags if tag == "img"]
@@ -170,7 +171,7 @@ def test_every_rule_and_poor_data_set_has_a_report(
     chosen = {"good": [0, 1], "defective": [6, 7], "errors": [9]}[kinds]
     poor = Dataset("poor", dataset.normal, dataset.test.subset(chosen), tuple(dataset.defects[i] for i in chosen))
     ruled = inspector.with_rule(rule)
-    write_report(tmp_path / "r.html", evaluate(ruled, poor, resamples=5), ruled, poor)
+    write_report(tmp_path / "r.html", evaluate(ruled, poor), ruled, poor)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     parse(text)
     assert "nan" not in re.sub(r"base64,[^\"]*|[0-9a-f]{64}", "", text)
@@ -181,7 +182,9 @@ def test_promise_is_judged_by_its_interval(evaluation: Evaluation) -> None:
         verdicts = tuple(
             replace(evaluation.verdicts[0], label=Label.ANOMALOUS if i < alarms else Label.GOOD) for i in range(n)
         )
-        return promise_kept(replace(evaluation, alpha=0.05, verdicts=verdicts, defects=("good",) * n))
+        alone = Sampling(np.zeros(n, bool), np.arange(n))
+        changed = {"verdicts": verdicts, "defects": ("good",) * n, "sampling": alone}
+        return promise_kept(replace(evaluation, alpha=0.05, **changed))
 
     assert "confirms" in judged(0, 200)
     assert "cannot tell more" in judged(1, 20)
@@ -232,7 +235,7 @@ def test_review_and_types_are_on_the_page(inspector: Inspector, dataset: Dataset
     asking = inspector.with_rule(Triage(accept=0.6, reject=0.1))
     defects = ("good",) * 6 + ("dent", "scratch", "scratch", "good")
     typed = replace(dataset, defects=defects)
-    found = evaluate(asking, typed, resamples=20)
+    found = evaluate(asking, typed)
     write_report(tmp_path / "r.html", found, asking, typed)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     parse(page)

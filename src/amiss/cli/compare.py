@@ -10,6 +10,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.evaluate import counted
 from amiss.core.words import percent
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ def compare(
 
 def comparison_lines(comparison: Comparison) -> list[str]:
     """The result as text."""
+    summary = comparison.summary()
     lines = [
-        f"{comparison.dataset}: {comparison.n_good} good and {comparison.n_defective} defective images that both used"
-        + (f", {comparison.n_excluded} left out for both" if comparison.n_excluded else "")
+        f"{comparison.dataset}: {counted(summary)} images that both used"
+        + (f", {summary['n_excluded']} left out for both" if summary["n_excluded"] else ""),
+        comparison.sampling.words(),
     ]
     for letter, side in zip("AB", (comparison.first, comparison.second), strict=True):
         promise = "no promise" if side.alpha is None else f"alpha = {percent(side.alpha)}"
@@ -85,6 +88,6 @@ def _agreement(kind: str, one: Agreement) -> str:
     if one.n == 0:
         return ""
     return (
-        f"right on {kind} images: both {one.both}, only A {one.only_first}, only B {one.only_second}, "
+        f"right on {kind} parts: both {one.both}, only A {one.only_first}, only B {one.only_second}, "
         f"neither {one.neither} (n = {one.n}, McNemar p = {one.p_value:.2g})"
     )

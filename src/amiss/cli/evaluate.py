@@ -69,8 +69,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     asked = evaluation.review_threshold is not None
     measured = [f"{label:<36}{_value(summary, key)}" for key, label in _METRICS.items() if summary[key] is not None]
     return [
-        f"{summary['dataset']}: {summary['n_good']} good and {summary['n_defective']} defective test images, "
-        f"{summary['method']}",
+        f"{summary['dataset']}: {counted(summary)} test images, {summary['method']}",
+        *([words] if (words := evaluation.sampling.words()) else []),
         f"false alarms: {evaluation.false_alarms}",
         f"detections:   {evaluation.detections}",
         *([f"escapes:      {evaluation.escapes}"] if asked else []),
@@ -86,6 +86,15 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *([f"{1000 * seconds:.1f} ms per image, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
     ]
+
+
+def counted(summary: dict[str, Any]) -> str:
+    """How many images, and of how many parts where they are fewer."""
+    said = []
+    for kind in ("good", "defective"):
+        images, parts = summary[f"n_{kind}"], summary[f"n_{kind}_parts"]
+        said.append(f"{images} {kind}" + ("" if parts == images else f" (of {parts} parts)"))
+    return " and ".join(said)
 
 
 def _rim_line(evaluation: Evaluation) -> list[str]:

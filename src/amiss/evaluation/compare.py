@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_count
 from amiss.core.errors import DataError
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import Dataset
 from amiss.evaluation.evaluate import check_tests
+from amiss.evaluation.measure import MOST
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
+from amiss.evaluation.sampling import Sampling, sampling_of
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
-from amiss.metrics import Agreement, Difference, Rate, auroc, mcnemar, paired_difference
-from amiss.metrics.resample import areas, draw
+from amiss.metrics import Agreement, Difference, Rate, estimate_auroc, mcnemar, paired_difference
+from amiss.metrics.estimate import estimate_shares
+from amiss.metrics.paired import NO_DIFFERENCE
+from amiss.metrics.weighted import areas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,8 @@ class Side:
         method: Registry name of its method.
         rule: Name of its rule.
         alpha: False-alarm rate that its rule promises, or None.
-        false_alarms: Good images called anomalous, among those that both could use.
-        detections: Defective images called anomalous, among those that both could use.
+        false_alarms: Good parts called anomalous, on the images that both could use.
+        detections: Defective parts called anomalous, on the images that both could use.
         errors: Images that it could not use.
     """
 
@@ -60,34 +63,51 @@ class Comparison:
         dataset: Name of the data set.
         first: The first inspector.
         second: The second.
-        n_good: Good images that both could use; everything below is made of those.
-        n_defective: Defective images that both could use.
-        n_excluded: Images that at least one could not use.
+        sampling: Which images show the same part, and which lots they are of.
+        usable: Images that both could use, (N,); everything below is made of those.
         image_auroc: Difference of the AUROC of the image scores.
         pixel_aupro: Difference of the per-region overlap up to 0.3, each on its own map size; NaN
             without masks or maps.
         pixel_aupro_05: The same up to 0.05.
-        good: On which good images which of them is right, that is, raises no alarm.
-        defective: On which defective images which of them is right, that is, raises an alarm.
-        seed: Seed of the bootstrap.
+        good: On which good parts which of them is right, that is, raises no alarm.
+        defective: On which defective parts which of them is right, that is, raises an alarm.
     """
 
     dataset: str
     first: Side
     second: Side
-    n_good: int
-    n_defective: int
-    n_excluded: int
+    sampling: Sampling
+    usable: NDArray[np.bool_]
     image_auroc: Difference
     pixel_aupro: Difference
     pixel_aupro_05: Difference
     good: Agreement
     defective: Agreement
-    seed: int
+
+    @property
+    def n_good(self) -> int:
+        """Good images that both could use."""
+        return int((self.usable & ~self.sampling.defective).sum())
+
+    @property
+    def n_defective(self) -> int:
+        """Defective images that both could use."""
+        return int((self.usable & self.sampling.defective).sum())
+
+    @property
+    def n_excluded(self) -> int:
+        """Images that at least one could not use."""
+        return int((~self.usable).sum())
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; None where a number is not defined."""
-        return {name: value.summary() if hasattr(value, "summary") else value for name, value in vars(self).items()}
+        others = {name: value for name, value in vars(self).items() if name not in ("dataset", "sampling", "usable")}
+        return {
+            "dataset": self.dataset,
+            **self.sampling.summary(self.usable),
+            "n_excluded": self.n_excluded,
+            **{name: value.summary() for name, value in others.items()},
+        }
 
 
 def compare(
@@ -96,8 +116,6 @@ def compare(
     dataset: Dataset,
     *,
     names: tuple[str, str] = ("first", "second"),
-    seed: int = 0,
-    resamples: int = 1000,
     progress: Progress = silent,
 ) -> Comparison:
     """Inspect every test image with both and compare.
@@ -110,44 +128,39 @@ def compare(
         second: Ready to inspect; its method, image size and rule may differ.
         dataset: Whose test images are used, and whose masks where it has some.
         names: How the two are called.
-        seed: Seed of the bootstrap.
-        resamples: Number of resamples; images are drawn anew within their class, the same for both.
         progress: See `amiss.core.progress`.
 
     Raises:
         DataError: No test images, some that one of the inspectors has seen, or masks that do not fit their images.
         ImageError: A mask cannot be read.
-        InputError: Not a whole number of resamples.
     """
-    check_count("resamples", resamples)
     check_tests(dataset)
     for inspector, name in zip((first, second), names, strict=True):
         check_unseen(inspector, dataset.test, where=dataset.name, name=name)
     pixels = (pixels_of(first, dataset), pixels_of(second, dataset))
     verdicts = _inspect(first, second, dataset, pixels, progress)
-    usable = paired(*verdicts)
-    bad = dataset.anomalous[usable]
-    own = [[verdict for verdict, use in zip(one, usable, strict=True) if use] for one in verdicts]
-    alarms = [np.array([verdict.label is Label.ANOMALOUS for verdict in one], bool) for one in own]
-    scores = [np.array([verdict.score for verdict in one], np.float32) for one in own]
+    usable, sampling = paired(*verdicts), sampling_of(dataset)
+    units = sampling.units(usable)
     sides = [
-        _side(name, inspector, alarm, bad, errors=sum(verdict.label is Label.ERROR for verdict in one))
-        for name, inspector, alarm, one in zip(names, (first, second), alarms, verdicts, strict=True)
+        _side(name, inspector, one, sampling, usable)
+        for name, inspector, one in zip(names, (first, second), verdicts, strict=True)
     ]
-    overlap = _overlap(pixels, seed, resamples)
+    scores = [
+        np.array([verdict.score for verdict, use in zip(one, usable, strict=True) if use], np.float32)
+        for one in verdicts
+    ]
+    overlap = _overlap(pixels, sampling)
     return Comparison(
         dataset=dataset.name,
         first=sides[0],
         second=sides[1],
-        n_good=int((~bad).sum()),
-        n_defective=int(bad.sum()),
-        n_excluded=int((~usable).sum()),
-        image_auroc=_image_auroc(bad, scores, seed, resamples),
+        sampling=sampling,
+        usable=usable,
+        image_auroc=paired_difference(*(estimate_auroc(units, one) for one in scores)),
         pixel_aupro=overlap[0],
         pixel_aupro_05=overlap[1],
-        good=mcnemar(~alarms[0][~bad], ~alarms[1][~bad]),
-        defective=mcnemar(alarms[0][bad], alarms[1][bad]),
-        seed=seed,
+        good=_agreement(verdicts, sampling, usable & ~dataset.anomalous, alarm=False),
+        defective=_agreement(verdicts, sampling, usable & dataset.anomalous, alarm=True),
     )
 
 
@@ -185,36 +198,40 @@ def _inspect(
     return verdicts
 
 
-def _side(name: str, inspector: Inspector, alarms: NDArray[np.bool_], bad: NDArray[np.bool_], errors: int) -> Side:
+def _side(
+    name: str, inspector: Inspector, verdicts: Sequence[Verdict], sampling: Sampling, usable: NDArray[np.bool_]
+) -> Side:
+    labels = [verdict.label for verdict in verdicts]
     return Side(
         name=name,
         method=inspector.record.method,
         rule=inspector.rule.name,
         alpha=inspector.rule.alpha,
-        false_alarms=Rate(int((alarms & ~bad).sum()), int((~bad).sum())),
-        detections=Rate(int((alarms & bad).sum()), int(bad.sum())),
-        errors=errors,
+        false_alarms=sampling.rate(Label.ANOMALOUS, labels, usable & ~sampling.defective),
+        detections=sampling.rate(Label.ANOMALOUS, labels, usable & sampling.defective),
+        errors=labels.count(Label.ERROR),
     )
 
 
-def _image_auroc(
-    bad: NDArray[np.bool_], scores: Sequence[NDArray[np.float32]], seed: int, resamples: int
-) -> Difference:
-    weights = draw(bad, seed=seed, resamples=resamples)
-    resampled = [np.array([auroc(np.repeat(bad, w), np.repeat(one, w)) for w in weights]) for one in scores]
-    return paired_difference(auroc(bad, scores[0]), auroc(bad, scores[1]), resampled[0], resampled[1])
+def _agreement(
+    verdicts: Sequence[Sequence[Verdict]], sampling: Sampling, images: NDArray[np.bool_], *, alarm: bool
+) -> Agreement:
+    """Which of the two is right on which parts; a part raises an alarm when one of its images does."""
+    right = []
+    for one in verdicts:
+        labels = sampling.part_labels([verdict.label for verdict in one], images)
+        right.append([(label is Label.ANOMALOUS) == alarm for label in labels.values()])
+    return mcnemar(*right)
 
 
-def _overlap(pixels: tuple[Pixels, Pixels], seed: int, resamples: int) -> tuple[Difference, Difference]:
+def _overlap(pixels: tuple[Pixels, Pixels], sampling: Sampling) -> tuple[Difference, Difference]:
     """The difference of the AUPRO up to each limit; not defined without maps and masks."""
     if len(pixels[0]) == 0:
-        unknown = Difference(first=math.nan, second=math.nan, interval=(math.nan, math.nan), p_value=math.nan)
-        return unknown, unknown
-    weights = draw(pixels[0].defective, seed=seed, resamples=resamples)
-    values = [store.overlaps({"pro": PRO_LIMITS}) for store in pixels]
-    resampled = [areas(store.cells(), weights, {"pro": PRO_LIMITS}, pimo=False) for store in pixels]
-    high, low = (
-        paired_difference(values[0][name], values[1][name], resampled[0][name], resampled[1][name])
-        for name in (f"pro {limit:g}" for limit in PRO_LIMITS)
-    )
+        return NO_DIFFERENCE, NO_DIFFERENCE
+    units, limits = sampling.units(pixels[0].indices).merged(MOST), {"pro": PRO_LIMITS}
+    found = [
+        estimate_shares(store.overlaps(limits), partial(areas, store.cells(), limits=limits, pimo=False), units)
+        for store in pixels
+    ]
+    high, low = (paired_difference(*(one[f"pro {limit:g}"] for one in found)) for limit in PRO_LIMITS)
     return high, low

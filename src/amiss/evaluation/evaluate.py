@@ -1,4 +1,4 @@
-"""Measure an inspector on a data set: verdicts, rates with exact intervals, metrics with bootstrap intervals."""
+"""Measure an inspector on a data set: verdicts, rates with exact intervals, areas with score intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_count
 from amiss.core.errors import DataError
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
@@ -18,6 +17,7 @@ from amiss.evaluation.evaluation import Evaluation
 from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
+from amiss.evaluation.sampling import Sampling, sampling_of
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
@@ -30,8 +30,6 @@ def evaluate(
     inspector: Inspector,
     dataset: Dataset,
     *,
-    seed: int = 0,
-    resamples: int = 1000,
     progress: Progress = silent,
 ) -> Evaluation:
     """Inspect every test image once and measure.
@@ -43,17 +41,13 @@ def evaluate(
     Args:
         inspector: Ready to inspect; nothing is learned or tuned here.
         dataset: Its test images are used, and its masks where it has some.
-        seed: Seed of the bootstrap intervals.
-        resamples: Number of resamples; images are drawn anew within their class, never pixels.
         progress: See `amiss.core.progress`.
 
     Raises:
         DataError: No test images, some that the inspector has learned from or was calibrated on, or masks that do not
             fit their images.
         ImageError: A mask cannot be read. A test image that cannot be read is counted as an error instead.
-        InputError: Not a whole number of resamples.
     """
-    check_count("resamples", resamples)
     check_tests(dataset)
     check_unseen(inspector, dataset.test, where=dataset.name)
     pixels = pixels_of(inspector, dataset)
@@ -61,8 +55,11 @@ def evaluate(
     verdicts, seconds = _inspect(inspector, dataset, pixels, rim, progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
-    alarms = np.array([verdict.label is Label.ANOMALOUS for verdict in verdicts], dtype=bool)[usable]
-    defects = np.array(dataset.defects)[usable]
+    sampling = sampling_of(dataset)
+    labels = [verdict.label for verdict in verdicts]
+    detections, alarms = (
+        sampling.rate(Label.ANOMALOUS, labels, one) for one in (dataset.anomalous, ~dataset.anomalous)
+    )
     return Evaluation(
         dataset=dataset.name,
         method=inspector.record.method,
@@ -74,12 +71,10 @@ def evaluate(
         n_calibration=inspector.rule.n,
         verdicts=verdicts,
         defects=dataset.defects,
-        metrics=compute_metrics(
-            defects != GOOD, scores, alarms, pixels, inspector.rule.threshold, seed=seed, resamples=resamples
-        ),
+        metrics=compute_metrics(scores, (detections, alarms), pixels, inspector.rule.threshold, sampling, usable),
         seconds_per_image=seconds,
-        seed=seed,
-        types=_types(dataset, defects, scores, pixels, seed, resamples),
+        sampling=sampling,
+        types=_types(dataset, scores, pixels, sampling, usable),
         saturation=dataset.has_saturation,
         rim_peaks=rim.peaks,
         rim_area=rim.area,
@@ -88,20 +83,15 @@ def evaluate(
 
 
 def _types(
-    dataset: Dataset,
-    defects: NDArray[np.str_],
-    scores: NDArray[np.float32],
-    pixels: Pixels,
-    seed: int,
-    resamples: int,
+    dataset: Dataset, scores: NDArray[np.float32], pixels: Pixels, sampling: Sampling, usable: NDArray[np.bool_]
 ) -> dict[str, TypeMetrics]:
-    """Metrics of each defect type against the good images; `defects` and `scores` are those of the usable ones."""
+    """Metrics of each defect type against the good images; `scores` are those of the usable ones."""
+    everything = np.full(len(usable), np.nan, np.float32)
+    everything[usable] = scores
     found = {}
     for defect in sorted(set(dataset.defects) - {GOOD}):
-        part = (defects == defect) | (defects == GOOD)
-        found[defect] = compute_type_metrics(
-            defects[part] == defect, scores[part], pixels, defect, seed=seed, resamples=resamples
-        )
+        chosen = usable & np.array([name in (defect, GOOD) for name in dataset.defects], bool)
+        found[defect] = compute_type_metrics(everything[chosen], pixels, defect, sampling.units(chosen))
     return found
 
 

@@ -14,7 +14,8 @@ from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD
 from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
-from amiss.metrics import Outcomes, Rate, at_threshold
+from amiss.evaluation.sampling import Sampling
+from amiss.metrics import Outcomes, Rate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,8 +23,9 @@ class Evaluation:
     """What an inspector did on the test images of one data set.
 
     An image that cannot be used is an error. It is listed, and it enters no rate and no metric: neither the good
-    nor the defective ones, for nothing was measured on it. An image for review raises no alarm and is not passed
-    either: it is neither a false alarm, nor a detection, nor an escape.
+    nor the defective ones, for nothing was measured on it. Rates count parts: a part raises an alarm when one of its
+    images does. A part for review raises no alarm and is not passed either: it is neither a false alarm, nor a
+    detection, nor an escape.
 
     Args:
         dataset: Name of the data set.
@@ -37,7 +39,7 @@ class Evaluation:
         defects: Defect type of each image, "good" for a normal one.
         metrics: Metrics over the usable images.
         seconds_per_image: Mean wall time to decode, resize, score and decide, over usable images; NaN without any.
-        seed: Seed of the bootstrap.
+        sampling: Which images show the same part, and which lots they are of.
         review_threshold: An image above it, up to `threshold`, is sent to a person for review; None without review.
         types: Metrics of each defect type against the good images.
         saturation: Whether the ground truth knows saturations, as in MVTec LOCO AD: results are then also averaged
@@ -59,7 +61,7 @@ class Evaluation:
     defects: tuple[str, ...]
     metrics: Metrics
     seconds_per_image: float
-    seed: int = 0
+    sampling: Sampling
     review_threshold: float | None = None
     types: Mapping[str, TypeMetrics] = field(default_factory=dict)
     saturation: bool = False
@@ -84,27 +86,27 @@ class Evaluation:
 
     @property
     def false_alarms(self) -> Rate:
-        """Alarms among the usable good images."""
+        """Alarms among the good parts."""
         return self.rate(Label.ANOMALOUS, {GOOD})
 
     @property
     def detections(self) -> Rate:
-        """Alarms among the usable defective images."""
+        """Alarms among the defective parts."""
         return self.rate(Label.ANOMALOUS, self._bad)
 
     @property
     def escapes(self) -> Rate:
-        """Usable defective images that were called good."""
+        """Defective parts that were called good."""
         return self.rate(Label.GOOD, self._bad)
 
     @property
     def good_reviews(self) -> Rate:
-        """Usable good images that were sent to review."""
+        """Good parts that were sent to review."""
         return self.rate(Label.REVIEW, {GOOD})
 
     @property
     def defective_reviews(self) -> Rate:
-        """Usable defective images that were sent to review."""
+        """Defective parts that were sent to review."""
         return self.rate(Label.REVIEW, self._bad)
 
     @property
@@ -114,15 +116,21 @@ class Evaluation:
 
     @property
     def outcomes(self) -> Outcomes:
-        """Verdicts on the usable images against truth; review counts as no alarm."""
-        usable = np.array([verdict.label is not Label.ERROR for verdict in self.verdicts], dtype=bool)
-        alarms = np.array([verdict.label is Label.ANOMALOUS for verdict in self.verdicts], dtype=bool)
-        return at_threshold(self.labels[usable], alarms[usable])
+        """Verdicts on the parts against truth; review counts as no alarm."""
+        good, bad = self.false_alarms, self.detections
+        return Outcomes(
+            detections=bad.count, misses=bad.n - bad.count, false_alarms=good.count, passes=good.n - good.count
+        )
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which images are no errors, (N,)."""
+        return np.array([verdict.label is not Label.ERROR for verdict in self.verdicts], dtype=bool)
 
     def rate(self, label: Label, defects: set[str]) -> Rate:
-        """How many of the usable images of some defect types got a label."""
-        chosen = [v.label for v, defect in zip(self.verdicts, self.defects, strict=True) if defect in defects]
-        return Rate(chosen.count(label), len(chosen) - chosen.count(Label.ERROR))
+        """How many of the parts with images of some defect types got a label, errors left out."""
+        chosen = np.array([defect in defects for defect in self.defects], dtype=bool)
+        return self.sampling.rate(label, [verdict.label for verdict in self.verdicts], chosen)
 
     @property
     def _bad(self) -> set[str]:
@@ -131,9 +139,10 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Everything that fits into plain JSON, in one dictionary. Undefined numbers are None.
 
-        ``n_good`` and ``n_defective`` count the usable images, those that the rates and metrics are made of;
-        ``errors`` lists the ``n_errors`` others by name and reason, which are counted nowhere else. Precision, recall,
-        specificity, accuracy and F1 are those of the verdicts.
+        ``n_good`` and ``n_defective`` count the usable images, ``n_good_parts`` and ``n_defective_parts`` the parts
+        that they show; rates, precision, recall, specificity, accuracy and F1 are of parts, and areas of images with
+        intervals over parts or lots, as ``intervals_over`` says. ``errors`` lists the ``n_errors`` other images by name
+        and reason, which are counted nowhere else.
         """
         return {
             "dataset": self.dataset,
@@ -144,8 +153,7 @@ class Evaluation:
             "review_threshold": None if self.review_threshold is None else _finite(self.review_threshold),
             "n_calibration": self.n_calibration,
             "statement": self.statement,
-            "n_good": self.false_alarms.n,
-            "n_defective": self.detections.n,
+            **self.sampling.summary(self.usable),
             "false_alarms": self.false_alarms.summary(),
             "detections": self.detections.summary(),
             "escapes": self.escapes.summary(),
@@ -160,7 +168,6 @@ class Evaluation:
             "n_errors": len(self.errors),
             "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
             "seconds_per_image": _finite(self.seconds_per_image),
-            "seed": self.seed,
         }
 
     def _type_summary(self, defect: str, rate: Rate) -> dict[str, Any]:

@@ -11,18 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
-from amiss.metrics import auroc, average_precision, bootstrap_interval, f1_max, fpr_at_tpr
-from amiss.metrics.intervals import Metric
-from amiss.metrics.resample import Interval, areas, draw, percentile_interval
+from amiss.evaluation.sampling import Sampling
+from amiss.metrics import (
+    Estimate,
+    Rate,
+    Units,
+    estimate_auroc,
+    estimate_precision,
+    f1_interval,
+    f1_max,
+    fpr_at_tpr,
+    fpr_at_tpr_interval,
+)
+from amiss.metrics.estimate import Interval, estimate_shares
+from amiss.metrics.exact import quantile_interval
 from amiss.metrics.spro import LIMITS
 from amiss.metrics.threshold import f1_of, pixel_outcomes
+from amiss.metrics.weighted import areas, pimo_values
 
 UNKNOWN = (math.nan, math.nan)
 
 SPRO = {f"pixel_spro_{round(100 * limit):02d}": f"spro {limit:g}" for limit in LIMITS}
-"""Field of each sPRO and its name among resampled areas."""
+"""Field of each sPRO and its name among the areas."""
 
-RESAMPLED = {
+AREAS = {
     "pixel_auroc": "auroc",
     "pixel_ap": "ap",
     "pixel_aupro": "pro 0.3",
@@ -32,6 +44,12 @@ RESAMPLED = {
     "aupimo_p33": "aupimo p33",
     **SPRO,
 }
+"""Field of each area over pixels, and its name in `amiss.metrics.weighted.areas`."""
+
+QUANTILES = {"aupimo_median": 0.5, "aupimo_p33": 0.33}
+
+MOST = 400
+"""Units of all images together beyond which neighbours are joined for the intervals of areas over pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +76,7 @@ class Metrics:
         n_aupimo: Number of defective images with an AUPIMO, for which no range applies.
         f1: F1 of the verdicts, at the rule's threshold.
         seg_f1: F1 of all pixels above the rule's threshold.
-        intervals: 95 % bootstrap interval over images of each metric, by its name.
+        intervals: 95 % interval over parts or lots of each metric, by its name.
     """
 
     image_auroc: float
@@ -88,8 +106,12 @@ class Metrics:
         return self.interval("image_auroc")
 
     def interval(self, name: str) -> Interval:
-        """95 % bootstrap interval of a metric; NaN where it has none."""
+        """95 % interval of a metric; NaN where it has none."""
         return self.intervals.get(name, UNKNOWN)
+
+    def words(self) -> str:
+        """What the intervals of areas are, and how often they hold, for a person."""
+        return "Intervals: 95 %."
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values, for each metric also ``<name>_interval``; None where not defined."""
@@ -110,7 +132,7 @@ class TypeMetrics:
 
     Args:
         image_auroc: AUROC of the image scores.
-        image_auroc_interval: Its 95 % bootstrap interval over images.
+        image_auroc_interval: Its 95 % interval over parts or lots.
         pixel_aupro: Per-region overlap up to a false-positive rate of 0.3.
         pixel_aupro_05: The same up to 0.05.
         pixel_spro_05: Saturated overlap up to 0.05, where saturations are known.
@@ -130,76 +152,81 @@ class TypeMetrics:
 
 
 def compute_metrics(
-    labels: NDArray[np.bool_],
     scores: NDArray[np.float32],
-    alarms: NDArray[np.bool_],
+    alarms: tuple[Rate, Rate],
     pixels: Pixels,
     threshold: float,
-    *,
-    seed: int,
-    resamples: int,
+    sampling: Sampling,
+    usable: NDArray[np.bool_],
 ) -> Metrics:
     """Every metric of the usable images.
 
     Args:
-        labels: True = defective, (N,).
-        scores: Image scores, (N,).
-        alarms: True = called anomalous, (N,).
+        scores: Their image scores, (n,).
+        alarms: Detections and false alarms, for the F1 of the verdicts.
         pixels: Maps and masks.
         threshold: Threshold of the rule, for the F1 of pixels.
-        seed: Seed of the bootstrap.
-        resamples: Number of resamples.
+        sampling: Parts and lots of all test images.
+        usable: Which of the test images are usable, (N,).
     """
-    ranking: dict[str, Metric] = {
-        "image_auroc": auroc,
-        "image_ap": average_precision,
-        "fpr_at_95_tpr": fpr_at_tpr,
-    }
-    values = {name: metric(labels, scores) for name, metric in ranking.items()}
-    intervals = {
-        name: bootstrap_interval(metric, labels, scores, seed=seed, resamples=resamples)
-        for name, metric in ranking.items()
-    }
-    weights = draw(labels, seed=seed, resamples=resamples)
-    outcomes = np.stack([labels & alarms, ~labels & alarms, labels & ~alarms], axis=1).astype(np.int64)
-    values["f1"] = float(f1_of(*outcomes.sum(axis=0)))
-    intervals["f1"] = percentile_interval(f1_of(*(weights @ outcomes).T))
-    found, widths, count = _measure_pixels(pixels, threshold, seed, resamples)
-    return Metrics(image_f1_max=f1_max(labels, scores), **values, **found, n_aupimo=count, intervals=intervals | widths)
+    units = sampling.units(usable)
+    found = {"image_auroc": estimate_auroc(units, scores), "image_ap": estimate_precision(units, scores)}
+    measured, n_aupimo = _measure_pixels(pixels, threshold, sampling)
+    found |= measured
+    values = {name: one.value for name, one in found.items()}
+    intervals = {name: one.interval() for name, one in found.items()}
+    for name, share in QUANTILES.items():
+        if name in found:
+            intervals[name] = _quantile_interval(found[name], share, pixels)
+    detections, false_alarms = alarms
+    values["fpr_at_95_tpr"] = fpr_at_tpr(units.defective, scores)
+    intervals["fpr_at_95_tpr"] = fpr_at_tpr_interval(units, scores)
+    missed = detections.n - detections.count
+    values["f1"] = float(f1_of(detections.count, false_alarms.count, missed))
+    intervals["f1"] = f1_interval(*_worth(detections), *_worth(false_alarms))
+    return Metrics(image_f1_max=f1_max(units.defective, scores), **values, n_aupimo=n_aupimo, intervals=intervals)
 
 
-def compute_type_metrics(
-    labels: NDArray[np.bool_],
-    scores: NDArray[np.float32],
-    pixels: Pixels,
-    defect: str,
-    *,
-    seed: int,
-    resamples: int,
-) -> TypeMetrics:
-    """One defect type: `labels` and `scores` are those of its usable images and of the good ones."""
+def _worth(rate: Rate) -> tuple[float, float]:
+    """Count and n, as many as they are worth."""
+    worth = rate.n if rate.worth is None else rate.worth
+    return rate.count * worth / max(1, rate.n), worth
+
+
+def compute_type_metrics(scores: NDArray[np.float32], pixels: Pixels, defect: str, units: Units) -> TypeMetrics:
+    """One defect type: `scores` and `units` are those of its usable images and of the good ones."""
     chosen = [i for i, name in enumerate(pixels.defects) if name == defect or not pixels.defective[i]]
     found = pixels.overlaps({"pro": PRO_LIMITS, "spro": (0.05,)}, chosen) if chosen else {}
+    area = estimate_auroc(units, scores)
     return TypeMetrics(
-        image_auroc=auroc(labels, scores),
-        image_auroc_interval=bootstrap_interval(auroc, labels, scores, seed=seed, resamples=resamples),
-        **{name: found[key] for name, key in RESAMPLED.items() if key in found},
+        image_auroc=area.value,
+        image_auroc_interval=area.interval(),
+        **{name: found[key] for name, key in AREAS.items() if key in found},
     )
 
 
-def _measure_pixels(
-    pixels: Pixels, threshold: float, seed: int, resamples: int
-) -> tuple[dict[str, float], dict[str, Interval], int]:
-    """Values and intervals by name, and the number of images with an AUPIMO; empty without maps or masks."""
+def _measure_pixels(pixels: Pixels, threshold: float, sampling: Sampling) -> tuple[dict[str, Estimate], int]:
+    """Estimates by name, and the number of images with an AUPIMO; empty without maps or masks."""
     if len(pixels) == 0:
-        return {}, {}, 0
+        return {}, 0
     found = pixels.ranking() | pixels.overlaps(pixels.limits)
-    values = {name: found[key] for name, key in RESAMPLED.items() if key in found}
+    values = {name: found[key] for name, key in AREAS.items() if key in found}
     count = sum(bool(mask.any()) for mask in pixels.masks) if "aupimo" in values else 0
     outcomes = pixel_outcomes(pixels.masks, pixels.maps, threshold)
     values["seg_f1"] = float(f1_of(*outcomes.sum(axis=0)))
-    weights = draw(pixels.defective, seed=seed, resamples=resamples)
-    resampled = areas(pixels.cells(), weights, pixels.limits)
-    widths = {name: percentile_interval(resampled[key]) for name, key in RESAMPLED.items() if name in values}
-    widths["seg_f1"] = percentile_interval(f1_of(*(weights @ outcomes).T))
-    return values, widths, count
+    cells, limits = pixels.cells(), pixels.limits
+
+    def measure(weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        weighted = areas(cells, weights, limits)
+        return {name: weighted[key] for name, key in AREAS.items() if name in values} | {
+            "seg_f1": f1_of(*(weights @ outcomes).T)
+        }
+
+    return estimate_shares(values, measure, sampling.units(pixels.indices).merged(MOST)), count
+
+
+def _quantile_interval(found: Estimate, share: float, pixels: Pixels) -> Interval:
+    """Of a quantile of AUPIMO: where it may lie among the defective images, and how far good ones move the axis."""
+    cells = pixels.cells()
+    values = pimo_values(cells, np.ones((1, len(pixels)), np.float32))[0]
+    return found.widened(quantile_interval(values, share, min(len(values), found.units.count(defective=True))))

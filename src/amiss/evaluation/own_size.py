@@ -16,7 +16,7 @@ from amiss.data.truth import GroundTruthRegion
 from amiss.evaluation.pixels import EqualPixels, Pixels
 from amiss.inspector import Inspector
 from amiss.metrics.cells import Cells
-from amiss.metrics.resample import Limits, areas
+from amiss.metrics.weighted import Limits, areas
 
 
 def pixels_of(inspector: Inspector, dataset: Dataset) -> Pixels:
@@ -63,7 +63,7 @@ class OwnSizePixels(Pixels):
         return super().cells()
 
     def cells(self) -> Cells:
-        """The images reduced to counts, for resampling; once, when all of them are here."""
+        """The images reduced to counts; once, when all of them are here."""
         return self._cells
 
     def ranking(self) -> dict[str, float]:

@@ -15,8 +15,8 @@ from amiss.metrics import aupimo, aupro, auroc, average_precision, spro
 from amiss.metrics.cells import Cells, reduce_images
 from amiss.metrics.overlap import Stack
 from amiss.metrics.pimo import resolves
-from amiss.metrics.resample import Limits
 from amiss.metrics.spro import LIMITS
+from amiss.metrics.weighted import Limits
 
 PRO_LIMITS = (0.3, 0.05)
 
@@ -85,12 +85,12 @@ class Pixels(ABC):
         return {"pro": PRO_LIMITS, "spro": LIMITS} if self.dataset.has_saturation else {"pro": PRO_LIMITS}
 
     def cells(self) -> Cells:
-        """The images reduced to counts, for resampling."""
+        """The images reduced to counts, for intervals."""
         return reduce_images(self.masks, self.maps, self.defective, regions=self.regions)
 
     @abstractmethod
     def ranking(self) -> dict[str, float]:
-        """Areas over all pixels, named as by `amiss.metrics.resample.areas`: "auroc", "ap", and those of AUPIMO."""
+        """Areas over all pixels, named as by `amiss.metrics.weighted.areas`: "auroc", "ap", and those of AUPIMO."""
 
     @abstractmethod
     def overlaps(self, limits: Limits, chosen: Sequence[int] | None = None) -> dict[str, float]:

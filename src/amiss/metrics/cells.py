@@ -1,8 +1,9 @@
-"""Test images reduced to counts over common cells of the score axis, so that thousands of resamples are cheap.
+"""Test images reduced to counts over common cells of the score axis, so that hundreds of evaluations are cheap.
 
-A bootstrap must draw *images* anew, for pixels of one image are not independent. Every pixel metric depends on an
-image only through how many of its pixels, and how much of its regions, lie above each threshold. So each image is
-reduced once to counts in some ten thousand cells, the same for all images; a resample is then a weighted sum of rows.
+An interval needs to know what a metric would be without some *images*, for pixels of one image are not independent.
+Every pixel metric depends on an image only through how many of its pixels, and how much of its regions, lie above each
+threshold. So each image is reduced once to counts in some ten thousand cells, the same for all images; the metric of
+some of them is then that of a weighted sum of rows.
 
 Inside a cell the order of pixels is forgotten. What that can change is bounded by `Cells.error`, and cells are
 chosen so fine that the bound on areas is 1e-4: no cell holds more normal pixels than 2e-4 of the limit of the area it

@@ -1,22 +1,18 @@
-"""How far a measured number can be trusted: exact intervals of rates, bootstrap intervals of metrics."""
+"""How far a share that was counted can be trusted: exact intervals, and wider ones where parts of a lot are alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from amiss.core.checks import check_count, check_rate
+from amiss.core.checks import check_rate
 from amiss.core.errors import InputError
 from amiss.core.words import counted_percent
-from amiss.metrics.counts import split
-
-Metric = Callable[[NDArray[np.bool_], NDArray[Any]], float]
-"""``metric(labels, scores)``, such as `auroc` or `average_precision`."""
+from amiss.metrics.counts import check_binary
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,7 @@ class Rate:
     Args:
         count: How often it happened, 0 to `n`.
         n: How often it could have happened.
+        worth: As how many independent ones these n count, above 0; None for n itself. See `rate_over_lots`.
 
     Raises:
         InputError: Not whole numbers with 0 <= count <= n.
@@ -37,6 +34,7 @@ class Rate:
 
     count: int
     n: int
+    worth: float | None = None
 
     def __post_init__(self) -> None:
         count, n = _whole(self.count, self.n)
@@ -50,13 +48,16 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Clopper-Pearson interval of the true share, confidence 95 %."""
-        return clopper_pearson(self.count, self.n)
+        """Clopper-Pearson interval of the true share, confidence 95 %; for `worth` trials where that is fewer."""
+        if self.worth is None or self.n == 0:
+            return clopper_pearson(self.count, self.n)
+        return _exact(self.count * self.worth / self.n, self.worth, 0.025)
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; the rate is None when n = 0."""
         rate = self.rate if self.n else None
-        return {"count": self.count, "n": self.n, "rate": rate, "interval": list(self.interval)}
+        plain: dict[str, Any] = {"count": self.count, "n": self.n, "rate": rate, "interval": list(self.interval)}
+        return plain if self.worth is None else plain | {"worth": self.worth}
 
     def __str__(self) -> str:
         if self.n == 0:
@@ -85,64 +86,46 @@ def clopper_pearson(count: int, n: int, confidence: float = 0.95) -> tuple[float
         >>> low, round(high, 4)
         (0.0, 0.1684)
     """
+    count, n = _whole(count, n)
+    return _exact(count, n, (1 - check_rate("confidence", confidence)) / 2)
+
+
+def rate_over_lots(events: ArrayLike, lots: ArrayLike) -> Rate:
+    """A share of parts, with an interval for parts of other lots: parts of one lot are no independent evidence.
+
+    n is divided by the design effect, the variance of the share over lots relative to that of independent parts, and
+    made smaller again for the few lots that it was estimated from; the exact interval is taken for what is left (Korn
+    and Graubard 1998). Without an event, or with nothing else, nothing is seen of a design effect.
+
+    Args:
+        events: Whether it happened, for each part, (n,).
+        lots: The lot of each part, any numbers, (n,); at least two.
+
+    Example:
+        >>> lots = [number // 10 for number in range(60)]
+        >>> print(rate_over_lots([1] * 10 + [0] * 50, lots))
+        10 of 60 (16.7 %, 95 % interval 0.4 to 64.2 %)
+    """
+    from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
+
+    happened = check_binary(events, "events")
+    inside = np.unique(np.asarray(lots), return_inverse=True)[1]
+    n, count, groups = len(happened), int(happened.sum()), int(inside.max(initial=-1)) + 1
+    if groups < 2 or n < 2:
+        raise InputError(f"lots must be at least 2 to speak for others, got {groups}")
+    apart = np.bincount(inside, happened - count / n)
+    alone = count * (n - count) / n
+    effect = groups / (groups - 1) * float((apart**2).sum()) / alone * (n - 1) / n if alone > 0 else 1.0
+    few = (float(stdtrit(n - 1, 0.975)) / float(stdtrit(groups - 1, 0.975))) ** 2
+    return Rate(count, n, min(float(n), n / max(1.0, effect) * few))
+
+
+def _exact(count: float, n: float, tail: float) -> tuple[float, float]:
     from scipy.special import betaincinv  # type: ignore[import-untyped, unused-ignore]
 
-    count, n = _whole(count, n)
-    tail = (1 - check_rate("confidence", confidence)) / 2
     low = float(betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
     high = float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
     return low, high
-
-
-def bootstrap_interval(
-    metric: Metric,
-    labels: ArrayLike,
-    scores: ArrayLike,
-    *,
-    seed: int,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-) -> tuple[float, float]:
-    """Percentile interval of a metric over images drawn anew, with replacement, within each class.
-
-    The classes keep their sizes, so no resample lacks one. For image scores: pixels of one image are not
-    independent, and drawing them one by one gives an interval that is far too narrow. When every anomalous
-    score is above every normal one all resamples agree and the interval has no width, which is not certainty:
-    state n next to it.
-
-    Args:
-        metric: Function of labels (N,) and scores (N,), such as `auroc` or `average_precision`.
-        labels: 1 or True = anomalous, (N,).
-        scores: Larger = more anomalous, (N,).
-        seed: Seed of the resamples; the same seed gives the same interval.
-        confidence: In (0, 1).
-        resamples: How many; 1000 leave the ends uncertain by a few hundredths of the width.
-
-    Returns:
-        Lower and upper end; NaN when the metric is NaN on the scores themselves.
-
-    Raises:
-        InputError: Shapes differ, labels are not binary, scores are not finite, or an option is out of range.
-
-    Example:
-        >>> from amiss.metrics.roc import auroc
-        >>> low, high = bootstrap_interval(auroc, [0, 0, 0, 1, 1, 1], [1, 2, 5, 3, 4, 6], seed=0)
-        >>> low <= auroc([0, 0, 0, 1, 1, 1], [1, 2, 5, 3, 4, 6]) <= high
-        True
-    """
-    tail = (1 - check_rate("confidence", confidence)) / 2
-    check_count("resamples", resamples)
-    rng = np.random.default_rng(check_count("seed", seed, least=0))
-    anomalous, normal = split(labels, scores)
-    truth = np.repeat([True, False], [len(anomalous), len(normal)])
-    if math.isnan(metric(truth, np.concatenate([anomalous, normal]))):
-        return math.nan, math.nan
-    values = np.empty(resamples)
-    for number in range(resamples):
-        drawn = [one[rng.integers(len(one), size=len(one))] if len(one) else one for one in (anomalous, normal)]
-        values[number] = metric(truth, np.concatenate(drawn))
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _whole(count: int, n: int) -> tuple[int, int]:

@@ -14,8 +14,7 @@ from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.inspector import Inspector
-from amiss.metrics.paired import Difference, paired_difference
-from amiss.metrics.resample import draw
+from amiss.metrics import Difference, estimate_auroc, paired_difference, units_of
 from amiss.runtime import Graph, fastest_runs
 from amiss.synthesis.defects import draw_defect
 
@@ -48,12 +47,12 @@ class Price:
     """A float32 inspector and its int8 twin on good images, and on the same with synthetic defects.
 
     Args:
-        auroc: Image AUROC: first float32, second int8. The interval draws the good images anew, each together with
-            the defective ones made of it.
+        auroc: Image AUROC: first float32, second int8. For the interval, a good image and the
+            defective ones made of it are one unit.
         good: Verdicts on the good images.
         defective: Verdicts on those with defects.
         seconds: Fastest run of one image, in float32 and in int8; None without graphs.
-        seed: Random seed of defects and resamples.
+        seed: Random seed of the defects.
     """
 
     auroc: Difference
@@ -101,7 +100,7 @@ def measure_price(
         float32: An inspector.
         int8: The same with another graph.
         normal: Good images that neither has learned from.
-        seed: Random seed of defects and resamples.
+        seed: Random seed of the defects.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -120,7 +119,7 @@ def measure_price(
     one = resize(images[0], float32.size)[None]
     times = fastest_runs(graphs, one, runs=10) if len(graphs) == 2 else None
     return Price(
-        auroc=_difference(scores[0], scores[1], seed),
+        auroc=_difference(scores[0], scores[1]),
         good=_flips(*(each[: len(images)] for each in verdicts)),
         defective=_flips(*(each[len(images) :] for each in verdicts)),
         seconds=None if times is None else (times[0], times[1]),
@@ -150,17 +149,8 @@ def _flips(float32: list[Verdict], int8: list[Verdict]) -> Flips:
     )
 
 
-def _difference(float32: NDArray[np.float32], int8: NDArray[np.float32], seed: int) -> Difference:
+def _difference(float32: NDArray[np.float32], int8: NDArray[np.float32]) -> Difference:
     """Of the AUROC; scores are (1 + rounds, n), the first row of good images, each column of one of them."""
-    weights = draw(np.zeros(float32.shape[1], bool), seed=seed).astype(np.float64)
-    everyone = np.ones((1, float32.shape[1]))
-    values = [[_auroc(one, drawn) for drawn in (everyone, weights)] for one in (float32, int8)]
-    return paired_difference(float(values[0][0][0]), float(values[1][0][0]), values[0][1], values[1][1])
-
-
-def _auroc(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """AUROC for each row of weights of the columns, (R,): the share of pairs in which the defective one is higher."""
-    good, bad = scores[0][:, None, None], scores[1:].T[None]
-    wins = (0.5 * (bad > good) + 0.5 * (bad >= good)).mean(axis=2)  # (n good, n defective), a mean over the rounds
-    total = weights.sum(axis=1)
-    return np.asarray(np.einsum("ri,ij,rj->r", weights, wins, weights, optimize=True) / total**2, np.float64)
+    rounds, n = float32.shape
+    units = units_of(np.repeat(np.arange(rounds) > 0, n), np.tile(np.arange(n), rounds))
+    return paired_difference(*(estimate_auroc(units, one.ravel()) for one in (float32, int8)))

@@ -57,7 +57,7 @@ def quantise(
         images: The images it was made from, and any others: which are which is found by their SHA-256.
         origins: Origin of each image, or nothing, as when it was calibrated.
         most_lost: Image AUROC on synthetic defects that it may cost.
-        seed: Random seed of images, defects and resamples.
+        seed: Random seed of images and defects.
         progress: See `amiss.core.progress`.
 
     Returns:

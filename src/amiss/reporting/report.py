@@ -98,10 +98,10 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
         kind: [gallery.make_card(index, inspector, dataset, scale, names[index]) for index in indices]
         for kind, indices in chosen.items()
     }
-    usable = evaluation.scores == evaluation.scores
+    usable = evaluation.usable
     return {
         "evaluation": evaluation,
-        "n_missed": evaluation.escapes.count,
+        **_counts(evaluation),
         "kept": promise_kept(evaluation),
         "rows": verdict_rows(evaluation),
         "figures": metric_rows(evaluation),
@@ -109,7 +109,8 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
         "types": type_rows(evaluation),
         "asks": evaluation.review_threshold is not None,
         "with_pixels": not math.isnan(evaluation.metrics.pixel_auroc),
-        "degenerate": evaluation.metrics.image_auroc_interval == (1.0, 1.0),
+        "sampling": evaluation.sampling.words(),
+        "interval_words": evaluation.metrics.words(),
         "errors": [(n, v.reason) for n, v in zip(names, evaluation.verdicts, strict=True) if v.label is Label.ERROR],
         "histogram": _histogram(evaluation, inspector),
         "roc": charts.roc(
@@ -126,12 +127,28 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
     }
 
 
+def _counts(evaluation: Evaluation) -> dict[str, Any]:
+    """What the page counts: parts in rates, images in galleries."""
+    counts = evaluation.sampling.summary(evaluation.usable)
+    by_parts = any(counts[f"n_{kind}_parts"] < counts[f"n_{kind}"] for kind in ("good", "defective"))
+    shown = [(v.label, defect == GOOD) for v, defect in zip(evaluation.verdicts, evaluation.defects, strict=True)]
+    return {
+        "unit": "parts" if by_parts else "images",
+        "counts": ", ".join(f"{_of_parts(counts, kind)} {kind}" for kind in ("good", "defective")),
+        "images_good": counts["n_good"],
+        "images_defective": counts["n_defective"],
+        "n_missed": shown.count((Label.GOOD, False)),
+        "n_alarms": shown.count((Label.ANOMALOUS, True)),
+        "n_detected": shown.count((Label.ANOMALOUS, False)),
+    }
+
+
 def promise_kept(evaluation: Evaluation) -> str:
     """What the false alarms on the test images say about the promise, in one sentence."""
     seen, alpha = evaluation.false_alarms, evaluation.alpha
     if seen.n == 0:
         return "There were no usable good test images, so the promise could not be checked here."
-    found = f"On the test images {seen} of the good ones raised an alarm"
+    found = f"On the test images {seen} of the good parts raised an alarm"
     if alpha is None:
         return f"{found}."
     if seen.interval[0] > alpha:
@@ -141,7 +158,7 @@ def promise_kept(evaluation: Evaluation) -> str:
         )
     if seen.interval[1] <= alpha:
         return f"{found}, which confirms the promise."
-    return f"{found}, which agrees with the promise; {seen.n} images cannot tell more."
+    return f"{found}, which agrees with the promise; {seen.n} parts cannot tell more."
 
 
 def verdict_rows(evaluation: Evaluation) -> list[Row]:
@@ -162,8 +179,8 @@ def verdict_rows(evaluation: Evaluation) -> list[Row]:
 
 def metric_rows(evaluation: Evaluation) -> list[Figure]:
     """Every metric with its n and interval; those that are not defined say so by None."""
-    values = evaluation.metrics.summary()
-    good, n = evaluation.false_alarms.n, f"{evaluation.false_alarms.n} good, {evaluation.detections.n} defective"
+    values, counts = evaluation.metrics.summary(), evaluation.sampling.summary(evaluation.usable)
+    n = _counts(evaluation)["counts"]
     shown = {
         "images": True,
         "pixels": values["pixel_auroc"] is not None,
@@ -176,26 +193,32 @@ def metric_rows(evaluation: Evaluation) -> list[Figure]:
             meaning,
             values[key],
             values.get(f"{key}_interval"),
-            f"{good} good, {evaluation.metrics.n_aupimo} marked" if kind == "clean" else n,
+            f"{_of_parts(counts, 'good')} good, {evaluation.metrics.n_aupimo} marked" if kind == "clean" else n,
         )
         for key, title, meaning, kind in _METRICS
         if shown[kind]
     ]
 
 
+def _of_parts(counts: dict[str, Any], kind: str) -> str:
+    images, parts = counts[f"n_{kind}"], counts[f"n_{kind}_parts"]
+    return f"{images}" if images == parts else f"{images} (of {parts} parts)"
+
+
 def decision_rows(evaluation: Evaluation) -> list[Figure]:
     """What the verdicts are worth, at the rule's threshold."""
     outcomes, values = evaluation.outcomes, evaluation.metrics.summary()
+    unit, images = _counts(evaluation)["unit"], int(evaluation.usable.sum())
     rates = (
         ("Precision", outcomes.precision, "alarms that are right; depends on the share of defects among these images"),
         ("Accuracy", outcomes.accuracy, "verdicts that are right; flatters when one kind is rare"),
     )
     shares = (
-        ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} images"),
-        ("Pixel F1", "seg_f1", "the same of all pixels above the threshold", f"{outcomes.n} images"),
+        ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} {unit}"),
+        ("Pixel F1", "seg_f1", "the same of all pixels above the threshold", f"{images} images"),
     )
     rows = [
-        Figure(title, meaning, rate.rate if rate.n else None, rate.interval if rate.n else None, f"{rate.n} images")
+        Figure(title, meaning, rate.rate if rate.n else None, rate.interval if rate.n else None, f"{rate.n} {unit}")
         for title, rate, meaning in rates
     ]
     return rows + [
@@ -234,7 +257,7 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
         ("Filters", filters),
         ("Data set", f"{evaluation.dataset} (licence of the images: {dataset.licence or 'not stated'})"),
         ("Time per image", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
-        ("Seeds", f"{record.seed} to learn, {evaluation.seed} for the intervals of the metrics"),
+        ("Seed", f"{record.seed} to learn"),
         ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),
         ("Made with", f"amiss {record.amiss_version}, {versions}"),
         ("Inspector made", record.created),

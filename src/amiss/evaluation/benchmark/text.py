@@ -69,8 +69,10 @@ def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = 
             )
         )
     own = any(row.settings for row in rows)
-    note = "Mean ± standard deviation over seeds (95 % interval over the test images of one run, ends averaged; "
-    note += "one without width is not certainty: note the small sample). "
+    note = "Mean ± standard deviation over seeds (95 % interval over the test parts of one run, ends averaged). "
+    if any("intervals_over" not in line for _, _, cell in _cells(rows) for line in cell.lines):
+        note += "Intervals of runs with older code are bootstraps over images, too narrow near 1: one without width is "
+        note += "not certainty. "
     note += "[n]: published figure, see the list; other networks, sizes, crops and habits, so no contest."
     if own:
         note = "Not the presets: hyper-parameters given with --set. These rows take part in no ranks. " + note
@@ -106,7 +108,7 @@ def costs(rows: Iterable[Row], title: str = "On the line") -> Sheet:
         )
         for name, row, cell in _cells(rows)
     ]
-    note = "Share of the test images, mean over seeds, with the exact 95 % interval of one run (ends averaged), then "
+    note = "Share of the test parts, mean over seeds, with the exact 95 % interval of one run (ends averaged), then "
     note += "the counts seed by seed. alpha is the promised rate of false alarms, n the calibration images. Peaks on "
     note += (
         "the rim: good images whose largest score lies within 1/16 of the shorter side from the border; in brackets "

@@ -1,4 +1,4 @@
-"""Resampled pixel metrics: a weighted sum of cells against computing the metric on the images themselves."""
+"""Weighted pixel metrics: a weighted sum of cells against computing the metric on the images themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from scipy.ndimage import gaussian_filter
 from amiss.core.errors import InputError
 from amiss.metrics import aupimo, aupro, auroc, average_precision, spro
 from amiss.metrics.cells import reduce_images
-from amiss.metrics.resample import areas, draw, error_bound, percentile_interval
+from amiss.metrics.estimate import estimate_shares
+from amiss.metrics.units import units_of
+from amiss.metrics.weighted import areas, error_bound, pimo_values
 
 LIMITS = {"pro": (0.3, 0.05), "spro": (0.01, 0.05, 0.1, 0.3, 1.0)}
 
@@ -42,6 +44,16 @@ def world(images=14, good=6, size=(150, 160), levels=None, seed=0):
     return masks, maps.astype(np.float32), np.arange(images) >= good, regions
 
 
+def drawn(defective, count):
+    """How often each image is in a resample within its class, (count, N)."""
+    rng = np.random.default_rng(1)
+    weights = np.zeros((count, len(defective)), int)
+    for one in (defective, ~defective):
+        if one.any():
+            weights[:, one] = rng.multinomial(one.sum(), np.full(one.sum(), 1 / one.sum()), count)
+    return weights
+
+
 def exactly(masks, maps, defective, regions, chosen):
     """Every metric of a resample, from its images."""
     masks, maps, defective = [masks[i] for i in chosen], [maps[i] for i in chosen], defective[chosen]
@@ -59,10 +71,10 @@ def exactly(masks, maps, defective, regions, chosen):
 
 
 @pytest.mark.parametrize("levels", [None, 40])
-def test_resamples_are_those_of_the_images(levels):
+def test_weights_are_as_good_as_images(levels):
     masks, maps, defective, regions = world(levels=levels)
     cells = reduce_images(masks, maps, defective, regions=regions)
-    weights = np.concatenate([np.ones((1, 14), int), draw(defective, seed=1, resamples=5)])
+    weights = np.concatenate([np.ones((1, 14), int), drawn(defective, 5)])
     found = areas(cells, weights, LIMITS)
     for row, counts in enumerate(weights):
         wanted = exactly(masks, maps, defective, regions, np.repeat(np.arange(14), counts))
@@ -113,38 +125,35 @@ def test_cells_hold_every_pixel_once():
     np.testing.assert_allclose(cells.overlap["spro"].sum(axis=1), cells.regions["spro"], rtol=1e-5)
 
 
-def test_images_are_drawn_within_their_class():
-    defective = np.array([True] * 5 + [False] * 3)
-    weights = draw(defective, seed=0, resamples=4000)
-    assert (weights[:, defective].sum(axis=1) == 5).all() and (weights[:, ~defective].sum(axis=1) == 3).all()
-    assert weights.mean(axis=0) == pytest.approx(np.ones(8), abs=0.05)
-    assert weights[:, 0].var() == pytest.approx(5 * 0.2 * 0.8, abs=0.06)
-    assert np.array_equal(weights, draw(defective, seed=0, resamples=4000))
-    assert not np.array_equal(weights, draw(defective, seed=1, resamples=4000))
-    assert draw([1, 1], seed=0, resamples=3).sum(axis=1).tolist() == [2, 2, 2]
-    assert draw([], seed=0, resamples=3).shape == (3, 0)
+def test_intervals_are_those_of_leaving_out_images():
+    """The jackknife written out, each metric computed from the images that are left."""
+    masks, maps, defective, regions = world(images=12, good=6, seed=5)
+    cells = reduce_images(masks, maps, defective, regions=regions)
+    values = exactly(masks, maps, defective, regions, np.arange(12))
+    units = units_of(defective)
+    found = estimate_shares(values, lambda weights: areas(cells, weights, LIMITS), units)
+    without = [exactly(masks, maps, defective, regions, np.delete(np.arange(12), i)) for i in range(12)]
+    for name in ("auroc", "ap", "pro 0.3", "spro 0.05", "aupimo"):
+        left = np.array([one[name] for one in without])
+        wanted = sum(
+            (one.sum() - 1) / one.sum() * ((left[one] - left[one].mean()) ** 2).sum() for one in (defective, ~defective)
+        )
+        assert found[name].variance == pytest.approx(wanted, rel=0.02, abs=1e-7), name
+        low, high = found[name].interval()
+        assert 0 <= low < values[name] < high <= 1, name
 
 
-def test_the_interval_is_that_of_drawing_images():
-    """A pixel AUROC that varies from image to image: drawing pixels would give an interval far too narrow."""
-    masks, maps, defective, _ = world(seed=5)
-    cells = reduce_images(masks, maps, defective)
-    low, high = percentile_interval(areas(cells, draw(defective, seed=0), {})["auroc"])
-    rng = np.random.default_rng(9)
-    bad, good, values = np.flatnonzero(defective), np.flatnonzero(~defective), []
-    for _ in range(150):
-        chosen = np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))])
-        values.append(auroc(masks[chosen], maps[chosen]))
-    spread = np.std(values)
-    assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.25)
-    pixels = np.sqrt(0.25 / masks.sum())  # more than drawing pixels would ever spread
-    assert spread > 5 * pixels
+def test_aupimo_of_each_image():
+    masks, maps, defective, regions = world()
+    cells = reduce_images(masks, maps, defective, regions=regions)
+    wanted = aupimo(masks, maps, defective=defective).values[cells.rows]
+    assert pimo_values(cells, np.ones((1, 14), np.float32))[0] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_constant_scores():
     masks, maps, defective, regions = world()
     cells = reduce_images(masks, np.zeros_like(maps), defective, regions=regions)
-    found = areas(cells, draw(defective, seed=0, resamples=3), LIMITS)
+    found = areas(cells, drawn(defective, 3), LIMITS)
     assert found["auroc"] == pytest.approx([0.5] * 3) and found["pro 0.3"] == pytest.approx([0.15] * 3)
     assert found["aupimo"] == pytest.approx([(1e-4 - 1e-5) / math.log(10)] * 3, rel=1e-4)
     assert error_bound(cells, LIMITS) == dict.fromkeys(error_bound(cells, LIMITS), 0.0)
@@ -153,10 +162,10 @@ def test_constant_scores():
 def test_one_class_is_never_faked():
     masks, maps, defective, _ = world()
     only_good = reduce_images(masks[:6], maps[:6], defective[:6])
-    found = areas(only_good, draw(defective[:6], seed=0, resamples=3), {"pro": (0.3,)})
+    found = areas(only_good, drawn(defective[:6], 3), {"pro": (0.3,)})
     assert all(np.isnan(values).all() for values in found.values())
     only_bad = reduce_images(masks[7:], maps[7:], defective[7:])
-    found = areas(only_bad, draw(defective[7:], seed=0, resamples=3), {"pro": (0.3,)})
+    found = areas(only_bad, drawn(defective[7:], 3), {"pro": (0.3,)})
     assert np.isnan(found["aupimo"]).all() and not np.isnan(found["pro 0.3"]).any()
     everything = reduce_images(np.ones((2, 4, 4)), maps[:2, :4, :4], np.array([True, True]))
     found = areas(everything, np.ones((1, 2), int), {"pro": (0.3,)})
@@ -167,12 +176,6 @@ def test_few_good_pixels_have_no_aupimo():
     masks, maps, _, _ = world()
     cells = reduce_images(masks[:, :50, :50], maps[:, :50, :50], masks[:, :50, :50].any(axis=(1, 2)))
     assert np.isnan(areas(cells, np.ones((1, 14), int), {})["aupimo"]).all()
-
-
-def test_percentile_interval():
-    assert percentile_interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
-    assert percentile_interval(np.array([1.0, math.nan, 1.0])) == (1.0, 1.0)
-    assert all(math.isnan(end) for end in percentile_interval(np.array([math.nan])))
 
 
 @pytest.mark.parametrize(
@@ -188,11 +191,3 @@ def test_percentile_interval():
 def test_errors_teach(masks, maps, defective, message):
     with pytest.raises(InputError, match=message):
         reduce_images(masks, maps, np.array(defective))
-
-
-@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 0, "resamples": 0}])
-def test_options(options):
-    with pytest.raises(InputError):
-        draw([0, 1], **options)
-    with pytest.raises(InputError, match="one value per image"):
-        draw([[0, 1]], seed=0)

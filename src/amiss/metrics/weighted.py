@@ -1,4 +1,4 @@
-"""Bootstrap intervals of pixel metrics: images are drawn anew within their class, never pixels."""
+"""Pixel metrics of images that count more or less often: what a metric would be without one of them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from amiss.core.checks import check_count, check_rate
-from amiss.core.errors import InputError
 from amiss.metrics.cells import Cells
-from amiss.metrics.counts import check_binary
 from amiss.metrics.pimo import LIMITS, log_weights, resolves
 
-Interval = tuple[float, float]
 Limits = Mapping[str, Sequence[float]]
 """For each kind of region, "pro" or "spro", the limits of its areas."""
 
 BATCH = 16
-
-
-def draw(defective: ArrayLike, *, seed: int, resamples: int = 1000) -> NDArray[np.int64]:
-    """How often each image is in each resample, drawn with replacement within its class.
-
-    Args:
-        defective: Class of each image, True = defective, (M,).
-        seed: The same seed gives the same resamples.
-        resamples: How many.
-
-    Returns:
-        int64 (resamples, M); good and defective images keep their numbers.
-
-    Raises:
-        InputError: Classes that are not binary or not (M,), or an option out of range.
-
-    Example:
-        >>> weights = draw([0, 0, 0, 1, 1], seed=0, resamples=4)
-        >>> weights[:, :3].sum(axis=1).tolist(), weights[:, 3:].sum(axis=1).tolist()
-        ([3, 3, 3, 3], [2, 2, 2, 2])
-    """
-    classes = check_binary(defective, "defective")
-    if classes.ndim != 1:
-        raise InputError(f"defective must have one value per image, got {classes.shape}")
-    rng = np.random.default_rng(check_count("seed", seed, least=0))
-    weights = np.zeros((check_count("resamples", resamples), len(classes)), np.int64)
-    for one in (classes, ~classes):
-        if one.any():
-            weights[:, one] = rng.multinomial(one.sum(), np.full(one.sum(), 1 / one.sum()), size=resamples)
-    return weights
-
-
-def percentile_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Interval:
-    """Percentile interval of resampled values (R,); those that are not defined are left out, NaN when all are."""
-    tail = (1 - check_rate("confidence", confidence)) / 2
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return math.nan, math.nan
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def areas(
@@ -175,14 +131,19 @@ def _cut(
     return np.asarray(np.minimum(1.0, (before + reach * (y0 + rise * reach / 2)) / limit), np.float64)
 
 
-def _pimo(cells: Cells, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    names = ("aupimo", "aupimo median", "aupimo p33")
+def pimo_values(cells: Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """AUPIMO of each defective image with a marked pixel, for weighted good images, (R, D); NaN without enough of them.
+
+    Args:
+        cells: The images, reduced.
+        weights: How often each image counts, (R, M).
+    """
     low, high = LIMITS
     if not resolves(cells.pixels[cells.good].sum(), low) or len(cells.rows) == 0:
-        return {name: np.full(len(weights), np.nan) for name in names}
+        return np.full((len(weights), len(cells.rows)), np.nan)
     good = weights[:, cells.good] / weights[:, cells.good].sum(axis=1, keepdims=True)
     expected = np.cumsum(cells.shares.mean(axis=0), dtype=np.float64)
-    last = int(np.searchsorted(expected, 30 * high)) + 1  # beyond every resample, but for the strangest
+    last = int(np.searchsorted(expected, 30 * high)) + 1  # beyond all but the strangest weights
     fpr = np.cumsum(good @ cells.shares[:, :last], axis=1, dtype=np.float64)
     if fpr[:, -1].min() < high:
         fpr = np.cumsum(good @ cells.shares, axis=1, dtype=np.float64)
@@ -190,9 +151,13 @@ def _pimo(cells: Cells, weights: NDArray[np.float32]) -> dict[str, NDArray[np.fl
     at = cells.found[:, :last]
     above = np.concatenate([np.zeros((len(at), 1)), at[:, :-1]], axis=1)
     start, end = log_weights(fpr[:, :last], low, high)
-    values = start @ above.T + end @ at.T
+    return np.asarray(start @ above.T + end @ at.T, np.float64)
+
+
+def _pimo(cells: Cells, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    values = pimo_values(cells, weights)
     counts = weights[:, cells.rows].astype(np.int64)
-    return dict(zip(names, _summaries(values, counts), strict=True))
+    return dict(zip(("aupimo", "aupimo median", "aupimo p33"), _summaries(values, counts), strict=True))
 
 
 def _summaries(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[Any]:

@@ -1,0 +1,126 @@
+"""Which test images are independent evidence: n counts parts, and lots where there are enough of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amiss.core.origin import lot_numbers, part_numbers
+from amiss.core.verdict import Label
+from amiss.data.dataset import Dataset
+from amiss.metrics import Rate, Units, rate_over_lots
+
+LEAST_LOTS = 6
+"""With fewer lots nothing can be said of parts of other lots; `bench/interval_coverage.py` measures with 6."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """The part and the lot of each test image.
+
+    Images of one part are one piece of evidence. Parts of one lot resemble each other; with at least `LEAST_LOTS` lots
+    of good and of defective images, intervals are for parts of other lots. With fewer they are for these lots.
+
+    Args:
+        defective: Truth, (N,).
+        parts: Number of the part of each image, (N,).
+        lots: Number of its lot, (N,); None where lots are not known.
+    """
+
+    defective: NDArray[np.bool_]
+    parts: NDArray[np.intp]
+    lots: NDArray[np.intp] | None = None
+
+    def units(self, images: NDArray[Any]) -> Units:
+        """Units of some of the images, by a mask or by numbers."""
+        numbers = self.lots if self.lots is not None and self.over_lots else self.parts
+        return Units(self.defective, numbers).subset(images)
+
+    @cached_property
+    def over_lots(self) -> bool:
+        """Whether intervals are for parts of other lots: there are enough lots of either class."""
+        classes = [one for one in (~self.defective, self.defective) if one.any()]
+        return bool(classes) and all(self._count_lots(one) >= LEAST_LOTS for one in classes)
+
+    def count_parts(self, images: NDArray[Any]) -> int:
+        """Number of parts that some of the images show."""
+        return len(np.unique(self.parts[images]))
+
+    def part_labels(self, labels: Sequence[Label], images: NDArray[np.bool_]) -> dict[int, Label]:
+        """What each part got on some of the images, (N,), by its number; images that could not be used say nothing.
+
+        A part is anomalous when one of its images is, else for review when one of them is, else good.
+        """
+        found: dict[int, Label] = {}
+        for index in np.flatnonzero(images).tolist():
+            if labels[index] is not Label.ERROR:
+                part = int(self.parts[index])
+                found[part] = max(found.get(part, Label.GOOD), labels[index], key=_SEVERITY.index)
+        return found
+
+    def rate(self, label: Label, labels: Sequence[Label], images: NDArray[np.bool_]) -> Rate:
+        """How many of the parts on some of the images got a label, with an interval over parts or lots.
+
+        Args:
+            label: What is counted.
+            labels: What each image got, (N,).
+            images: Those that count, (N,).
+        """
+        found = self.part_labels(labels, images)
+        events = [one is label for one in found.values()]
+        if self.lots is None or not self.over_lots or not events:
+            return Rate(sum(events), len(events))
+        lot_of = dict(zip(self.parts.tolist(), self.lots.tolist(), strict=True))
+        lots = [lot_of[part] for part in found]
+        return rate_over_lots(events, lots) if len(set(lots)) > 1 else Rate(sum(events), len(events))
+
+    def words(self) -> str:
+        """What n counts and which future the intervals are for, a sentence each; "" where each image is a part."""
+        said = []
+        if self.count_parts(np.ones(len(self.parts), bool)) < len(self.parts):
+            said.append("n counts parts: a part raises an alarm when one of its images does.")
+        if self.lots is None:
+            return " ".join(said)
+        lots = self._count_lots(np.ones(len(self.parts), bool))
+        if self.over_lots:
+            said.append(
+                f"The images are of {lots} lots; the intervals are for parts of other lots too, made and imaged alike."
+            )
+        else:
+            said.append(
+                f"The images are of {lots} lot{'' if lots == 1 else 's'}, too few to speak for others (at least "
+                f"{LEAST_LOTS} of good and of defective parts are needed): the intervals are for parts of these lots."
+            )
+        return " ".join(said)
+
+    def summary(self, usable: NDArray[np.bool_]) -> dict[str, Any]:
+        """Plain JSON values, of the images that could be used."""
+        return {
+            "n_good": int((usable & ~self.defective).sum()),
+            "n_defective": int((usable & self.defective).sum()),
+            "n_good_parts": self.count_parts(usable & ~self.defective),
+            "n_defective_parts": self.count_parts(usable & self.defective),
+            "n_lots": None if self.lots is None else self._count_lots(usable),
+            "intervals_over": "lots" if self.over_lots else "parts",
+        }
+
+    def _count_lots(self, images: NDArray[np.bool_]) -> int:
+        return 0 if self.lots is None else len(np.unique(self.lots[images]))
+
+
+_SEVERITY = (Label.GOOD, Label.REVIEW, Label.ANOMALOUS)
+
+
+def sampling_of(dataset: Dataset) -> Sampling:
+    """From the origins of the test images; without any, each image is a part of its own."""
+    everything = np.arange(len(dataset.test))
+    return Sampling(
+        dataset.anomalous,
+        part_numbers(everything, dataset.test_origins),
+        lot_numbers(everything, dataset.test_origins),
+    )
