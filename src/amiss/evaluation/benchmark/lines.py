@@ -19,7 +19,13 @@ Line = dict[str, Any]
 ORIGIN = ("method", "preset", "data", "seed")
 FIGURES = ("image_auroc", "pixel_auroc", "pixel_aupro", "pixel_aupro_05")
 PARTS = ("n_good_parts", "n_defective_parts", "n_lots", "intervals_over")
-EXTRAS = ("pixel_spro_05", "rim_peaks", "rim_area", *PARTS, *(f"{name}_interval" for name in (*FIGURES, "pixel_spro_05")))
+EXTRAS = (
+    "pixel_spro_05",
+    "rim_peaks",
+    "rim_area",
+    *PARTS,
+    *(f"{name}_interval" for name in (*FIGURES, "pixel_spro_05")),
+)
 """Kept where they are measured; lines of older code lack them."""
 COUNTS = ("alpha", "false_alarms", "detections", "n_calibration", "n_good", "n_defective")
 
