@@ -73,18 +73,6 @@ def part_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
 
-def lot_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp] | None:
-    """The lot that each image comes from, numbered as parts are; None where no lot is known.
-
-    An image of unknown lot counts as a lot of its own part.
-    """
-    if count_lots(images, origins) is None:
-        return None
-    numbers: dict[Hashable, int] = {}
-    keys = [_lot(origins[image], int(image)) for image in images]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
-
-
 def count_parts(images: NDArray[np.intp], origins: Sequence[Origin]) -> int:
     """Number of different parts that these images show."""
     return int(part_numbers(images, origins).max(initial=-1)) + 1
