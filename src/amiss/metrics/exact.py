@@ -1,4 +1,4 @@
-"""Intervals of numbers that hang on a single order statistic or on two counts: no variance, but their distribution.
+"""Intervals of numbers that depend on a single order statistic or on two counts: no variance, but their distribution.
 
 What is unknown is where the true quantile lies among the scores, and that is binomial, whatever the scores' shape. It
 gives intervals that need no model and no large n; where n is too small to say anything, they say so: up to 1.
