@@ -228,7 +228,7 @@ def pixels(trials: int = 25) -> list[Row]:
     return _pixels(trials, 16, ((10, 10, 1), (20, 20, 1), (40, 40, 1), (60, 60, 3)), pimo=False)
 
 
-def clean(trials: int = 10) -> list[Row]:
+def clean(trials: int = 20) -> list[Row]:
     """AUPIMO; maps of 40 x 40, so that good images have 100,000 pixels together."""
     return _pixels(trials, 40, ((20, 64, 1),), pimo=True)
 
