@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HANG = 20.0
-"""Seconds that one case may take."""
+"""Seconds of CPU time that one case may take, and a sixth of the seconds by the clock: a busy machine is no hang."""
 
 MARGIN = 300_000_000
 """Bytes that one case may take beyond what AMISS_MEMORY allows."""
@@ -109,17 +110,30 @@ def _child(target: str, seed: int, start: int, stop: int, memory: int, found: Fo
 
 
 def _lines(child: subprocess.Popen[bytes]) -> Iterator[str]:
-    """The lines that the child prints, until it ends or says nothing for `HANG` seconds (thrice that at its start)."""
+    """The lines that the child prints, until it ends or hangs."""
     assert child.stdout is not None
-    rest, patience = b"", 3 * HANG
-    while select.select([child.stdout], [], [], patience)[0]:
+    rest, since, used = b"", time.monotonic(), 0.0
+    while True:
+        if not select.select([child.stdout], [], [], HANG / 4)[0]:
+            if time.monotonic() - since > 6 * HANG or _cpu_seconds(child.pid) - used > HANG:
+                return
+            continue
         piece = os.read(child.stdout.fileno(), 1 << 16)
         if not piece:
             child.wait()
             return
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line.decode() for line in lines)
-        patience = HANG
+        since, used = time.monotonic(), _cpu_seconds(child.pid)
+
+
+def _cpu_seconds(process: int) -> float:
+    """What a process has used so far; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _note(found: Found, group: str, number: int, outcome: str) -> None:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="me
 
 
 def test_the_driver_notices_every_kind_of_failure_and_goes_on(monkeypatch):
-    monkeypatch.setattr(driver, "HANG", 10.0)
+    monkeypatch.setattr(driver, "HANG", 2.0)
     found = driver.run("tests.fuzz.faults", seed=0, count=7, memory=20_000_000)
     what = {failure["group"]: str(failure["what"]) for failure in found.failures}
     assert set(what) == {"hang", "print", "raise", "crash", "eat"}
