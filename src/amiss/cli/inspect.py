@@ -11,7 +11,7 @@ import typer
 
 from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import progress_display, say, say_json
-from amiss.core.checks import read_rate
+from amiss.cli.online_lines import decide_in_turn, read_batch
 from amiss.core.listing import describe_ignored
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ def inspect(
             help="Also decide over all images together, with at most this share of false discoveries, such as 10%."
         ),
     ] = None,
+    shift: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --batch: decide part by part, in shifts of this many parts; none waits for a later one.",
+        ),
+    ] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
 ) -> None:
@@ -39,7 +46,7 @@ def inspect(
     from amiss.front import load
     from amiss.reporting import ResultsWriter
 
-    together = None if batch is None else read_rate("batch", batch)
+    together = read_batch(batch, shift)
     inspector = load(model, backend=backend)
     found = _images(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
@@ -57,7 +64,7 @@ def inspect(
             else:
                 say(_line(verdict))
     if together is not None:
-        _decide_together(judged, together, inspector.rule.n, json)
+        _decide_together(judged, together, inspector.rule.n, json, shift)
     if not json:
         say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
         say(inspector.statement(), *backend_line(inspector, backend))
@@ -69,8 +76,13 @@ def inspect(
         raise typer.Exit(3)
 
 
-def _decide_together(judged: list[tuple[str, float | None]], rate: float, n: int, json: bool) -> None:
-    """Benjamini-Hochberg over all images of this run."""
+def _decide_together(
+    judged: list[tuple[str, float | None]], rate: float, n: int, json: bool, shift: int | None
+) -> None:
+    """Benjamini-Hochberg over all images of this run, or part by part in shifts."""
+    if shift is not None:
+        decide_in_turn(judged, rate, shift, n, json)
+        return
     from amiss.core.errors import CalibrationError
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg

@@ -48,6 +48,12 @@ def monitor(
         int, typer.Option(help="Number of first images to compare with when there is no reference.")
     ] = 50,
     by_time: Annotated[bool, typer.Option("--by-time", help="Order images by file time.")] = False,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory", help="Parts of this line always resemble the one before: take that out of the charts."
+        ),
+    ] = False,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -66,6 +72,7 @@ def monitor(
             shifts=None if shifts is None else parse_shifts(shifts),
             reference=reference,
             baseline=baseline,
+            memory=memory,
             by_time=by_time,
             progress=progress,
         )

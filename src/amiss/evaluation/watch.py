@@ -32,6 +32,7 @@ def watch(
     reference: str | Path | None = None,
     baseline: int = BASELINE,
     by_time: bool = False,
+    memory: bool = False,
     progress: Progress = silent,
 ) -> Monitoring:
     """Has the process, the light or the camera changed since the inspector was calibrated?
@@ -45,6 +46,7 @@ def watch(
         shifts: Instead of `arl`: (20, 200) = at most one of 20 shifts of 200 parts alarms, see `monitor`.
         reference: A folder of good images whose light and sharpness are the usual ones.
         baseline: Number of first images to compare with when there is no reference.
+        memory: Parts of this line always resemble the one before; see `amiss.monitoring.monitor`.
         by_time: Order a folder by the time of its files; otherwise by their names, part 9 before part 10.
         progress: See `amiss.core.progress`.
 
@@ -63,6 +65,7 @@ def watch(
         shifts=shifts,
         reference=[] if reference is None else _measure(Images(reference), progress),
         baseline=baseline,
+        memory=memory,
         notes=list(_notes(inspector)),
     )
 

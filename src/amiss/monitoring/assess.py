@@ -11,12 +11,13 @@ from amiss.core.checks import check_choice, check_count, check_rate
 from amiss.core.errors import DataError, InputError
 from amiss.core.sentence import Sentence
 from amiss.core.words import percent
-from amiss.monitoring.change import autocorrelation
+from amiss.monitoring.change import Stretch
 from amiss.monitoring.charts import AlarmRate, Cusum, Ewma
 from amiss.monitoring.design import ARL, MOST, Share, check_arl, share_of_shifts
 from amiss.monitoring.diagnosis import diagnose
 from amiss.monitoring.health import MEASURES, Health, as_columns
 from amiss.monitoring.martingale import Martingale
+from amiss.monitoring.memory import NONE, Memory, find_memory
 from amiss.monitoring.normal_score import LEAST, check_n, check_scores, normal_scores
 from amiss.monitoring.outcome import ChartRun, HealthRun, Monitoring
 from amiss.monitoring.running import run_cusum, run_ewma, run_health, run_martingale, run_rate
@@ -54,7 +55,17 @@ STREAM = Sentence(
 )
 DEPENDENT = Sentence(
     "Successive scores resemble each other (lag-1 correlation {correlation}, n = {n}): false alarms come more often "
-    "than stated. Monitor every second or third part, or means of batches.",
+    "than stated. Use --memory if parts of this line always do; else something changed more than once.",
+    "tests/monitoring/test_change.py::test_neighbours",
+)
+TAKEN_OUT = Sentence(
+    "Successive scores resemble each other (lag-1 correlation {correlation}, n = {n}): the charts follow what each "
+    "part adds to the one before, so that their false alarms stay near what is stated. A lasting shift counts as "
+    "{left} of itself.",
+    "tests/monitoring/test_memory.py::test_false_alarms_stay_near_what_is_stated",
+)
+NOT_CHARTED = Sentence(
+    "Not charted for that reason, since false alarms would come more often than stated: {charts}.",
     "tests/monitoring/test_change.py::test_neighbours",
 )
 DEPENDENT_IMAGES = Sentence(
@@ -79,6 +90,7 @@ def monitor(
     shifts: tuple[int, int] | None = None,
     reference: Sequence[Health] = (),
     baseline: int = BASELINE,
+    memory: bool = False,
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Monitoring:
@@ -99,6 +111,9 @@ def monitor(
         reference: Measures of good images, taken when all was well; at least 20. Without it, the first images of
             the stream are what later ones are compared with.
         baseline: How many those are, at least 20.
+        memory: Parts of this line always resemble the one before: take the lag-1 correlation out of the charts, see
+            `amiss.monitoring.memory`. Without it a correlation is only said, because changes that come and go look like
+            memory, and taking them out would hide them.
         seed: Seed of the calibration sets that limits are designed on, and of the martingale's random numbers.
         notes: What else is known to weaken the comparison; shown among the warnings.
 
@@ -120,7 +135,7 @@ def monitor(
     groups = 1 + bool(measured)
     share = Share(check_arl(arl), check_rate("delta", delta))
     share = share if shifts is None else share_of_shifts(*shifts, groups, delta)
-    runs, left_out = _score_runs(stream, known, names, threshold, share, seed)
+    runs, left_out, found = _score_runs(stream, known, names, threshold, share, seed, memory)
     health = _health_runs(measured, usual, 0 if reference else baseline, share.arl, seed)
     chance = share.chance(len(stream.usable), groups, "martingale" in names)
     diagnosis = diagnose(stream, runs, health, known, threshold, share.arl)
@@ -134,7 +149,7 @@ def monitor(
         health=tuple(health),
         health_note=note,
         diagnosis=diagnosis,
-        warnings=(*notes, *left_out, *_warnings(stream, known, runs, health)),
+        warnings=(*notes, *left_out, *_warnings(stream, runs, len(known), health, found, memory)),
         statement=_statement(len(known), runs, health, share.arl, shifts) + " " + _chance(stream, chance),
     )
 
@@ -156,6 +171,34 @@ def _score_runs(
     threshold: float | None,
     share: Share,
     seed: int,
+    take_out: bool,
+) -> tuple[list[ChartRun], list[str], Memory]:
+    """Runs of the charts, what is left out and why, and the memory of the stream, which may be taken out of them."""
+    runs, notes = _charted(stream, normal, names, threshold, share, seed, NONE)
+    memory = find_memory(normal_scores(stream.values, normal), _changed(runs))
+    if memory.phi == 0 or not take_out:
+        return runs, notes, memory
+    free = [name for name in names if name not in ("rate", "martingale")] if memory.clear else list(names)
+    runs, notes = _charted(stream, normal, free or names, threshold, share, seed, memory)
+    if free and len(free) < len(names):
+        notes.append(NOT_CHARTED(charts=", ".join(name for name in names if name not in free)))
+    return runs, notes, memory
+
+
+def _changed(runs: Sequence[ChartRun]) -> Stretch | None:
+    """The stretch that changed most clearly, of all charts that alarm."""
+    alarms = [run.alarm for run in runs if run.alarm is not None]
+    return max((alarm.changed for alarm in alarms), key=lambda one: one.strength, default=None)
+
+
+def _charted(
+    stream: Stream,
+    normal: Floats,
+    names: Sequence[str],
+    threshold: float | None,
+    share: Share,
+    seed: int,
+    memory: Memory,
 ) -> tuple[list[ChartRun], list[str]]:
     scores, n = stream.values, len(normal)
     rank = 1 + int((normal > (np.inf if threshold is None else threshold)).sum())
@@ -165,7 +208,7 @@ def _score_runs(
         why = "there is no threshold" if threshold is None else f"{rank - 1} of {n} calibration scores lie above it"
         notes.append(f"The rate of alarms is not charted: {why}.")
     limited = [name for name in names if name != "martingale"]
-    z, each = normal_scores(scores, normal), _each(share.arl, len(limited))
+    z, each = memory.residuals(normal_scores(scores, normal)), _each(share.arl, len(limited))
     runs = []
     for name in names:
         if name == "rate":
@@ -230,29 +273,31 @@ def _health_runs(
     ]
 
 
-def _warnings(stream: Stream, normal: Floats, runs: Sequence[ChartRun], health: Sequence[HealthRun]) -> list[str]:
+def _warnings(
+    stream: Stream, runs: Sequence[ChartRun], n: int, health: Sequence[HealthRun], memory: Memory, taken_out: bool
+) -> list[str]:
     notes = []
     if stream.errors:
         notes.append(f"{len(stream.errors)} of {len(stream)} images could not be used; they are in no chart.")
-    alarms = [run.alarm for run in runs if run.alarm is not None]
-    changed = max((alarm.changed for alarm in alarms), key=lambda one: one.strength, default=None)
-    found = autocorrelation(normal_scores(stream.values, normal), changed)
-    if found.significant:
-        notes.append(DEPENDENT(correlation=f"{found.correlation:.2f}", n=found.n))
+    if memory.clear:
+        said = {"correlation": f"{memory.phi:.2f}", "n": memory.n}
+        only = {run.name for run in runs} <= {"rate", "martingale"}
+        out = taken_out and not only
+        notes.append(TAKEN_OUT(**said, left=f"{memory.shift_left:.2f}") if out else DEPENDENT(**said))
     restless = [run.measure for run in health if _is_restless(run)]
     if restless:
         notes.append(DEPENDENT_IMAGES(measures=", ".join(restless)))
     limits = [run for run in runs if run.design is not None]
-    if len(normal) < 100 and limits:
+    if n < 100 and limits:
         low = min(run.design.arl_low for run in limits if run.design is not None)
-        notes.append(FEW(n=len(normal), low=f"{low:.0f}"))
+        notes.append(FEW(n=n, low=f"{low:.0f}"))
     return notes
 
 
 def _is_restless(run: HealthRun) -> bool:
     alarm = run.chart.alarm
     z = normal_scores(run.values[run.start :], run.reference)
-    return autocorrelation(z, None if alarm is None else alarm.changed.moved(-run.start)).significant
+    return find_memory(z, None if alarm is None else alarm.changed.moved(-run.start)).clear
 
 
 def _statement(
