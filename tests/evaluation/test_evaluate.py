@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_used_is_an_error_and_not_good(
     summary = found.summary()
     assert summary["n_errors"] == 2
     assert [entry["name"] for entry in summary["errors"]] == [str(broken)] * 2
-    assert all("header" in entry["reason"] for entry in summary["errors"])
+    assert all("cut off or damaged" in entry["reason"] for entry in summary["errors"])
     assert found.verdicts[0].label is Label.ERROR
     assert math.isnan(found.scores[0])
     same = ("false_alarms", "detections", "per_defect", "n_good", "n_defective", "image_auroc", "pixel_auroc")

@@ -87,7 +87,7 @@ def test_a_part_raises_an_alarm_when_one_of_its_images_does(inspector: Inspector
 def test_what_intervals_are_for_is_said(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
     assert evaluation.sampling.words() == ""
     few = evaluate(inspector, replace(several(dataset, 1, lots=2), masks=None))
-    assert "of 2 lots, too few to speak for others" in few.sampling.words()
+    assert "of 2 lots and the defective ones of 2, too few to speak for others" in few.sampling.words()
     assert few.summary()["intervals_over"] == "parts"
     assert few.summary()["false_alarms"] == evaluation.summary()["false_alarms"]
     many = evaluate(inspector, replace(several(dataset, 2, lots=8), masks=None))

@@ -86,15 +86,14 @@ class Sampling:
             said.append("n counts parts: a part raises an alarm when one of its images does.")
         if self.lots is None:
             return " ".join(said)
-        lots = self._count_lots(np.ones(len(self.parts), bool))
         if self.over_lots:
-            said.append(
-                f"The images are of {lots} lots; the intervals are for parts of other lots too, made and imaged alike."
-            )
+            lots = self._count_lots(np.ones(len(self.parts), bool))
+            said.append(f"The images are of {lots} lots; the intervals are for parts of other lots too, made alike.")
         else:
+            good, bad = (self._count_lots(one) for one in (~self.defective, self.defective))
             said.append(
-                f"The images are of {lots} lot{'' if lots == 1 else 's'}, too few to speak for others (at least "
-                f"{LEAST_LOTS} of good and of defective parts are needed): the intervals are for parts of these lots."
+                f"The good parts are of {good} lot{'' if good == 1 else 's'} and the defective ones of {bad}, too few "
+                f"to speak for others ({LEAST_LOTS} of each would do): the intervals are for parts of these lots."
             )
         return " ".join(said)
 
