@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -142,8 +143,8 @@ def unpack(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
 
     try:
         arrays = load(data)
-    except SafetensorError as error:
-        raise TamperedArtefactError(f"{part} is damaged ({error})") from error
+    except (SafetensorError, ArithmeticError, LookupError, ValueError, TypeError, MemoryError) as error:
+        raise TamperedArtefactError(f"{part} is damaged ({error})"[:300]) from error
     if missing := sorted(set(names) - set(arrays)):
         raise TamperedArtefactError(f"{part} holds no {', '.join(missing)}")
     return dict(arrays)
@@ -194,12 +195,16 @@ def read_artefact(path: str | Path) -> Artefact:
     Raises:
         IncompleteArtefactError: Nothing there, or a part is missing or cut off.
         TamperedArtefactError: A byte differs from what was written.
-        SchemaError: Written by a newer Amiss.
+        SchemaError: Written by an Amiss whose artefacts are others.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
+        raise IncompleteArtefactError(f"{str(path)[:100]}: cannot be read ({error})"[:300]) from error
+    if folder:
         files = {name: _read(path / name) for name in PARTS if (path / name).is_file()}
-    elif path.is_file():
+    elif file:
         files = _unpack(path)
     else:
         raise IncompleteArtefactError(f"{path}: no such file or folder")
@@ -250,25 +255,32 @@ def _verify(path: Path, files: Mapping[str, bytes]) -> Artefact:
         schema, digest, hashes = content["schema_version"], content.pop("digest"), content["files"]
         same &= digest == _digest(content)
         names = set(hashes) | set(PARTS) - OPTIONAL - {RECORD}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise TamperedArtefactError(f"{path}: {RECORD} is damaged ({error})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        raise TamperedArtefactError(f"{path}: {RECORD} is damaged ({error})"[:500]) from error
     if not same:
         raise TamperedArtefactError(f"{path}: {RECORD} was changed after it was written")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise SchemaError(f"{path}: schema {schema}, this Amiss reads up to {SCHEMA}; install a newer Amiss")
+    if type(schema) is not int or schema != SCHEMA:
+        other = "a newer" if isinstance(schema, int) and schema > SCHEMA else "another"
+        raise SchemaError(f"{path}: schema {str(schema)[:20]}, this Amiss reads {SCHEMA}; install {other} Amiss")
     parts = {name: data for name, data in files.items() if name != RECORD}
     if missing := sorted(names - set(parts)):
         raise IncompleteArtefactError(f"{path}: {', '.join(missing)} missing")
     for name, data in parts.items():
         if hashes.get(name) != _sha256(data):
             raise TamperedArtefactError(f"{path}: {name} is not what was written (SHA-256 differs)")
+    return Artefact(_record(path, {key: value for key, value in content.items() if key != "files"}), parts)
+
+
+def _record(path: Path, content: Mapping[str, Any]) -> Record:
     try:
-        record = Record.model_validate({key: value for key, value in content.items() if key != "files"})
+        return Record.model_validate(content)
     except ValidationError as error:
+        names = ", ".join(dict.fromkeys(".".join(map(str, each["loc"])) for each in error.errors()))
         raise TamperedArtefactError(
-            f"{path}: {RECORD} has unexpected fields ({error.error_count()} of them)"
+            f"{path}: {RECORD} has unexpected fields ({error.error_count()} of them: {names[:200]})"
         ) from error
-    return Artefact(record, parts)
+    except (RecursionError, OverflowError) as error:
+        raise TamperedArtefactError(f"{path}: {RECORD} is damaged ({error})") from error
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:
@@ -293,7 +305,7 @@ def _unpack(path: Path) -> dict[str, bytes]:
                 raise TamperedArtefactError(f"{path}: holds compressed parts; Amiss writes none")
             # cut out without zipfile's own check, for the SHA-256 above covers every byte
             return {entry.filename: _cut(data, entry) for entry in archive.infolist() if entry.filename in PARTS}
-    except (zipfile.BadZipFile, RuntimeError, ValueError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, RuntimeError, ValueError, OSError, EOFError, LookupError, struct.error) as error:
         raise TamperedArtefactError(f"{path}: {error}") from error
 
 

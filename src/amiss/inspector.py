@@ -19,13 +19,12 @@ from amiss.artefact import (
     fingerprint,
     pack,
     read_artefact,
-    unpack,
     write_artefact,
 )
 from amiss.calibration import change_future, check_support, describe_calibration, largest_of_each, parts_and_lots
-from amiss.core.errors import DataError, ImageError, InputError, NotReadyError, ParityError
+from amiss.core.errors import DataError, ImageError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
-from amiss.core.lots import NEW_LOTS, Lots
+from amiss.core.lots import NEW_LOTS
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
@@ -33,6 +32,7 @@ from amiss.core.scores import Decision, Scores
 from amiss.core.threads import in_order
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
+from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer
 from amiss.postprocess import (
     MaskFilter,
     ScoreFilter,
@@ -43,8 +43,7 @@ from amiss.postprocess import (
 )
 from amiss.recipe import Recipe
 from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
-from amiss.rules import create_rule
-from amiss.runtime import Tiles, open_graph
+from amiss.runtime import Tiles
 from amiss.scoring import Scorer, check_parity, for_many, score_image, score_images
 
 if TYPE_CHECKING:
@@ -314,16 +313,19 @@ class Inspector:
         """
         artefact = read_artefact(path)
         record, parts = artefact.record, Parts.of(artefact.parts)
-        calibrated = unpack(CALIBRATION, artefact.parts[CALIBRATION], "scores")
-        lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
+        check_golden(parts.golden, record)
+        with as_written(path):
+            rule = open_rule(record, artefact.parts[CALIBRATION])
+            score_filters = tuple(create_score_filter(part.name, **part.config) for part in record.score_filters)
+            mask_filters = tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters)
         inspector = cls(
-            scorer=_scorer(record, parts, backend, method),
-            rule=create_rule(record.rule.name, **record.rule.config).calibrate(Scores(calibrated["scores"]), lots),
+            scorer=open_scorer(record, parts, backend, method),
+            rule=rule,
             calibration=record.calibrated(),
             learned=record.learned(),
             parts=parts,
-            score_filters=tuple(create_score_filter(part.name, **part.config) for part in record.score_filters),
-            mask_filters=tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters),
+            score_filters=score_filters,
+            mask_filters=mask_filters,
         )
         try:
             inspector.check_parity()
@@ -354,45 +356,10 @@ class Inspector:
             InputError: The method is not known here, or the class is that of another one.
             MissingExtraError: torch is not installed.
         """
-        return _detector(self.learned, self.parts.weights, method)
+        return open_detector(self.learned, self.parts.weights, method)
 
 
 def _label(decision: Decision) -> Label:
     if decision.label[0]:
         return Label.ANOMALOUS
     return Label.REVIEW if decision.review[0] else Label.GOOD
-
-
-def _detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:
-    from amiss.registry import find_method, list_methods
-
-    if method is None and learned.method not in list_methods():
-        raise InputError(
-            f"the method must be known here, got a model of {learned.method!r}, which is somebody's own; give its class"
-        )
-    found = find_method(method or learned.method)  # first, for it tells in words when torch is missing
-    if method is not None and method.card.name != learned.method:
-        raise InputError(f"the class must be that of {learned.method!r}, got {method.__name__} ({method.card.name!r})")
-    from safetensors.torch import load
-
-    return found(**learned.hyperparameters).load_state(load(weights))
-
-
-def _scorer(learned: Learned, parts: Parts, backend: str, method: type[Detector] | None) -> Scorer:
-    """The graph on a runtime, or torch where there is none."""
-    if parts.graph is not None:
-        golden = parts.golden
-        return open_graph(
-            parts.graph,
-            backend,
-            golden.pixels[:1],
-            lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance),
-        )
-    if backend == "openvino":
-        raise InputError(
-            f"backend 'openvino' needs an exported method, but {learned.method} is not exported and runs in torch"
-        )
-    detector = _detector(learned, parts.weights, method)
-    from amiss.detectors.detector import TorchScorer
-
-    return TorchScorer(detector, learned.size)

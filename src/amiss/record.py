@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ from amiss.core.tiling import Tiling
 from amiss.core.words import counted_percent
 
 SCHEMA = 1
+
+MOST_TOLERANCE = 0.02
+"""Share of the largest golden score that golden images may score differently; what int8 needs."""
 
 BETWEEN_LOTS = Sentence(
     "Of the variance of their scores (by rank) {correlation} lies between lots (95 % interval {low} to {high}, if "
@@ -37,6 +40,10 @@ def plain(name: str, value: Any) -> Any:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be plain values (numbers, texts, lists, mappings), got {value!r}") from error
+
+
+Side = Annotated[int, Field(ge=1, le=10_000)]
+"""Height or width of a detector's input."""
 
 
 class _Part(BaseModel):
@@ -192,13 +199,13 @@ class Learned(_Part):
     method: str
     hyperparameters: dict[str, Any]
     seed: int
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     tiling: Tiling | None = None
-    learned_from: int
+    learned_from: int = Field(ge=0)
     weights_name: str
     weights_licence: str
     versions: dict[str, str]
-    tolerance: float
+    tolerance: float = Field(gt=0, le=MOST_TOLERANCE)
     notes: tuple[str, ...] = ()
     quantised: Quantised | None = None
     recipe: dict[str, Any] | None = None

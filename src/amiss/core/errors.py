@@ -11,7 +11,7 @@
     └── ArtefactError                    a saved inspector cannot be used
         ├── IncompleteArtefactError      a part is missing or cut off
         ├── TamperedArtefactError        the content is not what was written
-        ├── SchemaError                  written by a newer Amiss
+        ├── SchemaError                  written by an Amiss whose artefacts are others
         └── ParityError                  this machine's scores differ from those of the golden images
 
 A message says what must hold, what was got, and what to do.
@@ -76,7 +76,7 @@ class TamperedArtefactError(ArtefactError):
 
 
 class SchemaError(ArtefactError):
-    """The artefact was written by a newer version of Amiss."""
+    """The artefact was written by a version of Amiss whose artefacts are others."""
 
 
 class ParityError(ArtefactError):

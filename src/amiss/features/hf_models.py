@@ -34,6 +34,9 @@ NOT_ARCHITECTURE = (
 )
 """Keys of a config that say nothing about the shape of the network."""
 
+ELSEWHERE = ("_name_or_path", "auto_map", "backbone", "use_pretrained_backbone")
+"""Keys of a config that name another model, or code."""
+
 FRESH = ("pooler.", "hidden_states_norms.")
 """Parts that checkpoints do not hold: a head that is not used, and the plain layer norms of a backbone's maps."""
 
@@ -47,7 +50,9 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
     """
     library = _transformers()
     source, mark, rest = address.partition("#{")
-    facts = _read(library, source) if pretrained or not mark else _parse(mark[1:] + rest, source)
+    if not pretrained and not mark:
+        raise InputError(f"hf:{source} must have its configuration after '#' where no file is read")
+    facts = _read(library, source) if pretrained else _parse(mark[1:] + rest, source)
     size = _image_size(facts["config"])
     with torch.device("meta"), torch.no_grad():
         trial, maps = _create(library, source, facts["config"], None)
@@ -103,12 +108,23 @@ def _read(library: ModuleType, source: str) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError as error:
+        facts: Any = json.loads(text, object_hook=_alone)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"hf:{source}#...: the part after '#' is not the JSON that Amiss writes ({error})") from error
-    if not isinstance(facts.get("config"), dict) or not {"mean", "std", "licence"} <= set(facts):
+    if not isinstance(facts, dict) or not isinstance(facts.get("config"), dict):
+        raise InputError(f"hf:{source}#... must have a config")
+    if not {"mean", "std", "licence"} <= set(facts):
         raise InputError(f"hf:{source}#... must have config, mean, std and licence, got {sorted(facts)}")
-    return facts
+    return dict(facts)
+
+
+def _alone(settings: dict[str, Any]) -> dict[str, Any]:
+    """Part of a configuration, unless it names another model or code that transformers would then go and get."""
+    if named := sorted(name for name in ELSEWHERE if settings.get(name)):
+        raise InputError(f"the configuration after '#' must name no other model, got {', '.join(named)}")
+    return settings
 
 
 def _absent(source: str, error: Exception) -> str:

@@ -27,7 +27,9 @@ def backbone_from_file(address: str, *, pretrained: bool) -> Backbone:
         InputError: The file is missing, unreadable, or holds another network.
     """
     path, _, architecture = address.partition("#")
-    if pretrained or not architecture:
+    if not pretrained and not architecture:
+        raise InputError(f"file:{path} must name its architecture where no file is read: file:{path}#ARCHITECTURE")
+    if pretrained:
         weights = _read(Path(path))
         architecture = _recognise(weights, path)
     check_choice("architecture", architecture, ARCHITECTURES)

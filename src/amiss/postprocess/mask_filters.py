@@ -60,7 +60,7 @@ class MinArea:
 MASK_FILTERS: dict[str, type[MinArea]] = {MinArea.name: MinArea}
 
 
-def create_mask_filter(name: str, **config: Any) -> MaskFilter:
+def create_mask_filter(name: str, /, **config: Any) -> MaskFilter:
     """The filter with this name and these constructor arguments.
 
     Raises:

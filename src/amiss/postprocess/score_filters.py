@@ -61,7 +61,7 @@ class IgnoreBorder:
 SCORE_FILTERS: dict[str, type[ScoreFilter]] = {kind.name: kind for kind in (IgnoreBorder, RegionOfInterest)}
 
 
-def create_score_filter(name: str, **config: Any) -> ScoreFilter:
+def create_score_filter(name: str, /, **config: Any) -> ScoreFilter:
     """The filter with this name and these constructor arguments.
 
     Raises:

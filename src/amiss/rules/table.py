@@ -49,7 +49,7 @@ def find_rule(name: str) -> type[Rule]:
     return found
 
 
-def create_rule(name: str, **config: Any) -> Rule:
+def create_rule(name: str, /, **config: Any) -> Rule:
     """The rule with this name and these constructor arguments.
 
     Raises:
