@@ -75,10 +75,19 @@ def test_an_archive_of_python_objects_is_refused(trees):
         map_array(path, "a")
 
 
+def resealed(path, old, new):
+    """Change the first array of an .npz file, with the CRC of what is then there."""
+    with zipfile.ZipFile(path) as archive:
+        name = archive.namelist()[0]
+        content = archive.read(name)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, content.replace(old, new))
+
+
 def test_an_array_that_claims_more_than_there_is_is_refused(trees):
     path = trees.root / "x.npz"
     np.savez(path, a=np.zeros(100, np.uint8))
-    path.write_bytes(path.read_bytes().replace(b"(100,)", b"(999,)"))
+    resealed(path, b"(100,)", b"(999,)")
     with pytest.raises(DataError, match="the array 'a' is cut off"):
         map_array(path, "a")
 
@@ -177,3 +186,36 @@ def test_mixedwm38_in_another_form_is_refused(trees):
     np.savez(path, np.zeros(3))
     with pytest.raises(DataError, match=r"no array 'arr_1'\. MixedWM38"):
         read_mixedwm38(path)
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        "(-10,)",
+        "(1e5,)",
+        "(((((",
+        "(2**9,)",
+        "None  ",
+        "('a',)",
+        "(9,9,)*",
+        "(0, 9000000000000000000)",
+        "(,)",
+        "(1,)*9",
+        "\0\0\0",
+    ],
+)
+def test_a_header_that_nobody_writes_is_refused(trees, sides):
+    path = trees.root / "x.npz"
+    np.savez(path, a=np.zeros(10, np.uint8))
+    resealed(path, b"(10,)", sides.encode())
+    with pytest.raises(DataError):
+        map_array(path, "a")
+
+
+def test_one_flipped_bit_of_an_array_is_refused(trees):
+    path = trees.root / "x.npz"
+    np.savez(path, a=np.full(1000, 7, np.uint8))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(bytes([7] * 10), bytes([7] * 9 + [6]), 1))
+    with pytest.raises(DataError, match="CRC"):
+        map_array(path, "a")

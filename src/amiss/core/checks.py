@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from amiss.core.errors import InputError
+from amiss.core.plain_json import is_finite
 from amiss.core.ranges import OneOf
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def check_count(name: str, value: int, *, least: int = 1) -> int:
 
 def check_real(name: str, value: float, *, least: float = -math.inf) -> float:
     """A finite number that is not too small."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
+    if not isinstance(value, (int, float)) or not is_finite(value) or value < least:
         bound = "" if least == -math.inf else f" of at least {least:g}"
         raise InputError(f"{name} must be a finite number{bound}, got {value!r}")
     return float(value)

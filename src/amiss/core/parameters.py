@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from amiss.core.errors import InputError
+from amiss.core.plain_json import is_finite, parse_json
 from amiss.core.ranges import OneOf, Range
 
 _NOUNS = {
@@ -58,8 +59,7 @@ class Form:
         if self.base is dict:
             return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
         if self.base is float:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return whole or (isinstance(value, float) and math.isfinite(value))
+            return isinstance(value, (int, float)) and is_finite(value)
         return isinstance(value, self.base) and (self.base is bool or not isinstance(value, bool))
 
     def kept(self, value: Any) -> Any:
@@ -115,15 +115,16 @@ class Parameter:
     def check(self, value: Any) -> Any:
         """The value as it is stored; one alone becomes a list where a list is allowed too.
 
-        Raises:
-            InputError: Another type, or out of range.
+                Raises:
+                    InputError: Another type, or out of range.
 
-        Example:
-            >>> from amiss.core.ranges import Positive
-            >>> Parameter("noise", (Form(float, (Positive,)),), 0.25).check(-1)
-            Traceback (most recent call last):
-                ...
-            amiss.core.errors.InputError: noise must be a number above 0, got -1
+                Example:
+                    >>> from amiss.core.plain_json import is_finite, parse_json
+        from amiss.core.ranges import Positive
+                    >>> Parameter("noise", (Form(float, (Positive,)),), 0.25).check(-1)
+                    Traceback (most recent call last):
+                        ...
+                    amiss.core.errors.InputError: noise must be a number above 0, got -1
         """
         for form in self.forms:
             if form.fits(value):
@@ -185,7 +186,7 @@ def read_text(text: str) -> Any:
     """JSON where it is JSON, ``4,8`` as a list, else the text itself."""
     for candidate in (text, f"[{text}]" if "," in text else text):
         try:
-            return json.loads(candidate)
+            return parse_json(candidate)
         except ValueError:
             continue
     return text

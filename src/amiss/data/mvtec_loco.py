@@ -15,12 +15,12 @@ Bergmann et al., "Beyond Dents and Scratches", IJCV 130 (2022). CC BY-NC-SA 4.0 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.plain_json import parse_json
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import collect_tests, list_images, need_images
@@ -84,9 +84,9 @@ def _saturations(path: Path, root: Path) -> dict[int, Saturation]:
     if not path.is_file():
         raise ABOUT.missing(root, _CONFIG)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
         return {int(entry["pixel_value"]): _saturation(entry) for entry in entries}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
             f"{path}: not a list of defects with pixel_value, saturation_threshold and relative_saturation ({error!r})"
         ) from error

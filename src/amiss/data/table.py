@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from amiss.core.errors import DataError, MissingExtraError
+from amiss.core.plain_json import parse_json
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 """Endings of table files that `read_table` reads."""
 
 Row = dict[str, Any]
+
+_LIMIT = 10_000_000  # bytes and entries of the footer of a Parquet file
+_MOST_ROWS = 10_000_000
 
 
 def read_table(path: Path) -> list[Row]:
@@ -25,7 +28,7 @@ def read_table(path: Path) -> list[Row]:
         MissingExtraError: A Parquet file, and pyarrow is not installed.
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: a table of another kind; {', '.join(ENDINGS)} are read")
@@ -33,6 +36,8 @@ def read_table(path: Path) -> list[Row]:
         rows = readers[path.suffix.lower()](path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     return [{key: _cell(value) for key, value in row.items()} for row in rows]
 
 
@@ -60,9 +65,17 @@ def inside(root: Path, path: str, table: Path) -> Path:
 
 def need_files(table: Path, paths: Iterable[Path], what: str) -> None:
     """All these files are there, or a `DataError` with their number and the first names."""
-    if missing := [path for path in paths if not path.is_file()]:
-        first = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+    if missing := [path for path in paths if not is_file(path)]:
+        first = ", ".join(str(path)[:300] for path in missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(f"{table}: {len(missing)} {what} are missing: {first}")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name that no system takes is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _cell(value: Any) -> Any:
@@ -96,7 +109,7 @@ def _read_jsonl(path: Path) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
@@ -107,14 +120,18 @@ def _read_jsonl(path: Path) -> list[Row]:
 
 def _read_parquet(path: Path) -> list[Row]:
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("Parquet files need pyarrow; pip install 'amiss[parquet]'") from error
+    rows: list[Row] = []
     try:
         with path.open("rb") as file:
-            rows: list[Row] = parquet.read_table(file).to_pylist()
-    except (pyarrow.ArrowException, ValueError) as error:
+            found = parquet.ParquetFile(file, thrift_string_size_limit=_LIMIT, thrift_container_size_limit=_LIMIT)
+            for piece in found.iter_batches(10_000, use_threads=False):
+                rows += piece.to_pylist()
+                if len(rows) > _MOST_ROWS:
+                    raise ValueError(f"more than {_MOST_ROWS} rows")
+    except Exception as error:  # pyarrow raises many kinds, of its own and of Python; all mean the same to the user
         raise DataError(
             f"{path}: not a Parquet file, or a damaged one ({' '.join(str(error).split())[:120]})"
         ) from error

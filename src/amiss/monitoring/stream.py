@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import DataError, InputError
+from amiss.core.plain_json import is_finite, parse_json
 from amiss.core.verdict import Label
 from amiss.monitoring.health import Health
 
@@ -48,7 +47,7 @@ class Stream:
         if len(self.scores) == 0:
             raise InputError("the stream is empty; at least one part is needed")
         for part, score in enumerate(self.scores, start=1):
-            if score is not None and not math.isfinite(score):
+            if score is not None and not is_finite(score):
                 raise InputError(f"the score of part {part} must be a finite number, or None for an error, got {score}")
         object.__setattr__(self, "names", self.names or [f"part {part + 1}" for part in range(len(self.scores))])
         for what in ("names", "reasons", "times", "health"):
@@ -117,7 +116,7 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
 
 def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, float | None, str]:
     try:
-        verdict = json.loads(line)
+        verdict = parse_json(line)
     except ValueError:
         raise DataError(
             f"{where}: not JSON; each line must be a verdict, as `amiss inspect --output` writes them"
@@ -128,15 +127,11 @@ def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, 
     if verdict["label"] == Label.ERROR:
         return name, None, str(verdict.get("reason", ""))
     score, p_value = verdict["score"], verdict["p_value"]
-    if not _is_number(score) or not _is_number(p_value):
-        raise DataError(f"{where}: score and p-value must be finite numbers, got {score!r} and {p_value!r}")
+    if not is_finite(score) or not is_finite(p_value):
+        raise DataError(f"{where}: score and p-value must be finite numbers, got {score!r} and {p_value!r}"[:300])
     as_high = len(normal) - np.searchsorted(normal, np.float32(score), side="left")
     if abs((1 + as_high) / (len(normal) + 1) - p_value) > 1e-6:
         raise DataError(
             f"{where}: score {score:g} has not p = {p_value:g} under this model; give the model that made it"
         )
     return name, float(score), ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

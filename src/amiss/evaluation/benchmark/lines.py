@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from amiss.core.errors import DataError
+from amiss.core.plain_json import is_finite, parse_json
 from amiss.recipe import Recipe
 from amiss.storage import write_file
 
@@ -94,16 +95,38 @@ def read_file(path: Path) -> list[Line]:
         DataError: A line that no benchmark wrote.
     """
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], start=1):
+    try:
+        texts = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); choose another folder, or take it out") from error
+    for number, text in enumerate(texts[:-1] if texts[-1:] == [""] else texts, start=1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
         except ValueError:
             line = None
-        wanted = {*ORIGIN, "config"}
-        if not isinstance(line, dict) or not ({*wanted, *FIGURES} <= set(line) or {*wanted, "failed"} <= set(line)):
+        if not _is_line(line):
             raise DataError(f"{path}, line {number}: no line of a benchmark; choose another folder, or take it out")
         lines.append(line)
     return lines
+
+
+def _is_line(line: Any) -> bool:
+    """Whether a benchmark can have written it: who ran on what, and finite figures or why there are none."""
+    wanted = {*ORIGIN, "config"}
+    if not isinstance(line, dict) or not ({*wanted, *FIGURES} <= set(line) or {*wanted, "failed"} <= set(line)):
+        return False
+    named = all(isinstance(line[name], str) for name in ("method", "preset", "data"))
+    counted = [line.get(name) for name in ("false_alarms", "detections")]
+    figures = [line.get(name) for name in (*FIGURES, *COUNTS) if name not in ("false_alarms", "detections")]
+    return (
+        named
+        and isinstance(line["seed"], int)
+        and isinstance(line["config"], dict)
+        and isinstance(line.get("settings", {}), dict)
+        and isinstance(line.get("failed", ""), str)
+        and all(figure is None or is_finite(figure) for figure in figures)
+        and all(each is None or (isinstance(each, dict) and is_finite(each.get("rate"))) for each in counted)
+    )
 
 
 def keep_line(folder: Path, line: Line) -> None:
