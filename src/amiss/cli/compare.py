@@ -13,8 +13,19 @@ from amiss.cli.console import progress_display, say, say_json
 from amiss.cli.evaluate import counted
 from amiss.core.words import percent
 
+NOT_SHOWN = 4
+
+TESTS = {
+    "image_auroc": "image AUROC",
+    "pixel_aupro": "AUPRO 0.3",
+    "pixel_aupro_05": "AUPRO 0.05",
+    "good": "good parts",
+    "defective": "defective parts",
+}
+
 if TYPE_CHECKING:
     from amiss.evaluation.compare import Comparison
+    from amiss.evaluation.conclusions import Conclusions
     from amiss.metrics import Agreement, Difference
 
 
@@ -23,31 +34,41 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
     data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
     output: Annotated[Path | None, typer.Option(help="Folder for comparison.json.")] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
+    ] = None,
     backend: Backend = "onnxruntime",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare two models on the same images: differences with intervals and p-values."""
+    """Compare two models: differences with intervals and p-values. Exits with 4 when a margin was not shown."""
+    from amiss.core.checks import read_rate
     from amiss.data import open_dataset
     from amiss.evaluation import compare as run
+    from amiss.evaluation.conclusions import conclude
     from amiss.front import load
 
+    allowed = None if margin is None else read_rate("margin", margin)
     models = load(first, backend=backend), load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
+    conclusions = conclude(comparison, allowed)
+    summary = comparison.summary() | {"conclusions": conclusions.summary()}
     if output is not None:
         import json as codec
 
         from amiss.storage import write_file
 
-        text = codec.dumps(comparison.summary(), indent=2, allow_nan=False)
+        text = codec.dumps(summary, indent=2, allow_nan=False)
         write_file(output / "comparison.json", text.encode())
     if json:
-        say_json(comparison.summary())
-        return
-    say(*comparison_lines(comparison))
-    if output is not None:
-        say(f"Written to {output / 'comparison.json'}")
+        say_json(summary)
+    else:
+        written = [] if output is None else [f"Written to {output / 'comparison.json'}"]
+        say(*comparison_lines(comparison), *conclusion_lines(conclusions), *written)
+    if not conclusions.shown:
+        raise typer.Exit(NOT_SHOWN)
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
@@ -74,6 +95,26 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     lines += [_difference(name, one) for name, one in differences.items() if not math.isnan(one.difference)]
     lines += [_agreement("good", comparison.good), _agreement("defective", comparison.defective)]
     return [line for line in lines if line]
+
+
+def conclusion_lines(conclusions: Conclusions) -> list[str]:
+    """Rates, margins, and all tests together, as text."""
+    rates = {"good": conclusions.right_on_good, "defective": conclusions.right_on_defective}
+    lines = [
+        f"right verdicts on {kind} parts, B - A: {100 * one.value:+.1f} % (95 % interval {100 * one.interval[0]:+.1f} "
+        f"to {100 * one.interval[1]:+.1f} %, n = {one.n})"
+        for kind, one in rates.items()
+        if one is not None
+    ]
+    lines += [
+        f"B worse than A by less than {percent(one.margin)} on {kind} parts: {'shown' if one.shown else 'NOT SHOWN'} "
+        f"(B - A is at least {100 * one.bound:+.1f} % with {percent(one.confidence)} confidence, n = {one.n})"
+        for kind, one in conclusions.non_inferior.items()
+    ]
+    if len(conclusions.adjusted) > 1:
+        each = ", ".join(f"{TESTS[name]} {p:.2g}" for name, p in conclusions.adjusted.items())
+        lines.append(f"all {len(conclusions.adjusted)} tests together, p-values by Holm: {each}")
+    return lines
 
 
 def _difference(name: str, one: Difference) -> str:

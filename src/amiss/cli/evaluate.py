@@ -132,6 +132,11 @@ def _value(summary: dict[str, Any], key: str) -> str:
     return f"{summary[key]:.4f}{width}"
 
 
+def _together(part: dict[str, Any]) -> str:
+    low, high = part["simultaneous_interval"]
+    return f"{100 * low:.1f} to {100 * high:.1f} %, 95 % for all types together"
+
+
 def _type_lines(summary: dict[str, Any]) -> list[str]:
     """One line per defect type, where there are several."""
     parts = summary["per_defect"]
@@ -141,6 +146,8 @@ def _type_lines(summary: dict[str, Any]) -> list[str]:
     for defect, part in parts.items():
         shown = {"image AUROC": "image_auroc", "AUPRO 0.3": "pixel_aupro", "sPRO 0.05": "pixel_spro_05"}
         values = [f"{label} {_value(part, key)}" for label, key in shown.items() if part.get(key) is not None]
-        lines.append(f"  {defect}: {part['count']} of {part['n']} detected; {', '.join(values)}".rstrip("; "))
+        lines.append(
+            f"  {defect}: {part['count']} of {part['n']} detected ({_together(part)}); {', '.join(values)}".rstrip("; ")
+        )
     mean = {key: value for key, value in (summary["mean_over_types"] or {}).items() if value is not None}
     return lines + ([f"  mean of the types: {', '.join(f'{k} {v:.4f}' for k, v in mean.items())}"] if mean else [])

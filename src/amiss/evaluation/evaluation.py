@@ -15,7 +15,8 @@ from amiss.data.dataset import GOOD
 from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
 from amiss.evaluation.sampling import Sampling
-from amiss.metrics import Outcomes, Rate
+from amiss.metrics import Outcomes, Rate, clopper_pearson
+from amiss.metrics.multiplicity import simultaneous
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,9 +172,12 @@ class Evaluation:
         }
 
     def _type_summary(self, defect: str, rate: Rate) -> dict[str, Any]:
+        """One type; its simultaneous interval covers together with those of all other types with 95 %."""
         measured = self.types.get(defect)
+        together = clopper_pearson(rate.count, rate.n, simultaneous(0.95, len(self._bad)))
         return {
             **rate.summary(),
+            "simultaneous_interval": list(together),
             "escapes": self.rate(Label.GOOD, {defect}).summary(),
             "reviews": self.rate(Label.REVIEW, {defect}).summary(),
             **({} if measured is None else measured.summary()),
