@@ -39,6 +39,7 @@ METHODS = {
     "pyramidflow": "amiss.detectors.distribution.pyramidflow:PyramidFlow",
     "reverse_distillation": "amiss.detectors.student_teacher.reverse_distillation:ReverseDistillation",
     "reverse_distillation_pp": "amiss.detectors.student_teacher.reverse_distillation_pp:ReverseDistillationPP",
+    "riad": "amiss.detectors.reconstruction.riad:RIAD",
     "simplenet": "amiss.detectors.one_class.simplenet:SimpleNet",
     "spade": "amiss.detectors.memory_bank.spade:SPADE",
     "stfpm": "amiss.detectors.student_teacher.stfpm:STFPM",
