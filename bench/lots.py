@@ -1,6 +1,7 @@
-"""Which rule holds for parts of new lots? 10,000 calibrations for each number and kind of lots, with known true rates.
+"""Which rule holds for parts of new lots? Thousands of calibrations for each kind of lots, with known true rates.
 
-    python bench/lots.py [--trials 10000] [--seed 0] [--study candidates promises these-lots shares]
+    python bench/lots.py --study promises these-lots ignored
+    python bench/lots.py --study candidates shares --trials 2000
 
 A score is the sum of a lot's effect and a part's own; `between` is the share of the variance between lots. The true
 false-alarm rate of a threshold, for a part of a new lot, is found from a million scores. Rules that promise alpha on
@@ -16,8 +17,8 @@ Candidates:
 * bootstrap: lots drawn with replacement; the mean share above the threshold, or its quantile, is at most alpha;
 * maximum: ranks of the largest score of each lot.
 
-The study "these-lots" judges the promise for further parts of the lots that calibrate, and "shares" the interval of the
-share of the variance between lots.
+The study "promises" judges the rules as they are, "ignored" what happens where nobody states the lots, "these-lots" the
+promise for further parts of the lots that calibrate, and "shares" the interval of the variance's share between lots.
 """
 
 from __future__ import annotations
@@ -189,13 +190,7 @@ def _figures(rule: Rule, rates: Floats) -> dict[str, Any]:
 
 
 def candidates(trials: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Every candidate on ordinary lots and on lots of which few are strange; and one lot, taken for parts."""
-    for between in BETWEEN:
-        truth = Truth(normal, between, seed)
-        for lots, parts in ((1, 60), (10, 12)):
-            found = judge(Certified(0.05), "parts", normal, (lots, parts, between), truth, trials, seed)
-            if found is not None:
-                yield {"scores": "normal", **found}
+    """Every candidate on ordinary lots and on lots of which few are strange."""
     for kind in ("normal", "rare"):
         for between in (0.0, 0.3):
             truth = Truth(KINDS[kind], between, seed)
@@ -205,6 +200,16 @@ def candidates(trials: int, seed: int) -> Iterator[dict[str, Any]]:
                         found = judge(rule, name, KINDS[kind], (lots, parts, between), truth, trials, seed)
                         if found is not None:
                             yield {"scores": kind, **found}
+
+
+def ignored(trials: int, seed: int) -> Iterator[dict[str, Any]]:
+    """What a promise is worth for parts of new lots when nobody states the lots."""
+    for between in BETWEEN:
+        truth = Truth(normal, between, seed)
+        for lots, parts in ((1, 60), (10, 12)):
+            found = judge(Certified(0.05), "parts", normal, (lots, parts, between), truth, trials, seed)
+            if found is not None:
+                yield {"scores": "normal", **found}
 
 
 def promises(trials: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -263,6 +268,7 @@ def shares(trials: int, seed: int) -> Iterator[dict[str, Any]]:
 
 STUDIES: dict[str, Callable[[int, int], Iterator[dict[str, Any]]]] = {
     "candidates": candidates,
+    "ignored": ignored,
     "promises": promises,
     "these-lots": these_lots,
     "shares": shares,

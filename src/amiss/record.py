@@ -122,15 +122,16 @@ class Calibration(_Part):
 
     def words(self, n: int) -> list[str]:
         """What weakens the promise of a rule that n parts calibrate, a sentence each."""
-        notes = [FOLDS_NOTE] if self.kind == "folds" else []
+        notes = [self._lot_words()]
         if self.images > n:
             notes.append(
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "
                 "image with the largest score."
             )
-        notes.append(self._lot_words())
         if self.variance is not None:
             notes.append(self.variance.words(n))
+        if self.kind == "folds":
+            notes.append(FOLDS_NOTE)
         if self.tiles is not None:
             notes.append(_tile_words(*self.tiles))
         return notes

@@ -165,7 +165,7 @@ def test_folds_leave_out_whole_images() -> None:
 
 def test_lots_are_never_divided() -> None:
     origins = [Origin(lot=str(number // 10)) for number in range(40)]
-    inspector = fit(cloth(40, 8), origins=origins, calibration=0.5)
+    inspector = fit(cloth(40, 8), origins=origins, calibration=0.5, rule="fixed:1")
     assert inspector.record.calibration.lots == 2 and inspector.rule.n == 20
 
 

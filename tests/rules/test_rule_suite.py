@@ -53,6 +53,13 @@ class Forgetful(Conformal):
         return self
 
 
+class Crowded(Conformal):
+    """Takes parts for evidence where lots are."""
+
+    def _rank_by_lot(self, alpha):
+        return self._rank(alpha, self.n)
+
+
 class Normaliser(Conformal):
     """Looks at the other images of the batch."""
 
@@ -137,6 +144,7 @@ class Undecided(Lazy):
     [
         (TooGreedy, "false alarms of"),
         (Forgetful, "must return a new rule"),
+        (Crowded, "equal parts of a lot move the threshold"),
         (Normaliser, "in a batch of"),
         (Optimist, r"below 1/\(n\+1\)"),
         (Upside, "larger p-value"),

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import unittest
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from amiss.core.errors import CalibrationError, NotReadyError
+from amiss.core.lots import Lots
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
 from amiss.rules import RULES, create_rule
@@ -218,6 +220,29 @@ def check_false_alarms(make_rule: Make) -> None:
                 _require_rate(judged.label | judged.review, rule.review_alpha, n, "good images not accepted")
 
 
+def check_lots(make_rule: Make) -> None:
+    """For new lots, lots of equal parts are worth one part each, however many: more parts add no evidence.
+
+    A rule that does not count lots must refuse to promise anything for new ones.
+    """
+    rule, least = make_rule(), _least(make_rule())
+    single = Scores(np.sort(_draw(2 * least + 1).image))
+    numbers = np.repeat(np.arange(len(single)), np.where(np.arange(len(single)) < least, 8, 1))
+    many = Scores(single.image[numbers])
+    if not rule.counts_lots:
+        _require_refusal(rule, many, Lots(numbers))
+        return
+    parts, lots = rule.calibrate(single), rule.calibrate(many, Lots(numbers))
+    require(math.isclose(lots.threshold, parts.threshold, rel_tol=1e-6), "equal parts of a lot move the threshold")
+    scores = np.concatenate([single.image, [-1e30, 1e30]])
+    same = np.allclose(lots.p_value(scores), parts.p_value(scores))
+    require(bool(same), "equal parts of a lot change the p-values")
+    require(lots.alpha == parts.alpha, "equal parts of a lot change alpha")
+    if least > 1:
+        few = numbers < least - 1
+        _require_refusal(rule, Scores(many.image[few]), Lots(numbers[few]))
+
+
 CHECKS: tuple[Callable[[Make], None], ...] = (
     check_constructor_stores,
     check_calibrate_copies,
@@ -233,6 +258,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_p_value_range,
     check_p_values_uniform,
     check_false_alarms,
+    check_lots,
 )
 
 
@@ -242,6 +268,14 @@ def _require_too_few(rule: Rule, n: int) -> None:
     except CalibrationError:
         return
     raise AssertionError(f"{n} images are accepted; it must raise CalibrationError")
+
+
+def _require_refusal(rule: Rule, normal: Scores, lots: Lots) -> None:
+    try:
+        rule.calibrate(normal, lots)
+    except CalibrationError:
+        return
+    raise AssertionError(f"{lots.count} lots are accepted for parts of new lots; it must raise CalibrationError")
 
 
 def _require_rate(found: NDArray[np.bool_], alpha: float, n: int, what: str) -> None:
