@@ -77,6 +77,7 @@ def test_every_log_has_its_decision():
 def test_generated_pages_are_fresh(monkeypatch: pytest.MonkeyPatch):
     program = ROOT / "docs" / "generate.py"
     monkeypatch.setattr(sys, "argv", [str(program), "--check"])
+    monkeypatch.syspath_prepend(program.parent)  # as for a script
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(program), run_name="__main__")
     assert not stop.value.code
