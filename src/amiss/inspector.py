@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +22,13 @@ from amiss.artefact import (
     write_artefact,
 )
 from amiss.calibration import change_future, check_support, describe_calibration, largest_of_each, parts_and_lots
-from amiss.core.errors import DataError, ImageError, NotReadyError, ParityError
+from amiss.core.errors import DataError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.lots import NEW_LOTS
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
-from amiss.core.threads import in_order
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer
@@ -44,7 +43,7 @@ from amiss.postprocess import (
 from amiss.recipe import Recipe
 from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
 from amiss.runtime import Tiles
-from amiss.scoring import Scorer, check_parity, for_many, score_image, score_images
+from amiss.scoring import Also, Scorer, check_parity, for_many, nothing_else, score_image, score_images, verdicts
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -161,21 +160,23 @@ class Inspector:
         review = (decision.label | decision.review) & masks.any(axis=(1, 2)) & ~label
         return replace(decision, label=label, review=review, mask=masks, regions=regions)
 
-    def inspect(self, images: Images | str | Path | Sequence[Any], *, progress: Progress = silent) -> Iterator[Verdict]:
-        """One verdict per image, in order. An image that cannot be used becomes an error, never good."""
+    def inspect(
+        self,
+        images: Images | str | Path | Sequence[Any],
+        *,
+        also: Also = nothing_else,
+        progress: Progress = silent,
+    ) -> Generator[Verdict, None, None]:
+        """One verdict per image, in order. An image that cannot be used becomes an error, never good.
+
+        Args:
+            images: Each is read once: hash and verdict are of the same bytes.
+            also: Called with each image before its verdict is given; see `amiss.scoring.verdicts`.
+            progress: See `amiss.core.progress`.
+        """
         images = images if isinstance(images, Images) else Images(images)
-        names, (scorer, workers) = images.names, for_many(self.scorer, self.tiling, len(images))
-        inspector = replace(self, scorer=scorer)
-
-        def verdict(index: int) -> Verdict:
-            try:
-                return inspector.inspect_one(images[index], name=names[index])
-            except ImageError as error:
-                return Verdict(name=names[index], label=Label.ERROR, reason=error.reason)
-
-        for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
-            yield found
-            progress("inspecting", done, len(images))
+        scorer, workers = for_many(self.scorer, self.tiling, len(images))
+        return verdicts(images, replace(self, scorer=scorer).inspect_one, workers, also=also, progress=progress)
 
     def inspect_one(self, image: NDArray[np.uint8], *, name: str = "image") -> Verdict:
         """The verdict on one decoded image, RGB uint8 (H, W, 3) of any size.
@@ -191,6 +192,7 @@ class Inspector:
             name=name,
             label=_label(decision),
             score=float(scores.image[0]),
+            threshold=decision.threshold,
             p_value=None if np.isnan(p_value) else p_value,
             regions=resize_regions(decision.regions[0], size, (image.shape[0], image.shape[1])),
             map=None if scores.map is None else scores.map[0],

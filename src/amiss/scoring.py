@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.core.threads import in_order, threads
 from amiss.core.tiling import Tiling
+from amiss.core.verdict import Label, Verdict
 from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.runtime import Graph, score_tiles
 
@@ -103,3 +105,48 @@ def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.f
     allowed = tolerance * float(np.abs(wanted).max())
     if not moved <= allowed:
         raise ParityError(f"golden images score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+
+
+Also = Callable[[int, Verdict, NDArray[np.uint8] | None], None]
+
+
+def nothing_else(index: int, verdict: Verdict, image: NDArray[np.uint8] | None) -> None:
+    """The default of `verdicts`."""
+
+
+def verdicts(
+    images: Images,
+    judge: Callable[..., Verdict],
+    workers: int,
+    *,
+    also: Also = nothing_else,
+    progress: Progress = silent,
+) -> Generator[Verdict, None, None]:
+    """One verdict per image, in order. An image that cannot be used becomes an error, never good.
+
+    Args:
+        images: Each is read once: hash, verdict and what `also` gets are of the same bytes.
+        judge: ``judge(image, name=...)``; thread-safe.
+        workers: Threads.
+        also: Called with the number of each image, its verdict and the pixels that were judged (None on error), by the
+            thread that judged it, before its verdict is given.
+        progress: See `amiss.core.progress`.
+    """
+    names = images.names
+
+    def verdict(index: int) -> Verdict:
+        sha256, image = "", None
+        try:
+            content = images.read(index)
+            sha256 = content.sha256  # also of what cannot be used
+            image = content.pixels()
+            found = replace(judge(image, name=names[index]), sha256=sha256)
+        except ImageError as error:
+            found = Verdict(name=names[index], label=Label.ERROR, reason=error.reason, sha256=sha256)
+            image = None
+        also(index, found, image)
+        return found
+
+    for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
+        yield found
+        progress("inspecting", done, len(images))

@@ -106,5 +106,6 @@ def test_method_constructors(path: Path) -> None:
 @per_file
 def test_no_star_imports_and_no_prints(path: Path) -> None:
     assert not [node for node in nodes(path, ast.ImportFrom) if node.names[0].name == "*"]
-    if "cli" not in path.relative_to(PACKAGE).parts:
-        assert not [call for call in nodes(path, ast.Call) if ast.unparse(call.func) == "print"]
+    if path != PACKAGE / "cli" / "console.py":  # whose `plain` every word for a terminal passes
+        writers = {"print", "typer.echo", "typer.secho", "sys.stderr.write"}
+        assert not [call for call in nodes(path, ast.Call) if ast.unparse(call.func) in writers]

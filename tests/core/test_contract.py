@@ -140,15 +140,28 @@ def test_a_card_says_how_a_method_learns_and_what_it_can_do():
 def test_a_verdict_becomes_plain_json():
     assert [str(label) for label in Label] == ["good", "review", "anomalous", "error"]
     regions = (Region(box=(1, 2, 3, 4), area=5, peak=6.0),)
-    verdict = Verdict(name="a", label=Label.ANOMALOUS, score=1.5, p_value=0.05, regions=regions, mask=np.ones((2, 2)))
+    verdict = Verdict(
+        name="a",
+        label=Label.ANOMALOUS,
+        score=1.5,
+        p_value=0.05,
+        regions=regions,
+        threshold=1.25,
+        sha256="ab" * 32,
+        mask=np.ones((2, 2)),
+    )
     assert json.loads(json.dumps(verdict.summary())) == {
         "name": "a",
         "label": "anomalous",
         "score": 1.5,
+        "threshold": 1.25,
+        "margin": 0.25,
         "p_value": 0.05,
         "regions": [{"box": [1, 2, 3, 4], "area": 5, "peak": 6.0}],
         "reason": "",
+        "sha256": "ab" * 32,
     }
+    assert Verdict(name="a", label=Label.ERROR, threshold=1.25).margin is None
 
 
 def test_silence_is_a_progress():

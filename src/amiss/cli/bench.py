@@ -14,18 +14,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amiss.cli.console import parse_numbers, parse_settings, parse_size, parse_words, say, say_json
+from amiss.cli.console import (
+    aside,
+    hold_folder,
+    parse_numbers,
+    parse_settings,
+    parse_size,
+    parse_words,
+    plain,
+    say,
+    say_json,
+)
+from amiss.cli.exit_codes import ExitCode
 from amiss.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from amiss.evaluation.benchmark.lines import Line
     from amiss.evaluation.benchmark.runs import BenchmarkPlan, Step
 
-FAILED = 3
-"""Exit code when at least one run failed; the others are there."""
-
 
 def bench(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
@@ -53,7 +62,7 @@ def bench(
     """
     from amiss.evaluation.benchmark.runs import kept_lines, other_commits, plan_runs, run_all
 
-    _check_folder(output)
+    hold_folder(context, output)
     plan = plan_runs(
         data,
         _methods(methods),
@@ -70,20 +79,13 @@ def bench(
     _conclude(plan, lines, len(kept), output, json)
 
 
-def _check_folder(output: Path) -> None:
-    from amiss.core.errors import DataError
-
-    if output.exists() and not output.is_dir():
-        raise DataError(f"{output} is a file; --output names the folder for the lines and the tables")
-
-
 def _introduce(plan: BenchmarkPlan, kept: int, commits: list[str]) -> None:
     for name, reason in plan.skipped:
-        _note(f"skipped {name}: {reason}")
+        aside(f"skipped {name}: {reason}")
     if kept:
-        _note(f"{kept} of {len(plan.runs)} runs are finished already")
+        aside(f"{kept} of {len(plan.runs)} runs are finished already")
     if commits:
-        _note(f"some of them by other code ({', '.join(commits)}); --again does them again")
+        aside(f"some of them by other code ({', '.join(commits)}); --again does them again")
 
 
 def _conclude(plan: BenchmarkPlan, lines: list[Line], kept: int, output: Path, json: bool) -> None:
@@ -100,7 +102,7 @@ def _conclude(plan: BenchmarkPlan, lines: list[Line], kept: int, output: Path, j
     else:
         say("Nothing to do: none of the data sets is on this machine.")
     if failed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(ExitCode.UNUSABLE)
 
 
 def _write_tables(output: Path) -> tuple[list[Path], list[str]]:
@@ -145,12 +147,12 @@ def _display() -> Iterator[tuple[Callable[[Step], None], Progress]]:
         def tell(step: Step) -> None:
             nonlocal left
             if step.run is not None:
-                bars.console.print(_outcome(step), markup=False, highlight=False)
+                bars.console.print(plain(_outcome(step)), markup=False, highlight=False)
             left = _left(step)
             bars.update(task, completed=step.done, total=step.total, description=left)
 
         def progress(stage: str, done: int, total: int, note: str = "") -> None:
-            bars.update(task, description=f"{left}  {stage} {done}/{total} {note}")
+            bars.update(task, description=f"{left}  {stage} {done}/{total} {plain(note)}")
 
         yield tell, progress
 
@@ -158,7 +160,7 @@ def _display() -> Iterator[tuple[Callable[[Step], None], Progress]]:
 def _log(step: Step) -> None:
     if step.run is not None:
         left = _left(step)
-        _note(f"[{step.done}/{step.total}] {_outcome(step)}{f'; {left}' if left else ''}")
+        aside(f"[{step.done}/{step.total}] {_outcome(step)}{f'; {left}' if left else ''}")
 
 
 def _outcome(step: Step) -> str:
@@ -176,7 +178,3 @@ def _left(step: Step) -> str:
     if minutes >= 60:
         return f"about {minutes // 60} h {minutes % 60} min left"
     return f"about {minutes} min left" if minutes else f"about {max(1, round(step.seconds_left))} s left"
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

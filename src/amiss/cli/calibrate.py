@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_file, progress_display, say, say_json
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule
 
 
 def calibrate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     data: Annotated[
         str | None,
@@ -41,6 +42,7 @@ def calibrate(
     if data is None and all(option is None for option in (rule, alpha, confidence, threshold, future)):
         raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
+    hold_file(context, output)
     before = load(model, backend=backend)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:

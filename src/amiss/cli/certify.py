@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.exit_codes import ExitCode
 from amiss.cli.rule_options import Future
 from amiss.core.checks import read_rate
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from amiss.evaluation.certificate import Certificate
     from amiss.evaluation.counting import Finding
 
-NOT_SHOWN = 4
-
 
 def certify(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     data: Annotated[
         str, typer.Argument(help="Data set with good and defective test parts that the model has never seen.")
@@ -46,6 +46,7 @@ def certify(
     from amiss.front import load
     from amiss.reporting import write_certificate
 
+    hold_folder(context, output)
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
     inspector = load(model, backend=backend)
@@ -66,7 +67,7 @@ def certify(
     else:
         say(*_lines(certificate), *(f"Written to {page}" for page in pages))
     if not certificate.shown:
-        raise typer.Exit(NOT_SHOWN)
+        raise typer.Exit(ExitCode.PROMISE)
 
 
 def _lines(certificate: Certificate) -> list[str]:

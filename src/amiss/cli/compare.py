@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.evaluate import counted
+from amiss.cli.exit_codes import ExitCode
 from amiss.core.words import percent
-
-NOT_SHOWN = 4
 
 TESTS = {
     "image_auroc": "image AUROC",
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")],
     second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
     data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
@@ -49,6 +49,7 @@ def compare(
     from amiss.front import load
 
     allowed = None if margin is None else read_rate("margin", margin)
+    hold_folder(context, output)
     models = load(first, backend=backend), load(second, backend=backend)
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
@@ -68,7 +69,7 @@ def compare(
         written = [] if output is None else [f"Written to {output / 'comparison.json'}"]
         say(*comparison_lines(comparison), *conclusion_lines(conclusions), *written)
     if not conclusions.shown:
-        raise typer.Exit(NOT_SHOWN)
+        raise typer.Exit(ExitCode.PROMISE)
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -1,16 +1,50 @@
-"""What verbs share: progress on the terminal, and how options are read."""
+"""What verbs share: words on the terminal, progress, outputs, and how options are read.
+
+Every word that reaches a terminal passes `plain`: names of files and labels come from others, and could forge lines.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import typer
+
+from amiss.cli.exit_codes import ExitCode
 from amiss.core.errors import InputError
 from amiss.core.progress import Progress
+from amiss.storage import claim
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories that are not printed: controls, formats (bidi among them), lone surrogates, line breaks."""
+
+
+class Unheard(SystemExit):
+    """Nobody takes standard output any more: its reader has gone, or its disk is full."""
+
+
+def plain(text: str) -> str:
+    """One line of visible characters: whatever could move the cursor, hide or reorder is written as its code.
+
+    Example:
+        >>> print(plain("a.png\\x1b[2K\\nGOOD b.png\\u202e"))
+        a.png\\x1b[2K\\x0aGOOD b.png\\u202e
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_code(letter) if unicodedata.category(letter) in _HIDDEN else letter for letter in text)
+
+
+def _code(letter: str) -> str:
+    number = ord(letter)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
 
 
 @contextmanager
@@ -31,7 +65,7 @@ def progress_display() -> Iterator[Progress]:
         def show(stage: str, done: int, total: int, note: str = "") -> None:
             if stage not in tasks or bars.tasks[tasks[stage]].total != total:
                 tasks[stage] = bars.add_task(stage, note="")
-            bars.update(tasks[stage], completed=done, total=total, note=note)
+            bars.update(tasks[stage], completed=done, total=total, note=plain(note))
 
         yield show
 
@@ -48,24 +82,66 @@ class _Log:
         began = self._began.setdefault(stage, now)
         tail = f"; {note}" if note else ""
         if done == total:
-            print(f"{stage}: {total} done{tail}", file=sys.stderr, flush=True)
+            aside(f"{stage}: {total} done{tail}")
             self._began.pop(stage)
             self._said = now
         elif done and now - self._said > 60:
             left = (now - began) * (total - done) / done
-            print(f"{stage}: {done} of {total}, about {left:.0f} s left{tail}", file=sys.stderr, flush=True)
+            aside(f"{stage}: {done} of {total}, about {left:.0f} s left{tail}")
             self._said = now
 
 
 def say(*lines: str) -> None:
-    """Print lines for a person."""
-    for line in lines:
-        print(line)
+    """Print lines for a person; see `plain`.
+
+    Raises:
+        Unheard: Standard output cannot be written.
+    """
+    if lines:
+        _print("\n".join(map(plain, lines)))
 
 
 def say_json(value: Any) -> None:
-    """Print one JSON value on one line."""
-    print(json.dumps(value, allow_nan=False), flush=True)
+    """Print one JSON value on one line, in ASCII.
+
+    Raises:
+        Unheard: Standard output cannot be written.
+    """
+    _print(json.dumps(value, allow_nan=False))
+
+
+def aside(text: str) -> None:
+    """Print a line on standard error, if anybody takes it; see `plain`."""
+    with suppress(OSError, ValueError):
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        with suppress(OSError, ValueError):  # what is still buffered goes nowhere, without an error at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise Unheard(ExitCode.PIPE) from error
+        aside(f"amiss: standard output cannot be written ({error.strerror or error})")
+        raise Unheard(ExitCode.FAILED) from error
+
+
+def hold_file(context: typer.Context, path: Path | None) -> None:
+    """Test, before any work, that a file can be written, and keep other runs from it until the verb ends.
+
+    Raises:
+        OutputError: It cannot, or another run is writing it.
+    """
+    if path is not None:
+        context.with_resource(claim(path, folder=False))
+
+
+def hold_folder(context: typer.Context, path: Path | None) -> None:
+    """As `hold_file`, for a folder of files."""
+    if path is not None:
+        context.with_resource(claim(path, folder=True))
 
 
 def parse_size(text: str) -> tuple[int, int]:

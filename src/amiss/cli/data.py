@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.exit_codes import ExitCode
 
 SHOWN = 10
 """Errors that are listed for a person; JSON has all of them."""
@@ -41,7 +42,7 @@ def data(
     else:
         say(*_lines(report))
     if report.get("errors"):
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.UNUSABLE)
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> list[dict[str, int]]:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.evaluate import summary_lines
 
 
 def demo(
+    context: typer.Context,
     output: Annotated[Path, typer.Option(help="Folder for model.amiss and report.html.")] = Path("demo"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -21,6 +22,7 @@ def demo(
     from amiss.front import fit
     from amiss.reporting import write_report
 
+    hold_folder(context, output)
     dataset = read_elpv("mono", train=200, seed=0)
     if not json:
         say(f"{dataset.name}: {len(dataset.normal)} functional solar cells to learn from ({dataset.licence}).")

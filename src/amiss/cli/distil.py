@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amiss.cli.console import parse_numbers, progress_display, say, say_json
+from amiss.cli.console import hold_file, hold_folder, parse_numbers, progress_display, say, say_json
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
@@ -26,6 +26,7 @@ State = Annotated[
 
 
 def distil(
+    context: typer.Context,
     *,
     arch: Annotated[str, typer.Option(help="pdn-xs, pdn-s, pdn-m, or students-17, -33, -65, each also as -xs.")],
     backbone: Annotated[
@@ -53,7 +54,8 @@ def distil(
     _check_file(output, arch)
     with needs_torch("distilling"):
         from amiss.distillation import distil as make
-    _make_folders(output.parent, checkpoint)
+    hold_file(context, output)
+    hold_folder(context, checkpoint)
     drawn = _images(images, count, size, seed)
     with progress_display() as progress:
         made = make(
@@ -78,13 +80,6 @@ def _check_file(output: Path, arch: str) -> None:
         raise InputError(
             f"{output} is a folder; --output names the teacher's file, such as {output / arch}.safetensors"
         )
-
-
-def _make_folders(*folders: Path | None) -> None:
-    """Refuses, before learning, an output that cannot be written."""
-    for folder in folders:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
 
 
 def _finish(made: Distilled, record: dict[str, str], output: Path, *, backbone: str, json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from amiss.cli.console import say, say_json
+from amiss.cli.exit_codes import ExitCode
 
 LINE = (
     "numpy",
@@ -51,7 +52,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
     else:
         _print(report)
     if not report["can_inspect"]:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
 
 if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
     output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
@@ -26,6 +27,7 @@ def evaluate(
     from amiss.evaluation import evaluate as run
     from amiss.front import load
 
+    hold_folder(context, output)
     inspector = load(model, backend=backend)
     dataset = open_dataset(data, seed=inspector.record.seed)
     with progress_display() as progress:

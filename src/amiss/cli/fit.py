@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import aside, hold_file, progress_display, say, say_json
 from amiss.cli.recipe_options import read_recipe, with_region
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold
 from amiss.core.listing import Ignored, describe_ignored
@@ -80,9 +79,10 @@ def fit(
         height, width, _ = open_dataset(data, seed=asked.seed).normal[0].shape
         asked = with_region(asked, roi, ignore, (height, width))
     if print_recipe:
-        say(asked.to_toml().rstrip())
+        say(*asked.to_toml().rstrip().splitlines())
         return
     check_place(output)
+    hold_file(context, output)
     training = _training_folder(output, resume)
     dataset = open_dataset(data, seed=asked.seed)
     with progress_display() as progress, _hint_at_resuming(training):
@@ -132,5 +132,5 @@ def _hint_at_resuming(training: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if training.is_dir():
-            print(f"amiss: training is kept in {training}; the same command with --resume continues", file=sys.stderr)
+            aside(f"amiss: training is kept in {training}; the same command with --resume continues")
         raise

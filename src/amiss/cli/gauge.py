@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.exit_codes import ExitCode
 from amiss.core.words import percent
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from amiss.metrics.gauge import Estimate
     from amiss.metrics.kappa import Kappa, PartShare
 
-UNUSABLE = 3
-
 
 def gauge(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     study: Annotated[
         Path,
@@ -39,6 +39,7 @@ def gauge(
     from amiss.front import load
     from amiss.reporting.gauge_page import write_gauge
 
+    hold_folder(context, output)
     plan = read_study(study)
     inspector = load(model, backend=backend)
     with progress_display() as progress:
@@ -49,7 +50,7 @@ def gauge(
     else:
         say(*_lines(found), *(f"Written to {page}" for page in pages))
     if found.errors:
-        raise typer.Exit(UNUSABLE)
+        raise typer.Exit(ExitCode.UNUSABLE)
 
 
 def _lines(found: GaugeStudy) -> Iterator[str]:

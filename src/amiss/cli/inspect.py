@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import Unheard, aside, progress_display, say, say_json
+from amiss.cli.exit_codes import ExitCode
 from amiss.cli.online_lines import decide_in_turn, read_batch
 from amiss.core.listing import describe_ignored
+from amiss.core.progress import Progress
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
     from amiss.core.verdict import Verdict
+    from amiss.inspector import Inspector
+    from amiss.reporting import Journal
+
+SHOWN = 10
+"""Files that are listed for a person; JSON has all of them."""
 
 
 def inspect(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl.")
+        Path | None,
+        typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run with this output, or begin one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of another run with this output.")
+    ] = False,
     batch: Annotated[
         str | None,
         typer.Option(
@@ -38,59 +54,145 @@ def inspect(
             help="With --batch: decide part by part, in shifts of this many parts; none waits for a later one.",
         ),
     ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 5 when an image is anomalous or for review.")
+    ] = False,
     backend: Backend = "onnxruntime",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per image, and one for the run at the end.")
+    ] = False,
 ) -> None:
     """Tell good from anomalous. Exits with 3 when an image could not be inspected."""
-    from amiss.core.verdict import Label
+    from amiss.core.errors import InputError
     from amiss.front import load
-    from amiss.reporting import ResultsWriter
+    from amiss.reporting import Journal
 
     together = read_batch(batch, shift)
+    if output is None and (resume or overwrite):
+        raise InputError("--resume and --overwrite must come with --output, got none")
+    journal = None if output is None else context.with_resource(Journal(output, resume=resume, overwrite=overwrite))
     inspector = load(model, backend=backend)
+    if together is not None:
+        _check_batch(inspector)
     found = _images(images)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
-    writer = nullcontext(None) if output is None else ResultsWriter(output, inspector.rule, root=root)
-    counts: Counter[str] = Counter()
-    judged: list[tuple[str, float | None]] = []
-    with writer as results, progress_display() as progress:
-        for index, verdict in enumerate(inspector.inspect(found, progress=progress)):
-            counts[str(verdict.label)] += 1
-            judged.append((verdict.name, verdict.p_value))
-            if results is not None:
-                results.add(verdict, None if verdict.label is Label.ERROR else found[index])
-            if json:
-                say_json(verdict.summary())
+    options = {"images": [str(source) for source in images], "backend": backend}
+    with progress_display() as progress:
+        judged = _judge(inspector, found, root, journal, options, json=json, progress=progress)
+    counts = Counter(line["label"] for line in judged)
+    if journal is not None:
+        journal.complete(counts, _ignored(found))
+    _conclude(inspector, found, judged, counts, (together, shift), output, backend, json=json)
+    if counts["error"]:
+        raise typer.Exit(ExitCode.UNUSABLE)
+    if exit_code and counts["good"] < len(found):
+        raise typer.Exit(ExitCode.ANOMALOUS)
+
+
+def _judge(
+    inspector: Inspector,
+    found: Images,
+    root: Path | None,
+    journal: Journal | None,
+    options: dict[str, Any],
+    *,
+    json: bool,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Name, label and p-value of every image, in order; told as soon as they are on disk."""
+    from amiss.reporting import ResultsWriter
+
+    lines = {} if journal is None else journal.begin(inspector.fingerprint, options, found)
+    if lines and not json:
+        say(f"{len(lines)} of {len(found)} images have a verdict already.")
+    rest = [index for index in range(len(found)) if index not in lines]
+    writer = None if journal is None else ResultsWriter(journal, inspector.rule, found.names, root=root)
+
+    def draw(number: int, verdict: Verdict, image: Any) -> None:
+        if writer is not None:
+            writer.draw(rest[number], verdict, image)
+
+    with closing(inspector.inspect(found.subset(rest), also=draw, progress=progress)) as verdicts:
+        for index, verdict in zip(rest, verdicts, strict=True):
+            summary = verdict.summary()
+            lines[index] = {name: summary[name] for name in ("name", "label", "p_value")}
+            tell = partial(_tell, verdict.without_arrays(), json=json, kept=journal is not None)
+            if writer is None:
+                tell()
             else:
-                say(_line(verdict))
+                writer.add(index, verdict, tell)
+    if journal is not None and writer is not None:
+        journal.commit()
+        for name, reason in list(writer.failures.items())[:SHOWN]:
+            aside(f"amiss: {name}: not drawn ({reason}); its verdict is kept")
+    return [lines[index] for index in range(len(found))]
+
+
+def _tell(verdict: Verdict, *, json: bool, kept: bool) -> None:
+    """Print a verdict. Where it is kept on disk, the run goes on when nobody listens."""
+    try:
+        if json:
+            say_json(verdict.summary())
+        else:
+            say(_line(verdict))
+    except Unheard:
+        if not kept:
+            raise
+
+
+def _conclude(
+    inspector: Inspector,
+    found: Images,
+    judged: list[dict[str, Any]],
+    counts: Counter[str],
+    batch: tuple[float | None, int | None],
+    output: Path | None,
+    backend: str,
+    *,
+    json: bool,
+) -> None:
+    """What is said of all images: found = judged + errors, and what was ignored."""
+    together, shift = batch
     if together is not None:
         _decide_together(judged, together, inspector.rule.n, json, shift)
-    if not json:
-        say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
-        say(inspector.statement(), *backend_line(inspector, backend))
-        if found.ignored:
-            say(describe_ignored(found.ignored))
-        if output is not None:
-            say(f"Written to {output}")
-    if counts[Label.ERROR]:
-        raise typer.Exit(3)
+    if json:
+        ignored = _ignored(found)
+        errors = counts["error"]
+        seen = {"found": len(found) + len(ignored), "judged": len(found) - errors, "errors": errors}
+        rule = {"threshold": inspector.rule.threshold, "alpha": inspector.rule.alpha, "n": inspector.rule.n}
+        run = {**seen, "ignored": ignored, "labels": dict(sorted(counts.items())), **rule}
+        say_json({"run": {**run, "statement": inspector.statement()}})
+        return
+    say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
+    say(inspector.statement(), *backend_line(inspector, backend))
+    if found.ignored:
+        say(describe_ignored(found.ignored))
+    if output is not None:
+        say(f"Written to {output}")
 
 
-def _decide_together(
-    judged: list[tuple[str, float | None]], rate: float, n: int, json: bool, shift: int | None
-) -> None:
+def _ignored(found: Images) -> list[dict[str, str]]:
+    return [{"name": str(one.path), "reason": one.reason} for one in found.ignored]
+
+
+def _check_batch(inspector: Inspector) -> None:
+    from amiss.core.errors import CalibrationError
+
+    if inspector.rule.n == 0:
+        raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")
+
+
+def _decide_together(judged: list[dict[str, Any]], rate: float, n: int, json: bool, shift: int | None) -> None:
     """Benjamini-Hochberg over all images of this run, or part by part in shifts."""
     if shift is not None:
-        decide_in_turn(judged, rate, shift, n, json)
+        decide_in_turn([(line["name"], line["p_value"]) for line in judged], rate, shift, n, json)
         return
-    from amiss.core.errors import CalibrationError
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg
 
-    if n == 0:
-        raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")
-    decision = benjamini_hochberg([float("nan") if p is None else p for _, p in judged], rate, n=n)
-    named = [name for (name, _), rejected in zip(judged, decision.rejected, strict=True) if rejected]
+    p_values = [float("nan") if line["p_value"] is None else line["p_value"] for line in judged]
+    decision = benjamini_hochberg(p_values, rate, n=n)
+    named = [line["name"] for line, rejected in zip(judged, decision.rejected, strict=True) if rejected]
     if json:
         say_json({"batch": {"rate": rate, "judged": decision.judged, "named": named, "warning": decision.warning}})
         return
@@ -115,8 +217,9 @@ def _line(verdict: Verdict) -> str:
     if verdict.label is Label.ERROR:
         return f"ERROR      {verdict.name}: {verdict.reason}"
     p_value = "" if verdict.p_value is None else f"p = {verdict.p_value:.4f}  "
+    margin = "" if verdict.margin is None else f" (threshold {verdict.threshold:.4g}, margin {verdict.margin:+.3g})"
     where = ""
     if verdict.regions:
         left, top, width, height = verdict.regions[0].box
         where = f"  {len(verdict.regions)} region(s), strongest {width} x {height} at ({left}, {top})"
-    return f"{verdict.label.upper():<10} {verdict.name}  {p_value}score = {verdict.score:.4g}{where}"
+    return f"{verdict.label.upper():<10} {verdict.name}  {p_value}score = {verdict.score:.4g}{margin}{where}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
+from contextlib import suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -27,14 +30,14 @@ from amiss.cli import (
     plan,
     quantise,
 )
-
-REFUSED, INTERRUPTED = 2, 130
-"""Exit codes of the command itself: it was asked for something impossible; the user stopped it."""
+from amiss.cli.console import aside
+from amiss.cli.exit_codes import ExitCode, exit_code_lines
 
 app = typer.Typer(
     name="amiss",
     help="Learn what normal looks like from good images alone, and tell where something is amiss, "
     "with a stated false-alarm rate.",
+    epilog="\b\nExit codes:\n" + "\n".join(exit_code_lines()),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -70,9 +73,23 @@ def options(
 
 def main() -> None:
     """Entry point: every error is one line and an exit code."""
+    atexit.register(gc.freeze)  # else Python looks through all of torch for garbage before it ends: 1 s
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # not a text file, as under a test
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    before = signal.getsignal(signal.SIGTERM)
+    with suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _run()
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
+
+
+def _run() -> None:
     from amiss.core.errors import AmissError
 
-    atexit.register(gc.freeze)  # else Python looks through all of torch for garbage before it ends: 1 s
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -80,14 +97,27 @@ def main() -> None:
     except AmissError as error:
         if debug:
             raise
-        print(f"amiss: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(REFUSED)
+        aside(f"amiss: {' '.join(str(error).split())}")
+        sys.exit(_code(error))
     except OSError as error:
         if debug:
             raise
-        print(f"amiss: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(REFUSED)
+        aside(f"amiss: {error.filename or 'a file'}: {error.strerror or error}")
+        sys.exit(ExitCode.FAILED)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this
-            print("amiss: interrupted; nothing half-written is left behind", file=sys.stderr)
+        if stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):  # typer turns Ctrl-C into the first
+            aside("amiss: interrupted; nothing half-written is left behind")
         raise
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the command as Ctrl-C does: what was given stays, what is unfinished is removed."""
+    sys.exit(ExitCode.TERMINATED)
+
+
+def _code(error: Exception) -> ExitCode:
+    from amiss.core.errors import CalibrationError, DivergedError, OutputError
+
+    if isinstance(error, CalibrationError):
+        return ExitCode.PROMISE
+    return ExitCode.FAILED if isinstance(error, (OutputError, DivergedError)) else ExitCode.REFUSED

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import parse_shifts, progress_display, say, say_json
+from amiss.cli.console import hold_folder, parse_shifts, progress_display, say, say_json
+from amiss.cli.exit_codes import ExitCode
 from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
     from amiss.monitoring import ChartRun, Monitoring
-
-UNUSABLE, ALARM = 3, 4
 
 ARL_HELP = Sentence(
     "Parts per false alarm, by all charts of scores together. While nothing changes, streams of 200 parts alarm in "
@@ -27,6 +26,7 @@ ARL_HELP = Sentence(
 
 
 def monitor(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     stream: Annotated[
         Path,
@@ -62,6 +62,7 @@ def monitor(
     from amiss.front import load
     from amiss.reporting.monitor_page import write_monitoring
 
+    hold_folder(context, output)
     inspector = load(model, backend=backend)
     with progress_display() as progress:
         found = watch(
@@ -82,9 +83,9 @@ def monitor(
     else:
         say(*_lines(found), *(f"Written to {page}" for page in pages))
     if found.alarm:
-        raise typer.Exit(ALARM)
+        raise typer.Exit(ExitCode.PROMISE)
     if found.stream.errors:
-        raise typer.Exit(UNUSABLE)
+        raise typer.Exit(ExitCode.UNUSABLE)
 
 
 def _lines(found: Monitoring) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_file, progress_display, say, say_json
 
 
 def quantise(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Float32 artefact written by `amiss fit`.")],
     data: Annotated[str, typer.Argument(help="The folder or data set that the artefact was made from.")],
     *,
@@ -27,6 +28,7 @@ def quantise(
     from amiss.quantise import quantise as make
 
     check_place(output)
+    hold_file(context, output)
     before = load(model, backend=backend)
     dataset = open_dataset(data, seed=before.record.seed)
     with progress_display() as progress:

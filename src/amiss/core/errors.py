@@ -8,6 +8,7 @@
     ├── DivergedError (ArithmeticError)  training has come to a loss that is not finite
     ├── NotReadyError (RuntimeError)     used before ``learn`` or ``calibrate``
     ├── MissingExtraError (ImportError)  an optional library is not installed
+    ├── OutputError (OSError)            what was to be written cannot be, or belongs to another run
     └── ArtefactError                    a saved inspector cannot be used
         ├── IncompleteArtefactError      a part is missing or cut off
         ├── TamperedArtefactError        the content is not what was written
@@ -61,6 +62,10 @@ class NotReadyError(AmissError, RuntimeError):
 
 class MissingExtraError(AmissError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
+
+
+class OutputError(AmissError, OSError):
+    """What was to be written cannot be, or the place belongs to another run; the message names it."""
 
 
 class ArtefactError(AmissError):

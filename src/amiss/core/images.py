@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.decode import read_image, resize, to_rgb8
+from amiss.core.decode import decode_image, read_bytes, resize, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.listing import Ignored, describe_ignored, list_folder
 
@@ -28,6 +29,38 @@ class Image(Protocol):
     def read(self) -> NDArray[Any]:
         """Its pixels, read anew each time: uint8 or uint16, shaped as the arrays that `Images` takes."""
         ...
+
+
+@dataclass(frozen=True)
+class Content:
+    """One image as it came: a file's bytes, or an array.
+
+    Args:
+        name: How errors call it.
+        data: Bytes of the file, or pixels.
+        size: Height and width that it is resized to, or None.
+    """
+
+    name: str
+    data: bytes | NDArray[Any] = field(repr=False)
+    size: Size | None
+
+    @property
+    def sha256(self) -> str:
+        """Of the data, hex; before any resizing."""
+        return hashlib.sha256(self.data if isinstance(self.data, bytes) else self.data.tobytes()).hexdigest()
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB uint8 (H, W, 3).
+
+        Raises:
+            ImageError: Not a usable image.
+        """
+        if isinstance(self.data, bytes):
+            image = decode_image(self.data, name=self.name)
+        else:
+            image = to_rgb8(self.data, self.name)
+        return image if self.size is None else resize(image, self.size)
 
 
 Item = Path | NDArray[Any] | Image
@@ -100,9 +133,17 @@ class Images:
         Raises:
             ImageError: The file or array is not a usable image.
         """
-        item = self._items[index]
-        image = read_image(item) if isinstance(item, Path) else to_rgb8(_pixels(index, item), _name(index, item))
-        return image if self.size is None else resize(image, self.size)
+        return self.read(index).pixels()
+
+    def read(self, index: int) -> Content:
+        """One image as it came, read once: its hash and its pixels are of the same bytes.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        item, name = self._items[index], _name(index, self._items[index])
+        data = read_bytes(item) if isinstance(item, Path) else _pixels(index, item)
+        return Content(name, data, self.size)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         for index in range(len(self)):
@@ -117,12 +158,7 @@ class Images:
         Raises:
             ImageError: The file cannot be read.
         """
-        item = self._items[index]
-        try:
-            content = item.read_bytes() if isinstance(item, Path) else _pixels(index, item).tobytes()
-        except OSError as error:
-            raise ImageError(_name(index, item), f"cannot be read ({error.strerror})") from error
-        return hashlib.sha256(content).hexdigest()
+        return self.read(index).sha256
 
     def hashes(self) -> tuple[str, ...]:
         """`sha256` of every image, "" for one that cannot be read: it becomes an error where it is used."""

@@ -32,6 +32,9 @@ class Verdict:
         p_value: How often a good image would look at least this strange; None on error or without calibration.
         regions: Alarming regions, strongest first, boxes and areas in pixels of the original image.
         reason: What was wrong with the file; empty unless `label` is error.
+        threshold: What the score was compared with, the rule's; None on error.
+        sha256: Of the very bytes that were judged, hex: a file as it lies on disk, an array's pixels; "" when nothing
+            could be read.
         map: Score map float32 (H, W) at the detector's input size, or at the image's where it is cut into tiles; or
             None.
         mask: Alarming pixels bool (H, W) at the same size, or None.
@@ -43,6 +46,8 @@ class Verdict:
     p_value: float | None = None
     regions: tuple[Region, ...] = ()
     reason: str = ""
+    threshold: float | None = None
+    sha256: str = ""
     map: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
 
@@ -51,6 +56,11 @@ class Verdict:
             return f"Verdict({self.name!r}, {self.label}{f': {self.reason}' if self.reason else ''})"
         sure = "" if self.p_value is None else f", p = {self.p_value:.3g}"
         return f"Verdict({self.name!r}, {self.label}, score = {self.score:.4g}{sure}, regions = {len(self.regions)})"
+
+    @property
+    def margin(self) -> float | None:
+        """Score minus threshold: above 0 the image alarms; None on error or without a threshold."""
+        return None if self.score is None or self.threshold is None else self.score - self.threshold
 
     def without_arrays(self) -> Verdict:
         """The same verdict without map and mask, to be kept in numbers."""
@@ -62,7 +72,10 @@ class Verdict:
             "name": self.name,
             "label": str(self.label),
             "score": self.score,
+            "threshold": self.threshold,
+            "margin": self.margin,
             "p_value": self.p_value,
             "regions": [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.regions],
             "reason": self.reason,
+            "sha256": self.sha256,
         }

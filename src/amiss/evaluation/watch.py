@@ -15,7 +15,7 @@ from amiss.core.progress import Progress, silent
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.monitoring import Health, Monitoring, Stream, measure_health, monitor, read_results
-from amiss.monitoring.assess import BASELINE, DEFAULT_CHARTS
+from amiss.monitoring.assess import BASELINE, DEFAULT_CHARTS, check_options
 from amiss.monitoring.design import ARL
 
 RESULTS = "results.jsonl"
@@ -55,6 +55,8 @@ def watch(
         ImageError: An image of the reference cannot be used: a reference is chosen by hand.
         InputError: An argument out of range, or `by_time` with results.
     """
+    check_options(inspector.rule.n, charts, arl, baseline, shifts)
+    usual = [] if reference is None else _measure(Images(reference), progress)
     stream = _read(inspector, Path(source), by_time, progress)
     return monitor(
         stream,
@@ -63,7 +65,7 @@ def watch(
         charts=charts,
         arl=arl,
         shifts=shifts,
-        reference=[] if reference is None else _measure(Images(reference), progress),
+        reference=usual,
         baseline=baseline,
         memory=memory,
         notes=list(_notes(inspector)),

@@ -130,8 +130,9 @@ def monitor(
         (True, 'scores', True)
     """
     known = np.sort(check_scores("calibration scores", normal))
-    names = _check(stream, known, charts)
-    measured, usual, note = _images(stream, reference, check_count("baseline", baseline, least=LEAST))
+    names = check_options(len(known), charts, arl, baseline, shifts)
+    _check(stream)
+    measured, usual, note = _images(stream, reference, baseline)
     groups = 1 + bool(measured)
     share = Share(check_arl(arl), check_rate("delta", delta))
     share = share if shifts is None else share_of_shifts(*shifts, groups, delta)
@@ -154,14 +155,36 @@ def monitor(
     )
 
 
-def _check(stream: Stream, normal: Floats, charts: Sequence[str]) -> list[str]:
-    check_n(len(normal))
-    if len(stream.usable) == 0:
-        name, reason = stream.errors[0]
-        raise DataError(f"none of {len(stream)} parts can be used; the first is {name}: {reason}")
+def check_options(
+    n: int, charts: Sequence[str], arl: float, baseline: int, shifts: tuple[int, int] | None
+) -> list[str]:
+    """What can be refused before a stream is read; the charts, in the order of `CHARTS`.
+
+    Args:
+        n: Calibration scores.
+        charts: As for `monitor`.
+        arl: As for `monitor`.
+        baseline: As for `monitor`.
+        shifts: As for `monitor`.
+
+    Raises:
+        CalibrationError: Fewer than 20 calibration scores.
+        InputError: An option out of its range.
+    """
+    check_n(n)
+    check_arl(arl)
+    check_count("baseline", baseline, least=LEAST)
+    if shifts is not None:
+        share_of_shifts(*shifts, groups=1, delta=0.01)
     if len(charts) == 0:
         raise InputError(f"no chart was asked for; allowed: {', '.join(CHARTS)}")
     return [name for name in CHARTS if name in {check_choice("chart", one, CHARTS) for one in charts}]
+
+
+def _check(stream: Stream) -> None:
+    if len(stream.usable) == 0:
+        name, reason = stream.errors[0]
+        raise DataError(f"none of {len(stream)} parts can be used; the first is {name}: {reason}")
 
 
 def _score_runs(

@@ -106,12 +106,23 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8; give results.jsonl of amiss inspect") from error
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    whole = text.split("\n")[: -1 if _cut_off(text) else None]
+    lines = [(number, line) for number, line in enumerate(whole, start=1) if line.strip()]
     verdicts = [_verdict(f"{path}, line {number}", line, normal) for number, line in lines]
     if not verdicts:
         raise DataError(f"{path}: no verdict inside")
     names, scores, reasons = zip(*verdicts, strict=True)
     return Stream(scores, names, reasons)
+
+
+def _cut_off(text: str) -> bool:
+    """Whether the last line was being written when its run ended: it lacks its end, and is not JSON."""
+    last = text.rpartition("\n")[2]
+    try:
+        parse_json(last or "{}")
+    except ValueError:
+        return "\n" in text
+    return False
 
 
 def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, float | None, str]:

@@ -1,132 +1,125 @@
-"""`ResultsWriter`: verdicts as files in a folder, one image at a time."""
+"""`ResultsWriter`: verdicts as images in a folder, and as lines in its journal."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 import unicodedata
-from pathlib import Path, PurePath
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.rule import Rule
 from amiss.core.verdict import Label, Verdict
+from amiss.reporting.journal import Journal, Line
 from amiss.reporting.overlay import ColourScale, fit_inside, overlay, resize_mask
 from amiss.storage import write_file
-
-COLUMNS = (
-    "name",
-    "label",
-    "score",
-    "p_value",
-    "n_regions",
-    "left",
-    "top",
-    "width",
-    "height",
-    "area",
-    "reason",
-    "image",
-)
-"""Of ``results.csv``; left to area are those of the region with the largest area, in pixels of the image."""
 
 LONGEST = 2048
 """Pixels of the long side of an overlay; larger images are made smaller."""
 
 _NAME_BYTES = 180  # of 255 that file systems allow: room for a number, the ending and a temporary name
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class ResultsWriter:
     """Writes what was found.
 
-        results.csv                one row per image, for spreadsheets
-        results.jsonl              one line per image, `Verdict.summary`, with all regions
-        overlays/<image>.png     the image with its scores as colour, long side at most 2048 pixels
-        masks/<image>.png        255 = alarming pixel, at the size of the image
-
-    Images are written as they come. The two tables appear when the writer is closed, each at once: whoever finds
-    one has all of it. A run that is interrupted leaves the tables of an earlier run as they were, or none.
+        run.json, results.jsonl, results.csv   see `amiss.reporting.journal`
+        overlays/<image>.png                   the image with its scores as colour, long side at most 2048 pixels
+        masks/<image>.png                      255 = alarming pixel, at the size of the image
 
     Args:
-        folder: Made when it is missing.
+        journal: Where the lines go; entered.
         rule: The inspector's rule, which fixes the colours of the overlays: see `ColourScale`.
+        names: What each image is called. Their files are named after them, the same in every run.
         root: The folder that was inspected; image files are named by their path below it.
 
     Example:
         >>> import tempfile
+        >>> from amiss.core.images import Images
         >>> from amiss.rules import Fixed
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with ResultsWriter(folder, Fixed(1.0)) as writer:
-        ...         writer.add(Verdict(name="a.png", label=Label.GOOD, score=0.5, p_value=0.6), None)
-        ...     print((Path(folder) / "results.csv").read_text().splitlines()[1])
-        a.png,good,0.5,0.6,0,,,,,,,
+        >>> verdict = Verdict(name="a.png", label=Label.GOOD, score=0.5, p_value=0.6, threshold=1.0)
+        >>> with tempfile.TemporaryDirectory() as folder, Journal(folder) as journal:
+        ...     writer = ResultsWriter(journal, Fixed(1.0), ["a.png"])
+        ...     _ = journal.begin("f00d", {}, Images([]))
+        ...     writer.draw(0, verdict, None)
+        ...     writer.add(0, verdict)
+        ...     journal.commit()
+        ...     print((journal.folder / "results.csv").read_text().splitlines()[1][:28])
+        a.png,good,0.5,1.0,-0.5,0.6,
     """
 
-    def __init__(self, folder: str | Path, rule: Rule, *, root: str | Path | None = None) -> None:
-        self._folder = Path(folder)
-        self._scale = ColourScale.of_rule(rule)
-        self._root = None if root is None else PurePath(root)
-        self._taken: set[str] = set()
-        self._lines: list[str] = []
-        self._rows: list[tuple[Any, ...]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, journal: Journal, rule: Rule, names: Sequence[str], *, root: str | PurePath | None = None
     ) -> None:
-        if kind is None:
-            self.close()
+        self._journal = journal
+        self._scale = ColourScale.of_rule(rule)
+        self._files = file_names(names, None if root is None else PurePath(root))
+        self._drawn: set[int] = set()
+        self.failures: dict[str, str] = {}
+        """Images that could not be drawn, with the reason; their verdicts are written all the same."""
 
-    def add(self, verdict: Verdict, image: NDArray[np.uint8] | None) -> None:
-        """Write the images of one verdict and remember its row.
+    def draw(self, index: int, verdict: Verdict, image: NDArray[np.uint8] | None) -> None:
+        """Write the images of one verdict. May be called from several threads; a failure is kept in `failures`.
 
         Args:
+            index: Number of the image among the names.
             verdict: As `Inspector.inspect_one` returns it.
-            image: The image it is about, RGB uint8 (H, W, 3). Without it, without a map, and on error there are
-                rows and no images.
+            image: What was judged, RGB uint8 (H, W, 3). Without it, without a map, and on error there are no images.
         """
-        file = ""
-        if image is not None and verdict.map is not None and verdict.label is not Label.ERROR:
-            file = self._unique(verdict.name)
+        if image is None or verdict.map is None or verdict.label is Label.ERROR:
+            return
+        try:
             small = fit_inside(image, LONGEST)
-            self._write("overlays", file, overlay(small, verdict.map, self._scale, verdict.mask))
+            self._write("overlays", index, overlay(small, verdict.map, self._scale, verdict.mask))
             if verdict.mask is not None:
                 mask = resize_mask(verdict.mask, (image.shape[0], image.shape[1]))
-                self._write("masks", file, mask.astype(np.uint8) * 255)
-        self._lines.append(json.dumps(verdict.summary(), allow_nan=False))
-        self._rows.append(_row(verdict, file))
+                self._write("masks", index, mask.astype(np.uint8) * 255)
+        except Exception as error:  # whatever it is: the verdict counts
+            self.failures[verdict.name] = " ".join(str(error).split()) or type(error).__name__
+        else:
+            self._drawn.add(index)
 
-    def close(self) -> None:
-        """Write the tables. A second call writes the same again."""
-        write_file(self._folder / "results.jsonl", "".join(f"{line}\n" for line in self._lines).encode())
-        text = io.StringIO(newline="")
-        table = csv.writer(text, lineterminator="\r\n")
-        table.writerow(COLUMNS)
-        table.writerows(self._rows)
-        write_file(self._folder / "results.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+    def add(self, index: int, verdict: Verdict, tell: Callable[[], None] = lambda: None) -> None:
+        """Append the line of one verdict, once its images are drawn.
 
-    def _write(self, kind: str, file: str, pixels: NDArray[np.uint8]) -> None:
+        Args:
+            index: Number of the image among the names.
+            verdict: As for `draw`.
+            tell: Called when the line is on disk.
+
+        Raises:
+            OutputError: It cannot be written; what was told is there.
+        """
+        line: Line = {**verdict.summary(), "image": self._files[index] if index in self._drawn else ""}
+        self._journal.add(line, tell)
+
+    def _write(self, kind: str, index: int, pixels: NDArray[np.uint8]) -> None:
         import cv2
 
         bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        write_file(self._folder / kind / file, cv2.imencode(".png", bgr)[1].tobytes())
+        write_file(self._journal.folder / kind / self._files[index], cv2.imencode(".png", bgr)[1].tobytes())
 
-    def _unique(self, name: str) -> str:
-        stem = safe_stem(name, self._root)
+
+def file_names(names: Sequence[str], root: PurePath | None = None) -> list[str]:
+    """A file for each image, none twice, also where case and the composition of letters do not count.
+
+    Example:
+        >>> file_names(["a/0.png", "a__0.jpg", "A/0.PNG"])
+        ['a__0.png', 'a__0-2.png', 'A__0-3.png']
+    """
+    taken: set[str] = set()
+    files = []
+    for name in names:
+        stem = safe_stem(name, root)
         number, choice = 1, stem
-        while _same_file(choice) in self._taken:
+        while _same_file(choice) in taken:
             number += 1
             choice = f"{stem}-{number}"
-        self._taken.add(_same_file(choice))
-        return f"{choice}.png"
+        taken.add(_same_file(choice))
+        files.append(f"{choice}.png")
+    return files
 
 
 def safe_stem(name: str, root: PurePath | None = None) -> str:
@@ -152,24 +145,3 @@ def safe_stem(name: str, root: PurePath | None = None) -> str:
 def _same_file(name: str) -> str:
     """What a file system that ignores case and composition of letters takes for the same name."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _row(verdict: Verdict, file: str) -> tuple[Any, ...]:
-    largest = max(verdict.regions, key=lambda region: region.area, default=None)
-    place = ("",) * 5 if largest is None else (*largest.box, largest.area)
-    counted = "" if verdict.label is Label.ERROR else len(verdict.regions)
-    return (
-        _text(verdict.name),
-        str(verdict.label),
-        verdict.score,
-        verdict.p_value,
-        counted,
-        *place,
-        _text(verdict.reason),
-        _text(file),
-    )
-
-
-def _text(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
