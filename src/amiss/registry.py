@@ -19,6 +19,7 @@ METHODS = {
     "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
+    "draem": "amiss.detectors.reconstruction.draem:DRAEM",
     "efficient_ad": "amiss.detectors.student_teacher.efficient_ad:EfficientAD",
     "ensemble": "amiss.detectors.composed.ensemble:Ensemble",
     "f_anogan": "amiss.detectors.reconstruction.f_anogan:FastAnoGAN",

@@ -19,7 +19,17 @@ from amiss.testing.shared_fits import deployed
 from amiss.testing.toy import SIDE
 
 TRACED_WHOLE = {
-    *("autoencoder", "efficient_ad", "f_anogan", "ganomaly", "patchwise", "riad", "uninformed_students", "vae"),
+    *(
+        "autoencoder",
+        "draem",
+        "efficient_ad",
+        "f_anogan",
+        "ganomaly",
+        "patchwise",
+        "riad",
+        "uninformed_students",
+        "vae",
+    ),
 }
 """Methods with no frozen network that sees the whole image."""
 
