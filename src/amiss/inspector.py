@@ -200,11 +200,11 @@ class Inspector:
         )
 
     def statement(self) -> str:
-        """The promise for a person: rule, n, alpha, interval, and what weakens it."""
+        """The promise: first for people who count parts, then rule, n, alpha, interval, and what weakens it."""
         self._check_filters()
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
         weaker = self.calibration.words(self.rule.n)
-        return " ".join([self.rule.statement(), *weaker, *self.learned.notes, *quantised])
+        return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
     def with_rule(self, rule: Rule, *, future: str | None = None) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.

@@ -65,7 +65,7 @@ def open_rule(record: Record, calibration: bytes) -> Rule:
     """The rule, calibrated on the scores that lie in the artefact."""
     calibrated = unpack(CALIBRATION, calibration, "scores")
     lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
-    return create_rule(record.rule.name, **record.rule.config).calibrate(Scores(calibrated["scores"]), lots)
+    return create_rule(record.rule.name, **record.rule_config()).calibrate(Scores(calibrated["scores"]), lots)
 
 
 def open_detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:

@@ -229,6 +229,11 @@ class Record(Learned):
     score_filters: tuple[Component, ...] = ()
     mask_filters: tuple[Component, ...] = ()
 
+    def rule_config(self) -> dict[str, Any]:
+        """The rule's arguments. Earlier builds kept "auto", which meant another alpha then: the recorded one counts."""
+        config = self.rule.config
+        return {**config, "alpha": self.alpha} if config.get("alpha") == "auto" else config
+
     def learned(self) -> Learned:
         """The part of it that is a fact of learning."""
         return Learned(**{name: getattr(self, name) for name in Learned.model_fields})

@@ -63,7 +63,7 @@ def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(in
 def test_a_bad_calibration_image_is_an_error(inspector):
     with pytest.raises(ImageError, match="image 1"):
         inspector.calibrate(
-            Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64)), *np.ones((9, 64, 64, 1), np.uint8)])
+            Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64)), *np.ones((19, 64, 64, 1), np.uint8)])
         )
 
 

@@ -144,3 +144,10 @@ def test_configurations_are_plain_values(inspector):
 
     with pytest.raises(InputError, match="must be plain values"):
         replace(inspector, rule=Odd(1.0).calibrate(SCORES)).record  # noqa: B018
+
+
+def test_auto_of_an_earlier_build_keeps_the_alpha_that_it_meant() -> None:
+    """It was the smallest alpha that n supported, and is 5 % now; a saved model must not change its threshold."""
+    record = Record.model_construct(rule=Component(name="conformal", config={"alpha": "auto"}), alpha=0.01)
+    assert record.rule_config() == {"alpha": 0.01}
+    assert Record.model_construct(rule=Component(name="sigma", config={"k": 3}), alpha=None).rule_config() == {"k": 3}

@@ -47,7 +47,7 @@ def test_new_images_calibrate_without_learning(amiss, world, tmp_path):
 def test_new_images_alone_keep_the_rule(amiss, world, tmp_path):
     _, out, _ = amiss("calibrate", world / "model.amiss", world / "more", "--json", "--output", tmp_path / "n.amiss")
     record = json.loads(out)
-    assert record["rule"] == {"name": "conformal", "config": {"alpha": "auto"}} and record["alpha"] == 0.02
+    assert record["rule"] == {"name": "conformal", "config": {"alpha": 0.05}} and record["alpha"] == 0.05
     assert record["calibration"]["n"] == 70 and "n = 70 " in record["statement"]
 
 

@@ -22,6 +22,7 @@ from amiss.data.truth import RegionFiles, Saturation
 from amiss.evaluation import Evaluation, evaluate
 from amiss.inspector import Inspector
 from amiss.metrics import aupimo, spro
+from amiss.postprocess.mask_filters import MinArea
 from amiss.rules import Fixed, Triage
 from amiss.testing import toy_texture, write_image
 
@@ -367,3 +368,16 @@ def test_progress_counts_to_the_end(inspector: Inspector, dataset: Dataset) -> N
     evaluate(inspector, replace(dataset, masks=None), progress=lambda *call: calls.append(call))
     n = len(dataset.test)
     assert calls == [("evaluating", done, n) for done in range(1, n + 1)]
+
+
+def test_what_other_alphas_would_have_done(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:
+    """Each row is what an inspector with that rule finds; mask filters, which remove detections, included."""
+    for filters in ((), (MinArea(pixels=40),)):
+        filtered = replace(inspector, mask_filters=filters)
+        rows = evaluate(filtered, dataset).tried if filters else evaluation.tried
+        assert len(rows) >= 2 and sum(row.choice.in_use for row in rows) == 1
+        for row in rows:
+            alone = evaluate(replace(filtered, rule=row.choice.rule), dataset)
+            assert (row.detections.count, row.false_alarms.count) == (alone.detections.count, alone.false_alarms.count)
+        found = [row.detections.count for row in rows]
+        assert found == sorted(found) and evaluation.summary()["trade"][0]["detections"]["n"] == evaluation.detections.n

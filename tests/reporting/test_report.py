@@ -122,8 +122,10 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
     low, high = evaluation.detections.interval
     assert f"{counted_percent(low)} to {counted_percent(high)}" in text
     assert inspector.fingerprint in text
+    assert "No p-value is below" in text and "certify it on other parts" in text
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Verdicts",
+        "Other rates",
         "Metrics",
         "Scores",
         "Detections against false alarms",

@@ -101,6 +101,9 @@ class Silent(Conformal):
 class Lossy(Conformal):
     """Forgets an argument."""
 
+    def __init__(self, alpha=0.2):
+        super().__init__(alpha)
+
     def config(self):
         return {}
 

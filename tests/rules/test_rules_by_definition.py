@@ -12,7 +12,7 @@ from scipy import stats
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.scores import Scores
 from amiss.core.words import percent
-from amiss.rules import Certified, Conformal, Fixed, create_rule
+from amiss.rules import Certified, Conformal, Fixed, Triage, create_rule
 from amiss.rules.ranks import confidence_of, false_alarm_bound
 
 FEW_VALUES = st.integers(0, 6).map(float)  # many ties
@@ -43,6 +43,14 @@ def test_conformal_alarms_exactly_when_the_p_value_is_at_most_alpha(normal, alph
         exact = p_value_by_definition(normal, score)
         assert p_value == pytest.approx(float(exact), abs=1e-15)
         assert label == (exact <= Fraction(alpha) + Fraction(1, 10**9)), (score, exact)
+
+
+@pytest.mark.parametrize("n", [9, 19, 99])
+def test_the_smallest_p_value(n):
+    rule = fitted(Conformal(0.1), n)
+    assert float(rule.p_value(np.array(1e9))) == 1 / (n + 1)
+    assert rule.p_value_words().startswith(f"No p-value is below {1 / (n + 1):.2g}: n = {n} good images")
+    assert Fixed(1.0).p_value_words() == ""
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -83,11 +91,32 @@ def test_certified_lets_another_normal_image_lie_above_the_threshold_from_here_o
 
 
 @pytest.mark.parametrize(
-    ("n", "alpha"), [(9, 0.1), (18, 0.1), (19, 0.05), (48, 0.05), (49, 0.02), (98, 0.02), (99, 0.01), (5000, 0.01)]
+    ("n", "alpha"), [(9, 0.1), (18, 1 / 19), (19, 0.05), (48, 0.05), (49, 0.05), (99, 0.05), (5000, 0.05)]
 )
-def test_auto_takes_the_smallest_alpha_that_n_supports(n, alpha):
+def test_auto_is_five_per_cent_or_the_smallest_alpha_that_n_supports(n, alpha):
+    """More good images must not let more defects escape."""
     rule = fitted(Conformal(), n)
-    assert rule.alpha == rule.decide(Scores(np.zeros(1))).alpha == alpha
+    assert rule.alpha == rule.decide(Scores(np.zeros(1))).alpha == pytest.approx(alpha, rel=1e-12)
+    assert rule.rank == max(1, int(0.05 * (n + 1) + 1e-9))
+
+
+@pytest.mark.parametrize("make", [Conformal, Certified])
+def test_a_later_calibration_keeps_the_alpha(make):
+    first = fitted(make(), 40)
+    assert first.config()["alpha"] == first.alpha
+    assert fitted(first, 2000).alpha == first.alpha
+    assert fitted(make(0.01), 2000).alpha == 0.01
+    assert make().config()["alpha"] == "auto"
+
+
+def test_the_first_sentence_counts_parts():
+    assert fitted(Conformal(), 40).in_short() == "About 1 good part in 20 will be rejected."
+    assert fitted(Certified(0.01), 400).in_short() == "At most 1 good part in 100 will be rejected."
+    assert fitted(Fixed(97.5), 100).in_short() == "2 of 100 good parts would have been rejected."
+    assert fitted(Triage(0.1, 0.01), 99).in_short() == (
+        "About 1 good part in 10 will not be accepted at once, and about 1 good part in 100 will be rejected without a "
+        "person."
+    )
 
 
 def test_auto_with_too_few_images_says_how_many_more_and_what_is_possible_today():
@@ -155,10 +184,10 @@ def test_the_stated_bound_is_the_quantile_of_the_beta_distribution():
 def test_statements_carry_n_alpha_and_a_bound():
     assert fitted(Certified(0.01), 299).statement() == (
         "certified: with 95 % confidence at most 1 % of good parts raise an alarm (exactly 0.997 %), from n = 299 good "
-        "images of which 0 lie above the threshold. alpha is the one that was asked for."
+        "images of which 0 lie above the threshold."
     )
     assert "2.99 %" in fitted(Conformal(0.01), 99).statement()
-    assert "1 % needs n = 99, 2 % needs n = 49" in fitted(Conformal(), 30).statement()
+    assert "2 % needs n = 49 and 1 % needs n = 99." in fitted(Conformal(), 30).statement()
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

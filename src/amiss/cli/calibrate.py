@@ -9,7 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_file, progress_display, say, say_json
-from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule
+from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 
 
 def calibrate(
@@ -56,11 +56,21 @@ def calibrate(
     after.save(output)
     if json:
         record = after.record.model_dump(mode="json")
-        say_json({"output": str(output), "statement": after.statement(), **record})
+        say_json({"output": str(output), "statement": after.statement(), "trade": trade_of(after)[1], **record})
         return
     say(
         f"Threshold {before.rule.threshold:.4g} (rule {before.rule.name}, n = {before.rule.n}) is now "
         f"{after.rule.threshold:.4g} (rule {after.rule.name}, n = {after.rule.n}).",
+        _kept(before.rule.alpha, after.rule.alpha),
         after.statement(),
+        *trade_of(after)[0],
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
+
+
+def _kept(before: float | None, after: float | None) -> str:
+    """Whether the promise is another one now."""
+    from amiss.core.words import percent
+
+    old, new = ("no rate" if alpha is None else f"alpha = {percent(alpha)}" for alpha in (before, after))
+    return f"The promise is kept: {new}." if old == new else f"The promise was {old} and is now {new}."

@@ -12,6 +12,7 @@ from amiss.cli.console import hold_folder, progress_display, say, say_json
 
 if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
+    from amiss.inspector import Inspector
 
 
 def evaluate(
@@ -43,7 +44,7 @@ def evaluate(
     if json:
         say_json(evaluation.summary())
         return
-    say(*summary_lines(evaluation), *backend_line(inspector, backend))
+    say(*summary_lines(evaluation), *_trade_lines(evaluation, inspector), *backend_line(inspector, backend))
     if output is not None:
         say(f"Report: {output / 'report.html'}")
 
@@ -97,6 +98,16 @@ def counted(summary: dict[str, Any]) -> str:
         images, parts = summary[f"n_{kind}"], summary[f"n_{kind}_parts"]
         said.append(f"{images} {kind}" + ("" if parts == images else f" (of {parts} parts)"))
     return " and ".join(said)
+
+
+def _trade_lines(evaluation: Evaluation, inspector: Inspector) -> list[str]:
+    """What other alphas would have done."""
+    from amiss.evaluation.tried import tried_lines
+    from amiss.rules.trade import CAUTION, trade_legend
+
+    if not evaluation.tried:
+        return []
+    return [*tried_lines(evaluation.tried), f"{trade_legend(inspector.rule)} {CAUTION}"]
 
 
 def _rim_line(evaluation: Evaluation) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 
 from amiss.cli.console import aside, hold_file, progress_display, say, say_json
 from amiss.cli.recipe_options import read_recipe, with_region
-from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold
+from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, trade_of
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Ignored], *, j
     if json:
         ignored_files = [{"path": str(one.path), "reason": one.reason} for one in ignored]
         facts = {"output": str(output), "statement": inspector.statement(), "ignored": ignored_files}
-        say_json({**facts, **inspector.record.model_dump(mode="json")})
+        say_json({**facts, "trade": trade_of(inspector)[1], **inspector.record.model_dump(mode="json")})
         return
     record = inspector.record
     pixels = f"{record.size[0]} x {record.size[1]} pixels"
@@ -108,6 +108,7 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Ignored], *, j
         f"{record.method} learned from {record.learned_from} good images "
         f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
+        *trade_of(inspector)[0],
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
     if ignored:

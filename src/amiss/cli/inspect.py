@@ -161,10 +161,10 @@ def _conclude(
         seen = {"found": len(found) + len(ignored), "judged": len(found) - errors, "errors": errors}
         rule = {"threshold": inspector.rule.threshold, "alpha": inspector.rule.alpha, "n": inspector.rule.n}
         run = {**seen, "ignored": ignored, "labels": dict(sorted(counts.items())), **rule}
-        say_json({"run": {**run, "statement": inspector.statement()}})
+        say_json({"run": {**run, "statement": inspector.statement(), "p_values": inspector.rule.p_value_words()}})
         return
     say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
-    say(inspector.statement(), *backend_line(inspector, backend))
+    say(inspector.statement(), inspector.rule.p_value_words(), *backend_line(inspector, backend))
     if found.ignored:
         say(describe_ignored(found.ignored))
     if output is not None:

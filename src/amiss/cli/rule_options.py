@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from amiss.core.rule import Rule
+    from amiss.inspector import Inspector
 
 RuleWords = Annotated[
     str | None,
@@ -15,7 +16,10 @@ RuleWords = Annotated[
         help="Rule: conformal, certified, tail:0.1%, triage:5%,0.5%, quantile:0.99, sigma:3, bootstrap:5%, fixed:2.5."
     ),
 ]
-Alpha = Annotated[str | None, typer.Option(help="False-alarm rate: auto, 0.05 or 5%.")]
+Alpha = Annotated[
+    str | None,
+    typer.Option(help="False-alarm rate: 5%, 0.05, or auto (5 %, or the smallest that the good images support)."),
+]
 Confidence = Annotated[
     str | None, typer.Option(help="Confidence level, for the rules certified (default 95%) and triage.")
 ]
@@ -27,6 +31,15 @@ Future = Annotated[
         "same lots). Default: new-lots."
     ),
 ]
+
+
+def trade_of(inspector: Inspector) -> tuple[list[str], list[dict[str, Any]]]:
+    """What other alphas would be: as a table for people, and as JSON."""
+    from amiss.rules.trade import trade, trade_legend, trade_lines
+
+    rows = trade(inspector.rule)
+    text = [*trade_lines(rows), trade_legend(inspector.rule)] if rows else []
+    return text, [row.summary() for row in rows]
 
 
 def read_rule(

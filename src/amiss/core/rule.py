@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.lots import NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.scores import Decision, Region, Scores
+from amiss.core.sentence import Sentence
+from amiss.core.words import one_in
+
+ABOUT = Sentence("About {parts} will be rejected.", "bench/promises.py rank-mean")
+SMALLEST = Sentence(
+    "No p-value is below {least}: {units} cannot tell rarer scores apart.",
+    "tests/rules/test_rules_by_definition.py::test_the_smallest_p_value",
+)
 
 IMAGES, LOTS = "good calibration images", "lots of good calibration images"
 """What n counts: the units of evidence."""
@@ -109,9 +117,31 @@ class Rule(ABC):
     def alpha(self) -> float | None:
         """The false-alarm rate that is promised, in (0, 1), or None."""
 
+    def in_short(self) -> str:
+        """The promise in one sentence for people who count parts: about how many good ones will be rejected."""
+        return ABOUT(parts=one_in(self.mean_rate(self.threshold)))
+
+    def mean_rate(self, threshold: float) -> float:
+        """The false-alarm rate of a threshold that is a calibration score, on average over calibration sets, in (0, 1].
+
+        It is the p-value of a score that is just larger.
+        """
+        return float(self.p_value(np.nextafter(np.float32(threshold), np.float32(np.inf))))
+
+    def p_value_words(self) -> str:
+        """How small a p-value can be, to be said where p-values are shown; nothing before calibration."""
+        return (
+            SMALLEST(
+                least=f"{1 / (self.units + 1):.2g}",
+                units=f"{self.units} lots" if self.by_lot else f"n = {self.n} good images",
+            )
+            if self.n
+            else ""
+        )
+
     @abstractmethod
     def statement(self) -> str:
-        """The promise in one or two sentences for a person, with n, alpha and an interval."""
+        """The promise in one or two sentences for a statistician, with n, alpha and an interval."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, comp
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.evaluation.sampling import Sampling, sampling_of
+from amiss.evaluation.tried import Alternatives
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
@@ -51,8 +52,8 @@ def evaluate(
     check_tests(dataset)
     check_unseen(inspector, dataset.test, where=dataset.name)
     pixels = pixels_of(inspector, dataset)
-    rim = RimCount()
-    verdicts, seconds = _inspect(inspector, dataset, pixels, rim, progress)
+    rim, alternatives = RimCount(), Alternatives(inspector)
+    verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives), progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
     sampling = sampling_of(dataset)
@@ -76,6 +77,7 @@ def evaluate(
         sampling=sampling,
         types=_types(dataset, scores, pixels, sampling, usable),
         saturation=dataset.has_saturation,
+        tried=alternatives.rows(sampling, dataset.anomalous),
         rim_peaks=rim.peaks,
         rim_area=rim.area,
         by_size=detection_by_size(dataset, verdicts),
@@ -126,7 +128,11 @@ def check_tests(dataset: Dataset) -> None:
 
 
 def _inspect(
-    inspector: Inspector, dataset: Dataset, pixels: Pixels, rim: RimCount, progress: Progress
+    inspector: Inspector,
+    dataset: Dataset,
+    pixels: Pixels,
+    counts: tuple[RimCount, Alternatives],
+    progress: Progress,
 ) -> tuple[tuple[Verdict, ...], float]:
     """One verdict per image without its arrays, and the mean seconds that a usable image took."""
     verdicts: list[Verdict] = []
@@ -139,7 +145,8 @@ def _inspect(
             seconds.append(time.perf_counter() - start)
             pixels.add(index, verdict.map)
             if verdict.map is not None and dataset.defects[index] == GOOD:
-                rim.add(verdict.map)
+                counts[0].add(verdict.map)
+        counts[1].add(verdict)
         verdicts.append(verdict.without_arrays())
         progress("evaluating", index + 1, len(dataset.test))
     return tuple(verdicts), float(np.mean(seconds)) if seconds else math.nan

@@ -15,6 +15,7 @@ from amiss.data.dataset import GOOD
 from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
 from amiss.evaluation.sampling import Sampling
+from amiss.evaluation.tried import Tried
 from amiss.metrics import Outcomes, Rate, clopper_pearson
 from amiss.metrics.multiplicity import simultaneous
 
@@ -45,6 +46,7 @@ class Evaluation:
         types: Metrics of each defect type against the good images.
         saturation: Whether the ground truth knows saturations, as in MVTec LOCO AD: results are then also averaged
             over the defect types.
+        tried: What other alphas would have done, the highest threshold first; empty for a rule without calibration.
         rim_peaks: Usable good images that are strangest within a sixteenth of the shorter side from the border; None
             without maps. Many more than `rim_area` say that the detector takes borders for defects.
         rim_area: Mean share of the pixels that lie there, in [0, 1]; NaN without maps.
@@ -66,6 +68,7 @@ class Evaluation:
     review_threshold: float | None = None
     types: Mapping[str, TypeMetrics] = field(default_factory=dict)
     saturation: bool = False
+    tried: tuple[Tried, ...] = ()
     rim_peaks: Rate | None = None
     rim_area: float = math.nan
     by_size: DetectionBySize | None = None
@@ -162,6 +165,7 @@ class Evaluation:
             **self.outcomes.summary(),
             "per_defect": {defect: self._type_summary(defect, rate) for defect, rate in self.per_defect.items()},
             "mean_over_types": self._mean_over_types(),
+            "trade": [row.summary() for row in self.tried],
             **self.metrics.summary(),
             "rim_peaks": None if self.rim_peaks is None else self.rim_peaks.summary(),
             "rim_area": _finite(self.rim_area),

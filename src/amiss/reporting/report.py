@@ -17,6 +17,7 @@ from amiss.reporting import charts, gallery
 from amiss.reporting.overlay import ColourScale
 from amiss.reporting.page import render
 from amiss.reporting.size_chart import pod_chart
+from amiss.rules.trade import CAUTION, trade_legend
 from amiss.storage import write_file
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
         "evaluation": evaluation,
         **_counts(evaluation),
         "kept": promise_kept(evaluation),
+        "trade_legend": f"{trade_legend(inspector.rule)} {CAUTION}",
+        "smallest_p": inspector.rule.p_value_words(),
         "rows": verdict_rows(evaluation),
         "figures": metric_rows(evaluation),
         "decisions": decision_rows(evaluation),

@@ -6,9 +6,17 @@ import math
 from typing import Any
 
 from amiss.core.checks import check_rate
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import one_in, percent, sure
 from amiss.rules.lots import basis, chance_above, rate_bound, whose
 from amiss.rules.ranks import RankRule, confidence_of, false_alarm_bound
+
+AT_MOST = Sentence("At most {parts}{whose} will be rejected.", "bench/promises.py certified")
+CERTIFIED = Sentence(
+    "certified: with {confidence} confidence at most {alpha} of good parts{whose} raise an alarm (exactly {bound}), "
+    "from {basis} of which {above} lie above the threshold.",
+    "bench/promises.py certified",
+)
 
 
 class Certified(RankRule):
@@ -22,7 +30,7 @@ class Certified(RankRule):
         Calibration images are independent draws of what the line will see, and learning saw none of them.
 
     Args:
-        alpha: Bound of the false-alarm rate in (0, 1), or "auto": the smallest of 1, 2, 5 and 10 % that n supports.
+        alpha: Bound of the false-alarm rate in (0, 1), or "auto": 5 %, or the smallest that n supports if that is more.
         confidence: Probability over calibration sets with which the bound holds, in (0, 1).
 
     Raises:
@@ -67,13 +75,20 @@ class Certified(RankRule):
                 high = middle - 1
         return low
 
+    def in_short(self) -> str:
+        return AT_MOST(parts=one_in(self.resolve(self.units)), whose=whose(self))
+
     def statement(self) -> str:
         bound = rate_bound(self, self.rank - 1, self.confidence)
-        return (
-            f"certified: with {percent(self.confidence)} confidence at most {percent(self.resolve(self.units))} of "
-            f"good parts{whose(self)} raise an alarm (exactly {percent(bound)}), from {basis(self)} of which "
-            f"{self.rank - 1} lie above the threshold. {self.why_alpha()}"
+        words = CERTIFIED(
+            confidence=sure(self.confidence),
+            alpha=percent(self.resolve(self.units)),
+            whose=whose(self),
+            bound=percent(bound),
+            basis=basis(self),
+            above=self.rank - 1,
         )
+        return f"{words}{self.what_less_needs()}"
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "confidence": self.confidence}

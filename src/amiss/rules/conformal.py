@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
+from amiss.core.sentence import Sentence
 from amiss.core.words import percent
 from amiss.rules.lots import basis, rate_bound, whose
 from amiss.rules.ranks import RankRule
+
+ON_AVERAGE = Sentence(
+    "conformal: at most {alpha} of good parts{whose} raise an alarm, on average over calibration sets of {basis}",
+    "bench/promises.py conformal-mean",
+)
+THIS_SET = Sentence("for this very set the rate is below {bound} with 95 % confidence.", "bench/promises.py this-set")
 
 
 class Conformal(RankRule):
@@ -21,7 +28,7 @@ class Conformal(RankRule):
         New normal images come from where the calibration images came from, and learning saw none of those.
 
     Args:
-        alpha: False-alarm rate in (0, 1), or "auto": the smallest of 1, 2, 5 and 10 % that n supports.
+        alpha: False-alarm rate in (0, 1), or "auto": 5 %, or the smallest that n supports if that is more.
 
     Raises:
         InputError: alpha is neither a rate nor "auto".
@@ -53,9 +60,5 @@ class Conformal(RankRule):
         return self._rank_below(alpha * (self.units + 1) - 1)
 
     def statement(self) -> str:
-        bound = rate_bound(self, self.rank - 1)
-        return (
-            f"conformal: at most {percent(self.resolve(self.units))} of good parts{whose(self)} raise an alarm, on "
-            f"average over calibration sets of {basis(self)}; for this very set the rate is below {percent(bound)} "
-            f"with 95 % confidence. {self.why_alpha()}"
-        )
+        average = ON_AVERAGE(alpha=percent(self.resolve(self.units)), whose=whose(self), basis=basis(self))
+        return f"{average}; {THIS_SET(bound=percent(rate_bound(self, self.rank - 1)))}{self.what_less_needs()}"

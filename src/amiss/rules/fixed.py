@@ -8,8 +8,15 @@ import numpy as np
 
 from amiss.core.checks import check_real
 from amiss.core.rule import IMAGES, Rule
+from amiss.core.sentence import Sentence
 from amiss.core.words import percent
-from amiss.rules.lots import basis, rate_bound, whose
+from amiss.rules.lots import basis, rate_bound, whose, would_be_rejected
+
+FIXED = Sentence(
+    "fixed threshold {threshold}: no false-alarm rate is promised; {count} of {basis} lie above it, so the rate{whose} "
+    "is below {bound} with 95 % confidence.",
+    "bench/promises.py count-bound",
+)
 
 
 class Fixed(Rule):
@@ -49,13 +56,19 @@ class Fixed(Rule):
     def threshold(self) -> float:
         return self._threshold
 
+    def in_short(self) -> str:
+        return would_be_rejected(self)
+
     def statement(self) -> str:
         if self.n == 0:
             return f"fixed threshold {self._threshold:g}: no false-alarm rate is promised, and none was measured."
         count = int((self.normal > np.float32(self._threshold)).sum())
-        return (
-            f"fixed threshold {self._threshold:g}: no false-alarm rate is promised; {count} of {basis(self)} lie "
-            f"above it, so the rate{whose(self)} is below {percent(rate_bound(self, count))} with 95 % confidence."
+        return FIXED(
+            threshold=f"{self._threshold:g}",
+            count=count,
+            basis=basis(self),
+            whose=whose(self),
+            bound=percent(rate_bound(self, count)),
         )
 
     def config(self) -> dict[str, Any]:

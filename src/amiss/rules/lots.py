@@ -56,8 +56,8 @@ def new_lots_bound(shares: Floats, confidence: float = 0.95) -> float:
         confidence: In (0, 1).
 
     Example:
-        >>> round(new_lots_bound(np.zeros(20)), 4), round(new_lots_bound(np.full(20, 0.04)), 4)
-        (0.1391, 0.1736)
+        >>> round(new_lots_bound(np.zeros(20)), 3), round(new_lots_bound(np.full(20, 0.04)), 3)
+        (0.139, 0.174)
     """
     if bool(((shares == 0) | (shares == 1)).all()):
         count = int(shares.sum())
@@ -111,3 +111,10 @@ def one_of_each(rule: Rule, seed: int = 0) -> NDArray[np.float32]:
     order = np.random.default_rng(seed).permutation(rule.n)
     _, first = np.unique(rule.lots.numbers[order], return_index=True)
     return np.sort(rule.normal[order[first]])
+
+
+def would_be_rejected(rule: Rule) -> str:
+    """For people who count parts, where no rate is promised: what was seen."""
+    if rule.n == 0:
+        return "How many good parts will be rejected is not known."
+    return f"{int((rule.normal > np.float32(rule.threshold)).sum())} of {rule.n} good parts would have been rejected."

@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 
 from amiss.core.checks import check_rate
+from amiss.core.sentence import Sentence
 from amiss.core.words import percent
 from amiss.rules.lots import basis, rate_bound, whose
 from amiss.rules.ranks import RankRule
+
+NOMINAL = Sentence(
+    "{name}: nominally {nominal} of good parts{whose} raise an alarm; {count} of {basis} lie above the threshold. No "
+    "rate is promised: the mean over such calibration sets is {mean}, and for this very set the rate is below {bound} "
+    "with 95 % confidence.",
+    "bench/promises.py rank-mean",
+)
 
 
 class Quantile(RankRule):
@@ -65,11 +73,14 @@ class Quantile(RankRule):
     def statement(self) -> str:
         count = int((self.normal > np.float32(self.threshold)).sum())
         mean = (1 + float(self.top(self.rank - 1).sum())) / (self.units + 1)
-        return (
-            f"{self.name}: nominally {percent(self.resolve(self.units))} of good parts{whose(self)} raise an alarm; "
-            f"{count} of {basis(self)} lie above the threshold. No rate is promised: the mean over such calibration "
-            f"sets is {'at most ' if self.by_lot else ''}{percent(mean)}, and for this very set the rate is below "
-            f"{percent(rate_bound(self, self.rank - 1))} with 95 % confidence."
+        return NOMINAL(
+            name=self.name,
+            nominal=percent(self.resolve(self.units)),
+            whose=whose(self),
+            count=count,
+            basis=basis(self),
+            mean=f"{'at most ' if self.by_lot else ''}{percent(mean)}",
+            bound=percent(rate_bound(self, self.rank - 1)),
         )
 
     def config(self) -> dict[str, Any]:

@@ -14,8 +14,14 @@ from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
 from amiss.core.words import percent
 
-AUTO_ALPHAS = (0.01, 0.02, 0.05, 0.10)
-"""What ``alpha="auto"`` chooses from: the smallest that n supports."""
+ALPHAS = (0.01, 0.02, 0.05, 0.10)
+"""Rates that people choose from."""
+
+USUAL_ALPHA = 0.05
+"""What ``alpha="auto"`` means where n supports it; a smaller one lets more defects escape, and is to be asked for."""
+
+LARGEST_ALPHA = 0.10
+"""With fewer images ``alpha="auto"`` is the smallest that n supports, up to this."""
 
 
 class RankRule(Rule):
@@ -28,7 +34,7 @@ class RankRule(Rule):
 
     def __init__(self, alpha: float | str) -> None:
         super().__init__()
-        self._asked = "auto" if alpha == "auto" else check_rate("alpha", alpha)  # type: ignore[arg-type]
+        self._asked: float | str = "auto" if alpha == "auto" else check_rate("alpha", alpha)  # type: ignore[arg-type]
         self._found = 0
 
     @abstractmethod
@@ -49,7 +55,7 @@ class RankRule(Rule):
 
     def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
         calibrated = super().calibrate(normal, lots)
-        alpha = calibrated.resolve(calibrated.units)
+        calibrated._asked = alpha = calibrated.resolve(calibrated.units)
         by_lot = calibrated.by_lot
         calibrated._found = calibrated._rank_by_lot(alpha) if by_lot else calibrated._rank(alpha, calibrated.n)
         return calibrated
@@ -60,11 +66,14 @@ class RankRule(Rule):
         Raises:
             CalibrationError: n supports no such alpha; says how many are missing and what n supports today.
         """
-        choices = AUTO_ALPHAS if isinstance(self._asked, str) else (self._asked,)
-        for alpha in choices:
-            if self.needed(alpha) <= n:
-                return alpha
-        wanted = choices[-1]
+        if isinstance(self._asked, str):
+            wanted = LARGEST_ALPHA
+            if self.needed(wanted) <= n:
+                return USUAL_ALPHA if self.needed(USUAL_ALPHA) <= n else self.least_alpha(n)
+        else:
+            wanted = self._asked
+            if self.needed(wanted) <= n:
+                return wanted
         missing = self.needed(wanted) - n
         raise CalibrationError(
             f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} {unit}, got "
@@ -93,18 +102,15 @@ class RankRule(Rule):
     def threshold(self) -> float:
         return float(self.normal[-self.rank])
 
-    def why_alpha(self) -> str:
-        """Why this alpha: as asked for, or as n supports. One sentence."""
-        if not isinstance(self._asked, str):
-            return "alpha is the one that was asked for."
-        larger = [
-            f"{percent(alpha)} needs {_count(self.needed(alpha), self.by_lot)}"
-            for alpha in AUTO_ALPHAS
-            if self.needed(alpha) > self.units
+    def what_less_needs(self) -> str:
+        """How many images, or lots, a smaller alpha needs where there are too few; one sentence, or nothing."""
+        needs = {alpha: self.needed(alpha) for alpha in reversed(ALPHAS) if alpha < self.resolve(self.units)}
+        words = [
+            f"{percent(alpha)} needs {f'{needed} lots' if self.by_lot else f'n = {needed}'}"
+            for alpha, needed in needs.items()
+            if needed > self.units
         ]
-        more = f" ({', '.join(larger)})" if larger else ""
-        support = "support" if self.by_lot else "supports"
-        return f"alpha is the smallest of 1, 2, 5 and 10 % that {_count(self.units, self.by_lot)} {support}{more}."
+        return "" if not words else f" {' and '.join([', '.join(words[:-1]), words[-1]] if words[1:] else words)}."
 
     def _rank_below(self, weight: float) -> int:
         """The largest rank with at most this weight above it, each lot weighing 1 in all."""
@@ -113,10 +119,6 @@ class RankRule(Rule):
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self._asked}
-
-
-def _count(units: int, by_lot: bool) -> str:
-    return f"{units} lots" if by_lot else f"n = {units}"
 
 
 def false_alarm_bound(rank: int, n: int, confidence: float = 0.95) -> float:

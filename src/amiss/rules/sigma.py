@@ -12,9 +12,10 @@ from amiss.core.errors import CalibrationError
 from amiss.core.lots import Lots
 from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
+from amiss.core.sentence import Sentence
 from amiss.core.words import percent
 from amiss.rules.goodness import normality
-from amiss.rules.lots import basis, one_of_each, rate_bound, whose
+from amiss.rules.lots import basis, one_of_each, rate_bound, whose, would_be_rejected
 from amiss.rules.ranks import check_reachable
 from amiss.rules.variance import between_lots
 
@@ -23,6 +24,13 @@ LEAST = 8
 
 DOUBT = 0.05
 """A p-value of normality below this makes the statement say that the nominal rate should not be believed."""
+
+SIGMA = Sentence(
+    "sigma: mean + {k} standard deviations; nominally {nominal} of good parts{whose} raise an alarm, if scores are "
+    "normally distributed: {doubt} (Anderson-Darling p = {p}). No rate is promised: {count} of {basis} lie above the "
+    "threshold, so the rate is below {bound} with 95 % confidence.",
+    "bench/promises.py count-bound",
+)
 
 
 class Sigma(Rule):
@@ -107,16 +115,22 @@ class Sigma(Rule):
         _, _, n, freedom = self._moments()
         return float(stdtr(freedom, -self.k * math.sqrt(n / (n + 1))))
 
+    def in_short(self) -> str:
+        return would_be_rejected(self)
+
     def statement(self) -> str:
         count = int((self.normal > np.float32(self.threshold)).sum())
         p = normality(one_of_each(self))
         doubt = "they do not, so do not believe that rate" if p < DOUBT else "nothing speaks against it"
-        return (
-            f"sigma: mean + {self.k:g} standard deviations; nominally {percent(self.nominal)} of good "
-            f"parts{whose(self)} raise an alarm, if scores are normally distributed: {doubt} (Anderson-Darling "
-            f"p = {p:.2g}). No rate is promised: "
-            f"{count} of {basis(self)} lie above the threshold, so the rate is below "
-            f"{percent(rate_bound(self, count))} with 95 % confidence."
+        return SIGMA(
+            k=f"{self.k:g}",
+            nominal=percent(self.nominal),
+            whose=whose(self),
+            doubt=doubt,
+            p=f"{p:.2g}",
+            count=count,
+            basis=basis(self),
+            bound=percent(rate_bound(self, count)),
         )
 
     def config(self) -> dict[str, Any]:

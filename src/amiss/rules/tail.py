@@ -15,7 +15,7 @@ from amiss.core.lots import Lots
 from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
 from amiss.core.sentence import Sentence
-from amiss.core.words import percent
+from amiss.core.words import one_in, percent
 from amiss.rules.goodness import anderson_darling
 from amiss.rules.lots import basis, one_of_each, rate_bound, whose
 from amiss.rules.pareto import Floats, excess_at, fit_pareto, share_above
@@ -46,6 +46,10 @@ test of the fit does not see rounding before it is coarse."""
 RESAMPLES = 1000
 _CHUNK = 2_000_000  # numbers held at once while resamples are fitted
 
+IN_SHORT = Sentence(
+    "About {parts} will be rejected, if the good parts of the line are of no other kind than these.",
+    "bench/promises.py tail-mean",
+)
 ON_AVERAGE = Sentence(
     "tail: at most {alpha} of good parts{whose} raise an alarm, on average over calibration sets of {basis}, if "
     "the scores beyond follow the distribution fitted to the largest {count} (generalised Pareto, shape {shape}, "
@@ -166,6 +170,9 @@ class Tail(Rule):
     @property
     def threshold(self) -> float:
         return self.fit.threshold
+
+    def in_short(self) -> str:
+        return IN_SHORT(parts=one_in(self._alpha))
 
     def statement(self) -> str:
         fit, least = self.fit, 1 / (self.units + 1)

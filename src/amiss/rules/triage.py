@@ -5,15 +5,33 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from amiss.core.checks import check_rate
-from amiss.core.errors import CalibrationError, InputError
+from amiss.core.errors import CalibrationError, InputError, NotReadyError
 from amiss.core.lots import Lots
 from amiss.core.rule import IMAGES, Rule
 from amiss.core.scores import Scores
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import one_in, percent, sure
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
 from amiss.rules.lots import basis, rate_bound, whose
 from amiss.rules.ranks import RankRule
+
+ABOUT = Sentence(
+    "About {accept} will not be accepted at once, and about {reject} will be rejected without a person.",
+    "bench/promises.py rank-mean",
+)
+ON_AVERAGE = Sentence(
+    "triage: at most {accept} of good parts{whose} are not accepted at once and at most {reject} are rejected, on "
+    "average over calibration sets of {basis}; for this very set the rates are below {first} and {second}, each with "
+    "95 % confidence.",
+    "bench/promises.py this-set",
+)
+CERTAIN = Sentence(
+    "triage: at most {accept} of good parts{whose} are not accepted at once (exactly {first}) and at most {reject} are "
+    "rejected (exactly {second}), each with {confidence} confidence, from {basis} of which {above} and {far} lie above "
+    "the thresholds.",
+    "bench/promises.py certified",
+)
 
 
 class Triage(Rule):
@@ -83,10 +101,12 @@ class Triage(Rule):
 
     @property
     def threshold(self) -> float:
+        self._check_ready()
         return self._rejects.threshold
 
     @property
     def review_threshold(self) -> float | None:
+        self._check_ready()
         return self._accepts.threshold
 
     @property
@@ -97,9 +117,16 @@ class Triage(Rule):
     def review_alpha(self) -> float | None:
         return self.accept if self.n else None
 
+    def _check_ready(self) -> None:
+        if self.n == 0:
+            raise NotReadyError("the rule 'triage' is not calibrated yet; call calibrate(scores of good images)")
+
+    def in_short(self) -> str:
+        shares = (self.mean_rate(self.review_threshold or self.threshold), self.mean_rate(self.threshold))
+        return ABOUT(accept=one_in(shares[0]), reject=one_in(shares[1]))
+
     def statement(self) -> str:
-        shares = f"at most {percent(self.accept)} of good parts{whose(self)} are not accepted at once"
-        rejected = f"at most {percent(self.reject)} are rejected"
+        self._check_ready()
         level = 0.95 if self.confidence is None else self.confidence
         ranks = [rank_rule.rank for rank_rule, _, _ in self._both()]
         first, second = (percent(rate_bound(self, rank - 1, level)) for rank in ranks)
@@ -108,16 +135,11 @@ class Triage(Rule):
             if self.threshold == self.review_threshold
             else ""
         )
+        known = {"accept": percent(self.accept), "reject": percent(self.reject), "whose": whose(self)}
+        known |= {"basis": basis(self), "first": first, "second": second}
         if self.confidence is None:
-            return (
-                f"triage: {shares} and {rejected}, on average over calibration sets of {basis(self)}; for "
-                f"this very set the rates are below {first} and {second}, each with 95 % confidence.{empty}"
-            )
-        return (
-            f"triage: {shares} (exactly {first}) and {rejected} (exactly {second}), each with {percent(level)} "
-            f"confidence, from {basis(self)} of which {ranks[0] - 1} and {ranks[1] - 1} lie above the "
-            f"thresholds.{empty}"
-        )
+            return ON_AVERAGE(**known) + empty
+        return CERTAIN(**known, confidence=sure(level), above=ranks[0] - 1, far=ranks[1] - 1) + empty
 
     def config(self) -> dict[str, Any]:
         return {"accept": self.accept, "reject": self.reject, "confidence": self.confidence}
