@@ -14,6 +14,7 @@ from amiss.core.errors import CalibrationError
 from amiss.core.scores import Scores
 from amiss.rules import Bootstrap, Certified, Conformal, Quantile, Sigma, Tail
 from amiss.rules.ranks import RankRule, count_bound, false_alarm_bound
+from amiss.rules.tail import ANYWAY_LEVEL
 
 ALPHAS = (0.01, 0.05, 0.1)
 TAIL_WORLDS = (NORMAL, EXPONENTIAL, continuous("Student's t with 4 degrees of freedom", stats.t(4)))
@@ -147,7 +148,9 @@ def _tails(world: World, n: int, alpha: float, trials: int) -> tuple[Floats, Flo
         except CalibrationError:
             continue
         above = int((rule.normal > np.float32(rule.threshold)).sum())
-        rows.append((float(world.above(np.float64(rule.threshold))), rule.fit.bound, count_bound(above, n)))
+        rows.append(
+            (float(world.above(np.float64(rule.threshold))), rule.fit.bound, count_bound(above, n, ANYWAY_LEVEL))
+        )
     rates, bounds, free = np.array(rows).T
     return rates, bounds, free, 1 - len(rows) / trials
 

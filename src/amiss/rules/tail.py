@@ -43,6 +43,10 @@ TIES = 0.1
 """Share of the fitted scores that may equal another one: a tail that goes on smoothly beyond them has no ties, and the
 test of the fit does not see rounding before it is coarse."""
 
+ANYWAY_LEVEL = 0.98
+"""Confidence of the bound that holds for any distribution, stated as 95 %: samples that show what is wrong are refused,
+so that those which pass are the unlucky ones."""
+
 RESAMPLES = 1000
 _CHUNK = 2_000_000  # numbers held at once while resamples are fitted
 
@@ -184,6 +188,7 @@ class Tail(Rule):
             else f"As many {units.split()[-1]} support this alpha without that assumption: prefer the rule conformal."
         )
         above = int((self.normal > np.float32(fit.threshold)).sum())
+        anyway = rate_bound(self, above, ANYWAY_LEVEL)
         words = (
             ON_AVERAGE(
                 alpha=percent(self._alpha),
@@ -194,7 +199,7 @@ class Tail(Rule):
                 p=f"{fit.p_value:.2g}",
             ),
             THIS_SET(bound=percent(fit.bound)),
-            ANYWAY(units=units, rare=percent(rate_bound(self, 0)), bound=percent(rate_bound(self, above))),
+            ANYWAY(units=units, rare=percent(rate_bound(self, 0)), bound=percent(anyway)),
             reach,
         )
         return " ".join(words)
