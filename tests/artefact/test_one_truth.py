@@ -10,7 +10,7 @@ from amiss.core.errors import InputError, NotReadyError, TamperedArtefactError
 from amiss.core.scores import Scores
 from amiss.inspector import Inspector
 from amiss.postprocess import IgnoreBorder, MinArea
-from amiss.record import CountedCalibration, Learned, Record
+from amiss.record import Component, CountedCalibration, Learned, Record
 from amiss.rules import RULES, Conformal, Fixed, parse_rule
 from amiss.rules.parse import EXAMPLES
 from amiss.testing import toy_texture
