@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amiss.acceptance import VARIABLE, check_accepted
 from amiss.calibration import How
 from amiss.core.errors import InputError, MissingExtraError
 from amiss.core.images import Images, Size
@@ -160,17 +162,32 @@ def fit_recipe(
     )
 
 
-def load(path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Inspector:
+def load(
+    path: str | Path,
+    *,
+    backend: str = "onnxruntime",
+    method: type[Detector] | None = None,
+    trusted_key: str | Path | None = None,
+    accepted: str | Path | None = None,
+) -> Inspector:
     """Read an artefact, verify it, and check that the golden images get their scores on this machine.
 
     Args:
         path: What `Inspector.save` wrote.
         backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
         method: The class of a method of your own that cannot be exported; others need none.
+        trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
+            when None, and any model where that is not set.
+        accepted: Folder of images that it must have been accepted with, see `amiss.acceptance`; AMISS_ACCEPTED when
+            None, and none where that is not set.
 
     Raises:
-        ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+        ArtefactError: Incomplete, changed, not signed with a trusted key, not accepted, of another schema, or scoring
+            differently here.
         InputError: Unknown backend, one for a method that runs in torch, or such a method that is not known here.
         MissingExtraError: The backend, or torch where the method needs it, is not installed.
     """
-    return Inspector.load(path, backend=backend, method=method)
+    inspector = Inspector.load(path, backend=backend, method=method, trusted_key=trusted_key)
+    if folder := os.environ.get(VARIABLE) if accepted is None else accepted:
+        check_accepted(inspector, folder)
+    return inspector

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -44,6 +45,7 @@ from amiss.recipe import Recipe
 from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
 from amiss.runtime import Tiles
 from amiss.scoring import Also, Scorer, check_parity, for_many, nothing_else, score_image, score_images, verdicts
+from amiss.signature import VARIABLE, check_signature
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -300,20 +302,32 @@ class Inspector:
         return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal, **lots)})
 
     @classmethod
-    def load(cls, path: str | Path, *, backend: str = "onnxruntime", method: type[Detector] | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        backend: str = "onnxruntime",
+        method: type[Detector] | None = None,
+        trusted_key: str | Path | None = None,
+    ) -> Self:
         """Read an artefact, verify it, and check that the golden images get their scores on this machine.
 
         Args:
             path: What `save` wrote.
             backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
             method: The class of a method of your own that cannot be exported; others need none.
+            trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
+                when None, and any model where that is not set.
 
         Raises:
-            ArtefactError: Incomplete, changed, of a newer schema, or scoring differently here.
+            ArtefactError: Incomplete, changed, not signed with a trusted key, of another schema, or scoring differently
+                here.
             InputError: Unknown backend, one for a method that runs in torch, or such a method that is not known here.
             MissingExtraError: The backend, or torch where the method needs it, is not installed.
         """
         artefact = read_artefact(path)
+        if keys := os.environ.get(VARIABLE) if trusted_key is None else trusted_key:
+            check_signature(path, artefact, keys)
         record, parts = artefact.record, Parts.of(artefact.parts)
         check_golden(parts.golden, record)
         with as_written(path):

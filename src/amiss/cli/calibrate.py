@@ -10,6 +10,7 @@ import typer
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_file, progress_display, say, say_json
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
+from amiss.cli.trust_options import Accepted, TrustedKey
 
 
 def calibrate(
@@ -29,6 +30,8 @@ def calibrate(
     future: Future = None,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Change the rule on the stored scores, or calibrate on new good images that the detector has never seen."""
@@ -43,7 +46,7 @@ def calibrate(
         raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
     check_place(output)
     hold_file(context, output)
-    before = load(model, backend=backend)
+    before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:
         after = before.with_rule(chosen, future=future)

@@ -11,6 +11,7 @@ from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.rule_options import Future
+from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def certify(
     ] = False,
     future: Future = None,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
@@ -49,7 +52,7 @@ def certify(
     hold_folder(context, output)
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
-    inspector = load(model, backend=backend)
+    inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     with progress_display() as progress:
         certificate = show(
             inspector,

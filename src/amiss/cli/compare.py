@@ -12,6 +12,7 @@ from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.evaluate import counted
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.words import percent
 
 TESTS = {
@@ -39,6 +40,8 @@ def compare(
         typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
     ] = None,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two models: differences with intervals and p-values. Exits with 4 when a margin was not shown."""
@@ -50,7 +53,10 @@ def compare(
 
     allowed = None if margin is None else read_rate("margin", margin)
     hold_folder(context, output)
-    models = load(first, backend=backend), load(second, backend=backend)
+    models = (
+        load(first, backend=backend, trusted_key=trusted_key, accepted=accepted),
+        load(second, backend=backend, trusted_key=trusted_key, accepted=accepted),
+    )
     dataset = open_dataset(data, seed=models[0].record.seed)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)

@@ -105,7 +105,7 @@ def _whole_path() -> None:
         path = Path(folder) / "doctor.amiss"
         fit(toy_part(10, seed=0).images, preset="tiny", size=64).save(path)
         for backend in installed():
-            inspector = load(path, backend=backend)
+            inspector = load(path, backend=backend, trusted_key="", accepted="")  # made here, so nobody has signed it
             (verdict,) = inspector.inspect(toy_part(1, seed=1, defective=True).images)
             if verdict.label is not Label.ANOMALOUS:
                 raise RuntimeError(f"{backend}: a defect must be called anomalous, got {verdict.label}")

@@ -9,6 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.trust_options import Accepted, TrustedKey
 
 if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
@@ -21,6 +22,8 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
     output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure false alarms, detections and areas under curves on a labelled data set."""
@@ -29,7 +32,7 @@ def evaluate(
     from amiss.front import load
 
     hold_folder(context, output)
-    inspector = load(model, backend=backend)
+    inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     dataset = open_dataset(data, seed=inspector.record.seed)
     with progress_display() as progress:
         evaluation = run(inspector, dataset, progress=progress)

@@ -11,6 +11,7 @@ import typer
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.words import percent
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def gauge(
     ],
     output: Annotated[Path | None, typer.Option(help="Folder for gauge.html and gauge.json.")] = None,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Gauge study: repeatability and reproducibility. Exits with 3 when an image could not be used."""
@@ -41,7 +44,7 @@ def gauge(
 
     hold_folder(context, output)
     plan = read_study(study)
-    inspector = load(model, backend=backend)
+    inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     with progress_display() as progress:
         found = measure(inspector, plan, progress=progress)
     pages = [] if output is None else write_gauge(output, found)

@@ -14,6 +14,7 @@ from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import Unheard, aside, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.online_lines import decide_in_turn, read_batch
+from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.listing import describe_ignored
 from amiss.core.progress import Progress
 
@@ -58,6 +59,8 @@ def inspect(
         bool, typer.Option("--exit-code", help="Exit with 5 when an image is anomalous or for review.")
     ] = False,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per image, and one for the run at the end.")
     ] = False,
@@ -71,7 +74,7 @@ def inspect(
     if output is None and (resume or overwrite):
         raise InputError("--resume and --overwrite must come with --output, got none")
     journal = None if output is None else context.with_resource(Journal(output, resume=resume, overwrite=overwrite))
-    inspector = load(model, backend=backend)
+    inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     if together is not None:
         _check_batch(inspector)
     found = _images(images)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from amiss.cli import (
+    accept,
     bench,
     calibrate,
     certify,
@@ -29,6 +30,8 @@ from amiss.cli import (
     monitor,
     plan,
     quantise,
+    sign,
+    verify,
 )
 from amiss.cli.console import aside
 from amiss.cli.exit_codes import ExitCode, exit_code_lines
@@ -51,6 +54,9 @@ for verb in (
     inspect.inspect,
     evaluate.evaluate,
     monitor.monitor,
+    sign.sign,
+    verify.verify,
+    accept.accept,
     compare.compare,
     certify.certify,
     gauge.gauge,

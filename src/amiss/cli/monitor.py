@@ -11,6 +11,7 @@ import typer
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_folder, parse_shifts, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def monitor(
         ),
     ] = False,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Watch a production line. Exits with 4 when a chart alarms, else with 3 when an image could not be used."""
@@ -63,7 +66,7 @@ def monitor(
     from amiss.reporting.monitor_page import write_monitoring
 
     hold_folder(context, output)
-    inspector = load(model, backend=backend)
+    inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     with progress_display() as progress:
         found = watch(
             inspector,

@@ -9,6 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import hold_file, progress_display, say, say_json
+from amiss.cli.trust_options import Accepted, TrustedKey
 
 
 def quantise(
@@ -18,6 +19,8 @@ def quantise(
     *,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     backend: Backend = "onnxruntime",
+    trusted_key: TrustedKey = None,
+    accepted: Accepted = None,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -29,7 +32,7 @@ def quantise(
 
     check_place(output)
     hold_file(context, output)
-    before = load(model, backend=backend)
+    before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     dataset = open_dataset(data, seed=before.record.seed)
     with progress_display() as progress:
         after, price = make(before, dataset.normal, origins=dataset.normal_origins, seed=seed, progress=progress)

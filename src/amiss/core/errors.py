@@ -12,6 +12,7 @@
     └── ArtefactError                    a saved inspector cannot be used
         ├── IncompleteArtefactError      a part is missing or cut off
         ├── TamperedArtefactError        the content is not what was written
+        ├── UntrustedArtefactError       not signed with a trusted key, or not accepted here
         ├── SchemaError                  written by an Amiss whose artefacts are others
         └── ParityError                  this machine's scores differ from those of the golden images
 
@@ -78,6 +79,10 @@ class IncompleteArtefactError(ArtefactError):
 
 class TamperedArtefactError(ArtefactError):
     """The content of the artefact is not what was written."""
+
+
+class UntrustedArtefactError(ArtefactError):
+    """The artefact is not signed with a trusted key, or was not accepted with the images of this site."""
 
 
 class SchemaError(ArtefactError):
