@@ -158,7 +158,7 @@ def _chance(alarms: Sequence[Alarm], arl: float) -> str:
     """A word of caution when every alarm is over."""
     if any(alarm.lasting for alarm in alarms):
         return ""
-    return f" All charts are back inside their limits; one alarm in {arl:g} parts is to be expected without a cause."
+    return f" All charts are back inside their limits; one alarm in {arl:.0f} parts is to be expected without a cause."
 
 
 def _rose(
