@@ -2,6 +2,7 @@
 # make test    the tests (METHOD=name for one method)
 # make check   format, lint, types, import layers, generated pages
 # make docs    write the generated pages
+# make kill    kill -9 at random moments, 500 times; half an hour
 # make fuzz    broken files by the thousand; takes minutes
 # make bench   accuracy and coverage; set AMISS_DATA to the folder with the MVTec categories
 # make bench-speed   latency, start-up and size on disk
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow fuzz check format docs bench bench-speed clean
+.PHONY: demo test test-slow kill fuzz check format docs bench bench-speed clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amiss needs Python 3.11 or newer; set PYTHON=...")'
@@ -33,6 +34,9 @@ test: .venv/.dev
 
 test-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow
+
+kill: .venv/.dev
+	$(BIN)/python bench/kill.py
 
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz images --count 10000 --output docs/results/fuzz_images.json

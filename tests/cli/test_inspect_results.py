@@ -114,6 +114,13 @@ def test_codes_for_scripts(amiss, world: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_whose_images_cannot_be_drawn(amiss, world: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("amiss.reporting.results.overlay", lambda *_: 1 / 0)
+    code, _, err = amiss("inspect", world / "m.amiss", *[world / "good"] * 2, "--output", tmp_path / "r")
+    assert code == ExitCode.UNUSABLE and len(rows(tmp_path / "r")) == len(lines(tmp_path / "r")) == 16
+    assert "000.png: not drawn (division by zero); its verdict is kept" in err
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_reader_that_goes_away(world: Path, tmp_path: Path, kept: bool) -> None:
     """`amiss inspect ... | head -1`: the files are the purpose where there are some."""

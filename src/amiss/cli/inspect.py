@@ -65,7 +65,7 @@ def inspect(
         bool, typer.Option("--json", help="Print one JSON object per image, and one for the run at the end.")
     ] = False,
 ) -> None:
-    """Tell good from anomalous. Exits with 3 when an image could not be inspected."""
+    """Tell good from anomalous. Exits with 3 when an image could not be inspected or drawn."""
     from amiss.core.errors import InputError
     from amiss.front import load
     from amiss.reporting import Journal
@@ -81,12 +81,16 @@ def inspect(
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
     options = {"images": [str(source) for source in images], "backend": backend}
     with progress_display() as progress:
-        judged = _judge(inspector, found, root, journal, options, json=json, progress=progress)
+        judged, failed = _judge(inspector, found, root, journal, options, json=json, progress=progress)
     counts = Counter(line["label"] for line in judged)
     if journal is not None:
         journal.complete(counts, _ignored(found))
     _conclude(inspector, found, judged, counts, (together, shift), output, backend, json=json)
-    if counts["error"]:
+    for name, reason in list(failed.items())[:SHOWN]:
+        aside(f"amiss: {name}: not drawn ({reason}); its verdict is kept")
+    if len(failed) > SHOWN:
+        aside(f"amiss: {len(failed) - SHOWN} more were not drawn")
+    if counts["error"] or failed:
         raise typer.Exit(ExitCode.UNUSABLE)
     if exit_code and counts["good"] < len(found):
         raise typer.Exit(ExitCode.ANOMALOUS)
@@ -101,8 +105,8 @@ def _judge(
     *,
     json: bool,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """Name, label and p-value of every image, in order; told as soon as they are on disk."""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Name, label and p-value of every image in order, told once they are on disk; and what was not drawn, why."""
     from amiss.reporting import ResultsWriter
 
     lines = {} if journal is None else journal.begin(inspector.fingerprint, options, found)
@@ -124,11 +128,9 @@ def _judge(
                 tell()
             else:
                 writer.add(index, verdict, tell)
-    if journal is not None and writer is not None:
+    if journal is not None:
         journal.commit()
-        for name, reason in list(writer.failures.items())[:SHOWN]:
-            aside(f"amiss: {name}: not drawn ({reason}); its verdict is kept")
-    return [lines[index] for index in range(len(found))]
+    return [lines[index] for index in range(len(found))], {} if writer is None else writer.failures
 
 
 def _tell(verdict: Verdict, *, json: bool, kept: bool) -> None:
