@@ -20,10 +20,7 @@ class ExitCode(IntEnum):
     DONE = 0, "done; also when images are anomalous, unless inspect --exit-code asks to be told"
     FAILED = 1, "error: it could not be carried out, such as an output that cannot be written or a full disk"
     REFUSED = 2, "usage: the options, the data or the model cannot be used, and nothing was done"
-    UNUSABLE = (
-        3,
-        "done, but an image could not be inspected or drawn, a file could not be used, or a bench run failed",
-    )
+    UNUSABLE = 3, "done, but an image could not be inspected or drawn, a file not used, or a bench run failed"
     PROMISE = 4, "promise: too few parts to make it, not shown by certify, or monitor has an alarm"
     ANOMALOUS = 5, "inspect --exit-code: every image was inspected, and some are anomalous or for review"
     INTERRUPTED = 130, "Ctrl-C; verdicts that were given are on disk"
