@@ -21,8 +21,27 @@ EVERYWHERE = {
 """Of every method that has such a hyper-parameter."""
 
 OF_METHOD = {
+    "autoencoder": {
+        "loss": ["l3", "l2+", 2],
+        "weights": [(0.0,), "1", (1.0, 2.0)],
+        "scales": [0],
+        "bottleneck": [1],
+        "code": [0],
+        "code_penalty": [-1.0],
+        "levels": [0],
+        "width": [0],
+        "patch": [-1],
+    },
     "cflow": {"position": [6, 0], "fibres": [0], "hidden": [0.0], "clamp": [0.0], "couplings": [0], "affine": [1]},
     "dn2": {"stage": [0, (8,)], "bank_size": [0], "neighbours": [0]},
+    "draem": {
+        "textures": [0],
+        "texture_count": [0],
+        "clean": [1.0, -0.1],
+        "code": [0],
+        "levels": [0],
+        "width": [0],
+    },
     "efficient_ad": {
         "variant": ["l"],
         "dropout": [1.0, -0.1],
@@ -33,7 +52,24 @@ OF_METHOD = {
         "penalty": [0],
     },
     "ensemble": {"members": [(), "patchcore", [3], {"method": "padim"}], "held_out": [0.0, 1.0], "stretch": [1.0]},
+    "f_anogan": {
+        "levels": [0],
+        "latent": [0],
+        "width": [0],
+        "kappa": [-1.0],
+        "critic_updates": [0],
+        "encoder_steps": [0],
+        "encoder_rate": [0.0],
+    },
     "fastflow": {"couplings": [0], "hidden": [0.0], "clamp": [-1.0]},
+    "ganomaly": {
+        "adversarial": [-1.0],
+        "contextual": [0.0],
+        "latent": [0.0],
+        "code": [0],
+        "levels": [0],
+        "width": [0],
+    },
     "gmm": {
         "components": [(), (0,), 0, "8"],
         "regularisation": [0.0],
@@ -91,6 +127,7 @@ OF_METHOD = {
         "projection_rate": [0.0],
         "transport": [-0.1],
     },
+    "riad": {"squares": [(), (0,), 4], "sets": [1], "width": [0], "levels": [0]},
     "simplenet": {"noise": [0.0], "hidden": [0], "samples": [0], "patches": [1.5], "adaptor_rate": [0.0]},
     "spade": {"gallery": [0], "neighbours": [0], "pooled": [0], "image_score": ["pixel"]},
     "stfpm": {},
@@ -100,6 +137,15 @@ OF_METHOD = {
         "students": [0],
         "crop": [0],
         "dense": [None],
+    },
+    "vae": {
+        "statistic_of": ["elbo"],
+        "deviation": [0.0],
+        "beta": [-1.0],
+        "bottleneck": [1],
+        "code": [0],
+        "levels": [0],
+        "width": [0],
     },
 }
 

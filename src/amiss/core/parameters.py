@@ -115,16 +115,15 @@ class Parameter:
     def check(self, value: Any) -> Any:
         """The value as it is stored; one alone becomes a list where a list is allowed too.
 
-                Raises:
-                    InputError: Another type, or out of range.
+        Raises:
+            InputError: Another type, or out of range.
 
-                Example:
-                    >>> from amiss.core.plain_json import is_finite, parse_json
-        from amiss.core.ranges import Positive
-                    >>> Parameter("noise", (Form(float, (Positive,)),), 0.25).check(-1)
-                    Traceback (most recent call last):
-                        ...
-                    amiss.core.errors.InputError: noise must be a number above 0, got -1
+        Example:
+            >>> from amiss.core.ranges import Positive
+            >>> Parameter("noise", (Form(float, (Positive,)),), 0.25).check(-1)
+            Traceback (most recent call last):
+                ...
+            amiss.core.errors.InputError: noise must be a number above 0, got -1
         """
         for form in self.forms:
             if form.fits(value):

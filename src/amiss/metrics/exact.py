@@ -72,7 +72,7 @@ def f1_interval(found: float, defective: float, alarms: float, good: float, conf
     Example:
         >>> low, high = f1_interval(18, 20, 2, 40)
         >>> round(low, 2), round(high, 2)
-        (0.77, 0.97)
+        (0.76, 0.96)
     """
     from scipy.special import betaincinv  # type: ignore[import-untyped, unused-ignore]
 

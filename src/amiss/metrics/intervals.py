@@ -104,7 +104,7 @@ def rate_over_lots(events: ArrayLike, lots: ArrayLike) -> Rate:
     Example:
         >>> lots = [number // 10 for number in range(60)]
         >>> print(rate_over_lots([1] * 10 + [0] * 50, lots))
-        10 of 60 (16.7 %, 95 % interval 0.4 to 64.2 %)
+        10 of 60 (16.7 %, 95 % interval 0.018 to 81.7 %)
     """
     from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
 

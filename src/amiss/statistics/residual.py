@@ -48,9 +48,9 @@ class WeightedResidual:
     def __init__(self, names: str, weights: Sequence[float] = (), scales: int = 1) -> None:
         self.names = tuple(names.split("+"))
         if unknown := [name for name in self.names if name not in RESIDUALS]:
-            raise InputError(f"loss must be made of {', '.join(RESIDUALS)}, joined by +, got {unknown[0]!r}")
+            raise InputError(f"loss must be made of {', '.join(RESIDUALS)}, joined by +, got {names!r}")
         if len(weights) not in (0, len(self.names)):
-            raise InputError(f"weights must be {len(self.names)} for {names!r}, or none, got {len(weights)}")
+            raise InputError(f"weights must be {len(self.names)} for {names!r}, or none, got {tuple(weights)!r}")
         self.weights, self.scales = tuple(weights) or (1.0,) * len(self.names), scales
 
     @property
