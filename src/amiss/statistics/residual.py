@@ -47,7 +47,7 @@ class WeightedResidual:
 
     def __init__(self, names: str, weights: Sequence[float] = (), scales: int = 1) -> None:
         self.names = tuple(names.split("+"))
-        if unknown := [name for name in self.names if name not in RESIDUALS]:
+        if not RESIDUALS.keys() >= set(self.names):
             raise InputError(f"loss must be made of {', '.join(RESIDUALS)}, joined by +, got {names!r}")
         if len(weights) not in (0, len(self.names)):
             raise InputError(f"weights must be {len(self.names)} for {names!r}, or none, got {tuple(weights)!r}")
