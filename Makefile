@@ -41,6 +41,8 @@ kill: .venv/.dev
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz images --count 10000 --output docs/results/fuzz_images.json
 	$(BIN)/python -m tests.fuzz needs --count 250 --output docs/results/fuzz_needs.json
+	$(BIN)/python -m tests.fuzz artefacts --count 10000 --output docs/results/fuzz_artefacts.json
+	$(BIN)/python -m tests.fuzz files --count 12000 --output docs/results/fuzz_files.json
 	$(BIN)/python -m tests.fuzz large --count 300 --output docs/results/fuzz_large.json
 
 check: .venv/.dev

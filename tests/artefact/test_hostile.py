@@ -3,11 +3,13 @@ hold."""
 
 import json
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
+from tests.fuzz import artefacts
 from tests.fuzz.resealing import resealed
 
 import amiss
@@ -151,3 +153,17 @@ def test_a_method_inside_another_imports_nothing(inspector, tmp_path, monkeypatc
     with pytest.raises(ArtefactError, match="import evil before"):
         open_detector(learned, inspector.parts.weights, None)
     assert "evil" not in sys.modules
+
+
+def test_changed_artefacts_with_fitting_hashes_are_refused_or_used(saved, monkeypatch):
+    """A small part of `make fuzz`, here without its bounds on time and memory."""
+    old = read_artefact(saved)
+    record = json.loads(artefact._seal(old.record, old.parts))
+    monkeypatch.setattr(artefacts, "base", lambda method: (record, dict(old.parts)))
+    outcomes = Counter()
+    for number in range(4 * len(artefacts.TURNS)):
+        group, action = artefacts.case(21, number)
+        outcomes[group, action()] += 1
+    assert sum(outcomes.values()) == 4 * len(artefacts.TURNS)
+    assert {outcome for _, outcome in outcomes} <= {"refused", "loads", "fails"}
+    assert outcomes["record: bytes", "refused"] == 4 and outcomes["graph: fields", "refused"] >= 6

@@ -54,7 +54,7 @@ VERDICT = '{"name": "a", "label": "good", "score": %s, "p_value": 0.5}'
 
 
 @pytest.mark.parametrize(
-    "line", [DEEP, VERDICT % ("1" + "0" * 400), VERDICT % "NaN", VERDICT % "[1]", VERDICT % "true"]
+    "line", [DEEP, VERDICT % ("1" + "0" * 400), VERDICT % "NaN", VERDICT % "1e300", VERDICT % "[1]", VERDICT % "true"]
 )
 def test_results_of_anything_are_data_errors(line, tmp_path):
     (tmp_path / "results.jsonl").write_text(line + "\n")

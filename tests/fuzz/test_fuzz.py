@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.fuzz import driver, images
+from tests.fuzz import driver, files, images
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 
@@ -47,6 +47,14 @@ def test_large_images_keep_the_memory_allowed():
 def test_decoding_takes_no_more_memory_than_it_says_before():
     found = driver.run("tests.fuzz.needs", seed=21, count=len(images.ENCODERS))
     assert not found.failures and found.cases == len(images.ENCODERS)
+
+
+def test_damaged_files_are_refused_or_read():
+    """Manifests, archives, results, recipes, signatures and caches; artefacts are in tests/artefact/test_hostile.py."""
+    found = driver.run("tests.fuzz.files", seed=21, count=20 * len(files.KINDS))
+    assert not found.failures and found.cases == 20 * len(files.KINDS)
+    assert found.counts["cache: entry"]["made anew"] >= 19
+    assert all(found.counts[group]["refused"] >= 5 for group in files.KINDS if not group.startswith("cache"))
 
 
 def test_the_command_prints_what_came_of_it():

@@ -138,7 +138,7 @@ def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, 
     if verdict["label"] == Label.ERROR:
         return name, None, str(verdict.get("reason", ""))
     score, p_value = verdict["score"], verdict["p_value"]
-    if not is_finite(score) or not is_finite(p_value):
+    if not is_finite(score) or not is_finite(p_value) or abs(score) > float(np.finfo(np.float32).max):
         raise DataError(f"{where}: score and p-value must be finite numbers, got {score!r} and {p_value!r}"[:300])
     as_high = len(normal) - np.searchsorted(normal, np.float32(score), side="left")
     if abs((1 + as_high) / (len(normal) + 1) - p_value) > 1e-6:
