@@ -174,12 +174,17 @@ def read_entry(path: Path, key: str) -> bytes | None:
         content = path.read_bytes()
     except OSError:
         return None
+    data = entry_data(content, key)
+    if data is None:
+        with suppress(OSError):
+            path.unlink()
+    return data
+
+
+def entry_data(content: bytes, key: str) -> bytes | None:
+    """The data of the file of an entry; None where it is damaged or of another key."""
     data, digest = content[:-_DIGEST], content[-_DIGEST:]
-    if digest == _entry_digest(data, key):
-        return data
-    with suppress(OSError):
-        path.unlink()
-    return None
+    return data if digest == _entry_digest(data, key) else None
 
 
 def _entry_digest(data: bytes, key: str) -> bytes:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from amiss.core.checks import check_count
 from amiss.core.errors import DivergedError, InputError
 from amiss.core.progress import Progress, silent
-from amiss.storage import write_file
+from amiss.storage import entry_data, write_entry
 
 HELD_OUT = 0.1
 """Share of the normal images that `set_aside` takes."""
@@ -220,6 +220,9 @@ def _precision(module: nn.Module) -> AbstractContextManager[object]:
     return torch.autocast("cuda", dtype=torch.bfloat16)
 
 
+_CHECKPOINT = "checkpoint"  # of Amiss, whatever run it is of
+
+
 class _State:
     """What a run is at some step: module, optimisers, losses, and the best state on held-out normals."""
 
@@ -261,20 +264,19 @@ class _State:
         known = {"step": self.step, "losses": self.losses, "best": best, "worse": self.worse, "stopped": self.stopped}
         record = {"identity": checkpoint.identity, "state": json.dumps({**known, "optimisers": numbers})}
         contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-        write_file(checkpoint.file(stage), save(contiguous, record))
+        write_entry(checkpoint.file(stage), save(contiguous, record), _CHECKPOINT)
 
     def resume(self, checkpoint: Checkpoint, stage: str) -> None:
-        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import load
 
         path = checkpoint.file(stage)
         if not path.is_file():
             return
-        try:
-            with safe_open(path, "pt") as file:
-                record = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: not a checkpoint of Amiss ({error}); delete it to start over") from error
+        data = entry_data(path.read_bytes(), _CHECKPOINT)
+        if data is None:
+            raise InputError(f"{path}: not a checkpoint of Amiss, or a damaged one; delete it to start over")
+        tensors = dict(sorted(load(data).items()))
+        record = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         if record.get("identity") != checkpoint.identity:
             raise InputError(
                 f"{path}: a checkpoint of another run (method, settings, seed or images differ); "

@@ -1,11 +1,17 @@
 """JSON that anybody may have written raises one kind of error."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from amiss.core.checks import check_rate, check_real
 from amiss.core.errors import DataError, InputError
+from amiss.core.images import Images
 from amiss.core.plain_json import is_finite, parse_json
+from amiss.data import open_dataset
 from amiss.data.manifest import read_manifest
 from amiss.data.table import read_table
 from amiss.evaluation.benchmark.lines import read_file
@@ -78,3 +84,23 @@ def test_lines_of_a_benchmark(tmp_path):
     path.write_bytes(b"\xff\n")
     with pytest.raises(DataError, match="cannot be read"):
         read_file(path)
+
+
+def test_names_and_folders_that_no_system_takes(tmp_path):
+    for name in ("x" * 5000, "/".join(["y" * 200] * 30), "a\0b"):
+        for read in (Images, open_dataset):
+            with pytest.raises(DataError):
+                read(str(tmp_path / name))
+        with suppress(DataError):
+            assert read_file(tmp_path / name) == []
+    before = Path.cwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1500):
+            Path("deep").mkdir()
+            os.chdir("deep")
+    finally:
+        os.chdir(before)
+    for read in (Images, open_dataset):
+        with pytest.raises(DataError):
+            read(tmp_path)

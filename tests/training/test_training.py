@@ -108,6 +108,17 @@ def test_sgd_with_momentum_resumes_and_a_finished_run_takes_no_step(tmp_path):
     assert after == losses and same(first, whole) and same(again, whole)
 
 
+def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path, "one", every=5)
+    run(5, checkpoint=checkpoint)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for place in (len(whole) // 2, len(whole) - 40):  # in the header, and in a number
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="damaged one; delete it"):
+            run(10, checkpoint=checkpoint)
+
+
 def test_a_checkpoint_of_another_run_or_of_nothing_is_refused(tmp_path):
     run(5, checkpoint=Checkpoint(tmp_path, "one", every=5))
     with pytest.raises(InputError, match="checkpoint of another run"):

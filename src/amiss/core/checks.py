@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from amiss.core.errors import InputError
+from amiss.core.errors import AmissError, DataError, InputError
 from amiss.core.plain_json import is_finite
 from amiss.core.ranges import OneOf
 
 T = TypeVar("T")
+
+
+@contextmanager
+def readable(source: object) -> Iterator[None]:
+    """Around the listing of folders and files: what the system does not take is an error of Amiss.
+
+    Raises:
+        DataError: A name that is too long or holds a null byte, folders too deep, no permission.
+    """
+    try:
+        yield
+    except AmissError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{str(source)[:200]}: cannot be read ({why})") from error
 
 
 def check_rate(name: str, value: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.checks import readable
 from amiss.core.decode import decode_image, read_bytes, resize, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.listing import Ignored, describe_ignored, list_folder
@@ -95,7 +96,8 @@ class Images:
         self.size = None if size is None else _check_size(size)
         self.ignored: tuple[Ignored, ...] = ()
         if isinstance(source, (str, Path)):
-            found, self.ignored = _find(Path(source))
+            with readable(source):
+                found, self.ignored = _find(Path(source))
             self._items: tuple[Item, ...] = found
         else:
             self._items = _items(source)

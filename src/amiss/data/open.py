@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from amiss.core.checks import readable
 from amiss.core.errors import DataError, InputError
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.elpv import read_elpv
@@ -42,6 +43,11 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
         InputError: An unknown kind or category.
         ImageError: Only where a mask tells which image is good; images are read when they are used.
     """
+    with readable(source):
+        return _open(source, category, seed)
+
+
+def _open(source: str | Path, category: str | None, seed: int) -> Dataset:
     address = read_address(source, category)
     if address.kind == "elpv":
         return read_elpv(address.category or "mono", seed=seed)

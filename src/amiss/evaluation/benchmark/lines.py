@@ -97,7 +97,7 @@ def read_file(path: Path) -> list[Line]:
     lines = []
     try:
         texts = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); choose another folder, or take it out") from error
     for number, text in enumerate(texts[:-1] if texts[-1:] == [""] else texts, start=1):
         try:
