@@ -93,14 +93,22 @@ def test_names_and_folders_that_no_system_takes(tmp_path):
                 read(str(tmp_path / name))
         with suppress(DataError):
             assert read_file(tmp_path / name) == []
-    before = Path.cwd()
-    try:
-        os.chdir(tmp_path)
-        for _ in range(1500):
-            Path("deep").mkdir()
-            os.chdir("deep")
-    finally:
-        os.chdir(before)
+
+
+@pytest.fixture
+def deep(tmp_path, monkeypatch):
+    """A folder with 1,500 others in it, one inside another; taken away again, which pytest could not."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1500):
+        Path("deep").mkdir()
+        os.chdir("deep")
+    yield tmp_path
+    for _ in range(1500):
+        os.chdir("..")
+        Path("deep").rmdir()
+
+
+def test_folders_deeper_than_a_system_takes(deep):
     for read in (Images, open_dataset):
         with pytest.raises(DataError):
-            read(tmp_path)
+            read(deep)
