@@ -79,12 +79,12 @@ def test_what_was_learned_from_cannot_calibrate_and_what_was_seen_is_known(inspe
 
 
 def test_images_of_one_part_count_once(inspector):
-    images = toy_texture(24, seed=6).images
-    origins = [Origin(lot=f"lot {i // 8}", part=f"part {i // 2}") for i in range(24)]
+    images = toy_texture(40, seed=6).images
+    origins = [Origin(lot=f"lot {i // 8}", part=f"part {i // 2}") for i in range(40)]
     several = inspector.calibrate(images, origins=origins, future="these-lots")
-    single = inspector.image_scores(images).image.reshape(12, 2).max(axis=1)
+    single = inspector.image_scores(images).image.reshape(20, 2).max(axis=1)
     np.testing.assert_array_equal(several.rule.normal, np.sort(single))
-    assert "24 calibration images show 12 parts" in several.statement() and "these 3 lots" in several.statement()
+    assert "40 calibration images show 20 parts" in several.statement() and "these 5 lots" in several.statement()
 
 
 @pytest.mark.parametrize("pixels", [1, 20, 60, 5000])

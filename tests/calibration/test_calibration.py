@@ -134,9 +134,9 @@ def test_fit_keeps_lots_together_and_says_so(tmp_path):
     origins = [Origin(lot=f"{i // 4}", part=f"{i // 2}") for i in range(40)]
     asked = {"method": "padim", "preset": "tiny", "size": 64, "calibration": "folds:2", "origins": origins}
     inspector = amiss.fit(images, **asked)
-    assert inspector.rule.n == 20 and inspector.rule.alpha == 0.1  # 10 lots support no less
+    assert inspector.rule.n == 20 and inspector.rule.alpha == pytest.approx(1 / 11)  # 10 lots support no less
     said = inspector.statement()
-    for words in ("at most 10 % of good parts of new lots", "n = 20 good images of 10 lots", "5 % needs 19 lots",
+    for words in ("at most 9.1 % of good parts of new lots", "n = 20 good images of 10 lots", "5 % needs 19 lots",
                   "40 calibration images show 20 parts", "by folds", "counts each of the 10 lots once",
                   "lies between lots (95 % interval"):  # fmt: skip
         assert words in said, said
