@@ -233,6 +233,7 @@ def describe_calibration(
     lots: Lots | None,
     tiles: tuple[int, int] | None,
     score_filters: tuple[Component, ...],
+    copies: int = 0,
 ) -> Calibration:
     """What an artefact says of where its calibration scores come from.
 
@@ -243,6 +244,7 @@ def describe_calibration(
         lots: The lot of each part.
         tiles: See `amiss.record.Calibration`.
         score_filters: Those that the scores went through.
+        copies: How many images were left out, being the same bytes as others.
     """
     return Calibration(
         kind=kind,
@@ -252,6 +254,7 @@ def describe_calibration(
         variance=divide_variance(scores, parts, lots),
         tiles=tiles,
         score_filters=score_filters,
+        copies=copies,
     )
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import CalibrationPlan, describe_calibration, largest_of_each, plan_calibration
 from amiss.core.errors import ParityError
-from amiss.core.images import Images, Size
+from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
+from amiss.core.survey import distinct, survey
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.device import AUTO
 from amiss.export import export_onnx
@@ -31,9 +32,6 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-
-SQUEEZE = 1.5
-"""Change of aspect ratio from which a note is made."""
 
 STRETCH = 3.0
 """Ratio of scores of unseen to learned normal images from which a note is made (decision 15)."""
@@ -57,7 +55,7 @@ def fit_inspector(
     """Learn and calibrate from normal images, see `amiss.fit`.
 
     Args:
-        images: Normal images only.
+        images: Normal images only. Copies of one, byte for byte, count once and do not come on both sides of a split.
         recipe: What is asked for.
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `amiss.fit`.
@@ -65,10 +63,14 @@ def fit_inspector(
         progress: See `amiss.core.progress`.
     """
     rule, (side, tiling), filters = recipe.make_rule(), recipe.make_input(), recipe.make_score_filters()
-    resized = images.resized(side)
     detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
     if detector.card.exportable:
         detector.worth = 1
+    plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)  # refused at once
+    found = survey(images, progress)
+    given = distinct(images, origins, found.hashes)
+    images, origins = given.images.with_bits(recipe.bits), given.origins
+    resized = images.resized(side)
     plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
@@ -78,11 +80,11 @@ def fit_inspector(
     lab.fit(_seen(resized, tiles, plan.learn), checkpoint)
     scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     if normal is None:
-        found = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
-        normal = np.concatenate([scores.image for scores in found])
+        each = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
+        normal = np.concatenate([scores.image for scores in each])
     some = score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
     known = np.concatenate([scores.image for scores in some])
-    shape = _notes(images, side) if tiles is None else ()
+    notes = found.notes(side if tiles is None else None, recipe.bits)
     return Inspector(
         scorer=scorer,
         rule=rule.calibrate(largest_of_each(normal, plan.parts), plan.lots),
@@ -93,9 +95,10 @@ def fit_inspector(
             plan.lots,
             None if tiles is None else tiles.range(plan.calibrate),
             recipe.score_filters,
+            given.copies,
         ),
-        learned=_learned(detector, recipe, len(plan.learn), (*shape, *detector.remarks(), *_by_heart(known, normal))),
-        parts=Parts(weights, golden, _hashes(images, plan), graph),
+        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(known, normal))),
+        parts=Parts(weights, golden, _seen_hashes(given.hashes, plan), graph),
         score_filters=filters,
         mask_filters=recipe.make_mask_filters(),
     )
@@ -209,8 +212,7 @@ def _golden_images(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([normal, mixed, noise])
 
 
-def _hashes(images: Images, plan: CalibrationPlan) -> SeenImages:
-    hashes = [images.sha256(index) for index in range(len(images))]
+def _seen_hashes(hashes: Sequence[str], plan: CalibrationPlan) -> SeenImages:
     return SeenImages.of([hashes[index] for index in plan.learn], [hashes[index] for index in plan.calibrate])
 
 
@@ -254,17 +256,3 @@ def _by_heart(known: NDArray[np.float32], unseen: NDArray[np.float32]) -> tuple[
 
 def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words)) or "none"
-
-
-def _notes(images: Images, size: Size) -> tuple[str, ...]:
-    """What a user should know beyond the rule's statement."""
-    height, width = images[0].shape[:2]
-    squeeze = (height / width) / (size[0] / size[1])
-    if max(squeeze, 1 / squeeze) <= SQUEEZE:
-        return ()
-    short = min(size)
-    better = (short, round(short * width / height)) if width > height else (round(short * height / width), short)
-    return (
-        f"Images of {height} x {width} pixels (height x width) are squeezed to {size[0]} x {size[1]}; "
-        f"a size of {better[0]}x{better[1]} would keep their shape.",
-    )

@@ -14,6 +14,7 @@ from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
+from amiss.data.labelled import check_all_good
 from amiss.inspector import Inspector
 from amiss.postprocess import MaskFilter, ScoreFilter
 from amiss.recipe import Recipe, calibration_words
@@ -34,6 +35,7 @@ def fit(
     size: int | Size | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    bits: int | None = None,
     rule: Rule | str | None = None,
     calibration: How = "auto",
     future: str | None = None,
@@ -58,6 +60,8 @@ def fit(
         tile: Instead of being resized, every image is cut into square tiles of this side, in pixels. It must be at
             least that large. The detector learns from tiles and the rule is calibrated on whole images.
         overlap: Pixels that neighbouring tiles share, up to half a tile; an eighth of a tile when None.
+        bits: Bits that the values of 16-bit images really have, such as the 12 of a camera; None for 16. The inspector
+            reads images like that, and one with larger values becomes an error.
         rule: A rule without calibration, or words such as "certified:1%,0.95"; `Conformal("auto")` when None.
         calibration: Share of the images that is held out to calibrate, in (0, 1); `Folds(k)` or "folds:k"; or "auto":
             0.2, and five folds when there are fewer than 50 images, or 95 lots when the promise is for new lots.
@@ -82,6 +86,7 @@ def fit(
         InputError: An option out of range, or settings or a preset beside an instance.
         CalibrationError: Too few images for the rule's promise; raised before anything is learned.
         DivergedError: Training came to a loss that is not finite.
+        DataError: A folder in it is named by a word for defective.
         ImageError: An image cannot be used; a bad file must not become a model of normality.
         MissingExtraError: torch is not installed.
 
@@ -98,6 +103,7 @@ def fit(
         size=(size, size) if isinstance(size, int) else size,
         tile=tile,
         overlap=overlap,
+        bits=bits,
         rule=Component.of(parse_rule(rule) if isinstance(rule, str) else rule or Conformal()),
         calibration=calibration_words(calibration),
         future=future,
@@ -152,6 +158,8 @@ def fit_recipe(
         if (error.name or "").startswith("amiss"):
             raise
         raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
+    if isinstance(images, (str, Path)) and Path(images).is_dir():
+        check_all_good(Path(images))
     return fit_inspector(
         images if isinstance(images, Images) else Images(images),
         recipe,

@@ -30,6 +30,7 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
+from amiss.core.survey import distinct
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer
@@ -138,7 +139,9 @@ class Inspector:
         return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
-        return score_images(self.scorer, images, self.tiling, self.score_filters, progress=progress)
+        return score_images(
+            self.scorer, images.with_bits(self.learned.bits), self.tiling, self.score_filters, progress=progress
+        )
 
     def decide(self, scores: Scores) -> Decision:
         """Apply rule and mask filters to scores of this inspector, and find the alarming regions.
@@ -176,7 +179,7 @@ class Inspector:
             also: Called with each image before its verdict is given; see `amiss.scoring.verdicts`.
             progress: See `amiss.core.progress`.
         """
-        images = images if isinstance(images, Images) else Images(images)
+        images = (images if isinstance(images, Images) else Images(images)).with_bits(self.learned.bits)
         scorer, workers = for_many(self.scorer, self.tiling, len(images))
         return verdicts(images, replace(self, scorer=scorer).inspect_one, workers, also=also, progress=progress)
 
@@ -249,7 +252,7 @@ class Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
 
         Args:
-            images: Normal images. None of them may be one that the detector has learned from.
+            images: Normal images that the detector has not learned from; copies count once.
             origins: Where each comes from, or nothing; n counts parts, see `amiss.calibration`.
             future: Whose parts the promise is for, where lots are known, one of `amiss.core.lots.FUTURES`; for None as
                 before, or new lots, which should be lots that the detector has not learned from.
@@ -261,19 +264,19 @@ class Inspector:
             ImageError: An image cannot be used.
             InputError: A future is asked for where no lots are known.
         """
-        everyone = np.arange(len(images))
-        parts, lots = parts_and_lots(everyone, origins, future, usual=self.calibration.future or NEW_LOTS)
+        given = distinct(images, origins, images.hashes())
+        images, everyone = given.images, np.arange(len(given.images))
+        parts, lots = parts_and_lots(everyone, given.origins, future, usual=self.calibration.future or NEW_LOTS)
         check_support(self.rule, parts, lots)
-        hashes = [images.sha256(int(index)) for index in everyone]
-        if known := set(hashes) & set(self.parts.images.learned):
+        if known := set(given.hashes) & set(self.parts.images.learned):
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         normal = self.image_scores(images, progress=progress).image
         rule = self.rule.calibrate(largest_of_each(normal, parts), lots)
         filters = tuple(map(Component.of, self.score_filters))
-        calibration = describe_calibration("held out", normal, parts, lots, tiles, filters)
-        seen = SeenImages.of(self.parts.images.learned, hashes)
-        return replace(self, rule=rule, calibration=calibration, parts=replace(self.parts, images=seen))
+        calibration = describe_calibration("held out", normal, parts, lots, tiles, filters, given.copies)
+        seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.hashes))
+        return replace(self, rule=rule, calibration=calibration, parts=seen)
 
     @property
     def seen(self) -> frozenset[str]:

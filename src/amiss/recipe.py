@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from amiss.calibration import Folds, How, read_calibration, read_future
 from amiss.core.checks import check_choice, check_count
+from amiss.core.decode import check_bits
 from amiss.core.errors import InputError
 from amiss.core.images import Size
 from amiss.core.rule import Rule
@@ -37,6 +38,7 @@ class Recipe:
         size: Every image is resized to (height, width); a number is a square; None for 256, or where there are tiles.
         tile: Instead of being resized, images are cut into square tiles of this side, in pixels.
         overlap: Pixels that neighbouring tiles share; an eighth of a tile when None.
+        bits: Bits that the values of 16-bit images really have, such as 12; None for 16.
         rule: Name and config of the decision rule; where it is read from a file, words such as "tail:0.1%" too.
         calibration: Share of images that is held out, in (0, 1); "folds:k"; or "auto".
         future: Where lots are known, whose parts the promise is for, "new-lots" or "these-lots"; None for new lots.
@@ -70,6 +72,7 @@ class Recipe:
     size: Size | None = None
     tile: int | None = None
     overlap: int | None = None
+    bits: int | None = None
     rule: Component = CONFORMAL
     calibration: float | str = "auto"
     future: str | None = None
@@ -90,6 +93,7 @@ class Recipe:
         self._set(score_filters=_read_filters("score_filters", self.score_filters, create_score_filter))
         self._set(mask_filters=_read_filters("mask_filters", self.mask_filters, create_mask_filter))
         check_count("seed", self.seed, least=0)
+        check_bits(self.bits)
         read_future(self.future)
         self.make_input()
 

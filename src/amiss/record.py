@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from amiss.core.errors import InputError
 from amiss.core.lots import NEW_LOTS, THESE_LOTS
 from amiss.core.sentence import Sentence
+from amiss.core.survey import copy_note
 from amiss.core.tiling import Tiling
 from amiss.core.words import counted_percent
 
@@ -109,7 +110,7 @@ class Calibration(_Part):
     `future` says whose parts the promise is for, see `amiss.core.lots`; None where lots are not known, and in artefacts
     of earlier builds, which counted parts. `variance` says how alike the scores of one lot are.
     Where images are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
-    `score_filters` are those that the scores went through.
+    `copies` images were left out: the same bytes as others. `score_filters` are those that the scores went through.
     """
 
     kind: Literal["held out", "folds"]
@@ -118,6 +119,7 @@ class Calibration(_Part):
     future: str | None = None
     variance: Variance | None = None
     tiles: tuple[int, int] | None = None
+    copies: int = 0
     score_filters: tuple[Component, ...] = Field(default=(), exclude=True)  # the file has them once, in its record
 
     def words(self, n: int) -> list[str]:
@@ -128,6 +130,8 @@ class Calibration(_Part):
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "
                 "image with the largest score."
             )
+        if self.copies:
+            notes.append(copy_note(self.copies, "good images given"))
         if self.variance is not None:
             notes.append(self.variance.words(n))
         if self.kind == "folds":
@@ -210,6 +214,11 @@ class Learned(_Part):
     notes: tuple[str, ...] = ()
     quantised: Quantised | None = None
     recipe: dict[str, Any] | None = None
+
+    @property
+    def bits(self) -> int | None:
+        """Bits that the values of 16-bit images really have; None for 16."""
+        return None if self.recipe is None else self.recipe.get("bits")
 
 
 class CountedCalibration(Calibration):

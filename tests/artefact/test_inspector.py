@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amiss
-from amiss.core.decode import resize
+from amiss.core.decode import resize, to_rgb8
 from amiss.core.errors import CalibrationError, DataError, ImageError
 from amiss.core.images import Images
 from amiss.core.scores import Region
@@ -63,7 +63,13 @@ def test_calibration_on_new_images_learns_nothing_and_drops_the_note_on_folds(in
 def test_a_bad_calibration_image_is_an_error(inspector):
     with pytest.raises(ImageError, match="image 1"):
         inspector.calibrate(
-            Images([np.zeros((64, 64), np.uint8), np.zeros((64, 64)), *np.ones((19, 64, 64, 1), np.uint8)])
+            Images(
+                [
+                    np.zeros((64, 64), np.uint8),
+                    np.zeros((64, 64)),
+                    *(np.full((64, 64), i, np.uint8) for i in range(1, 20)),
+                ]
+            )
         )
 
 
@@ -213,3 +219,33 @@ def test_a_bad_image_among_many_stops_scoring(inspector, monkeypatch):
     monkeypatch.setenv("AMISS_THREADS", "2")
     with pytest.raises(ImageError, match="image 9"):
         inspector.image_scores(Images([*toy_texture(9, seed=3).images, np.zeros((64, 64))]))
+
+
+def test_copies_count_once_in_learning_and_calibrating_and_the_statement_says_so():
+    """A copy on the other side of the split has a score as if it had been learned, and breaks the promise."""
+    parts = toy_part(30, seed=0).images
+    twice = Images.join([parts, parts])
+    inspector = amiss.fit(twice, method="knn", preset="tiny", size=64, calibration=0.4, rule="conformal:10%")
+    once = amiss.fit(parts, method="knn", preset="tiny", size=64, calibration=0.4, rule="conformal:10%")
+    assert inspector.rule.n == 12 and np.array_equal(inspector.rule.normal, once.rule.normal)
+    assert "30 of the good images given are copies of others" in inspector.statement()
+    assert "copies" not in once.statement()
+    fresh = toy_part(15, seed=1).images
+    again = inspector.calibrate(Images.join([fresh, fresh.subset([3])]))
+    assert again.rule.n == 15 and "1 of the good images given is a copy" in again.statement()
+
+
+def test_the_depth_of_a_camera_is_kept_and_checked(tmp_path):
+    parts = [(image.astype(np.uint32) * 4095 // 255).astype(np.uint16) for image in toy_part(20, seed=0).images]
+    dark = amiss.fit(parts, method="knn", preset="tiny", size=64, calibration=0.5, rule="conformal:10%")
+    assert "they seem to hold 12 bits" in dark.statement()
+    asked = {"method": "knn", "preset": "tiny", "size": 64, "calibration": 0.5, "rule": "conformal:10%"}
+    inspector = amiss.fit(parts, **asked, bits=12)
+    assert inspector.statement().count("bits") == 0
+    eight = amiss.fit([to_rgb8(part, bits=12) for part in parts], **asked)
+    assert np.array_equal(inspector.rule.normal, eight.rule.normal)
+    inspector.save(tmp_path / "a.amiss")
+    loaded = amiss.load(tmp_path / "a.amiss")
+    good, bright = loaded.inspect([parts[0], parts[0] + 4000])
+    assert good.score == next(eight.inspect([to_rgb8(parts[0], bits=12)])).score
+    assert good.label == "good" and bright.label == "error" and "does not fit into 12 bits" in bright.reason

@@ -207,9 +207,9 @@ def test_too_small_and_corrupt_images(tiled: Inspector, tmp_path: Path) -> None:
     )
     for name in ("b.png", "c.png"):
         with pytest.raises(ImageError, match=name):
-            tiled.calibrate(Images([*[tmp_path / "a.png"] * 20, tmp_path / name]))
+            tiled.calibrate(Images([*cloth(20, 13), tmp_path / name]))
         with pytest.raises(ImageError, match=name):
-            amiss.fit(Images([*[tmp_path / "a.png"] * 20, tmp_path / name]), method="brightness", tile=32)
+            amiss.fit(Images([*cloth(20, 13), tmp_path / name]), method="brightness", tile=32)
     with pytest.raises(ImageError, match="smaller than a tile"):
         tiled.inspect_one(cloth(1, 1, (40, 30))[0])
 

@@ -172,6 +172,12 @@ def manifest(path: Path) -> Path:
     return path
 
 
+def labelled(root: Path) -> Path:
+    for name in ("OK/a", "OK/b", "OK/c", "OK/d", "NG/e"):
+        write(root / f"{name}.png")
+    return root
+
+
 def folder(root: Path) -> Path:
     write(root / "a.png")
     write(root / "deeper/b.png")
@@ -191,6 +197,7 @@ BUILDERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "wm811k": ("wm811k.npz", wm811k),
     "mixedwm38": ("mixed.npz", mixedwm38),
     "manifest": ("bolts.csv", manifest),
+    "labelled": ("parts", labelled),
     "folder": ("flat", folder),
 }
 

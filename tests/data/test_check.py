@@ -6,7 +6,7 @@ import numpy as np
 
 from amiss.core.images import Images
 from amiss.data import GOOD, Dataset, Origin, open_dataset
-from amiss.data.check import check_dataset, describe, sample_sizes
+from amiss.data.check import account_for, check_dataset, describe, sample_sizes
 
 
 def images(*seeds):
@@ -32,7 +32,7 @@ def test_an_image_in_both_parts_is_an_error_and_copies_are_noted():
     assert found.errors == (
         "2 images are in both normal and test, so test figures are too good: such as the one of image 1",
     )
-    assert found.notes == ("1 of 3 normal images are copies of others: they add no evidence.",)
+    assert found.notes == ("1 of the 3 normal images is a copy of another, byte for byte: each image counts once.",)
 
 
 def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():
@@ -52,7 +52,8 @@ def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():
 
 
 def test_masks_are_checked_against_what_they_should_say():
-    full, none = np.ones((8, 9), bool), np.zeros((8, 9), bool)
+    full, none = np.zeros((8, 9), bool), np.zeros((8, 9), bool)
+    full[2:4] = True
     data = Dataset("x", images(0), images(1, 2, 3, 4), ("dent", "dent", GOOD, GOOD), (full, none, full, none))
     found = check_dataset(data)
     assert found.errors == ("image 2: a good image, but its mask marks a defect",)
@@ -96,7 +97,8 @@ def test_what_is_told(trees, amiss):
         "sizes:   12 x 16 (5); height x width, all images",
         "licence: CC BY-NC-SA 4.0",
     ]
-    assert out.splitlines()[6].startswith("note:    Normal images are") and out.endswith("All 5 images are usable.\n")
+    assert out.splitlines()[6] == "files:   9 found: 5 images, 3 masks, no unused image, 1 ignored"
+    assert out.splitlines()[8].startswith("note:    Normal images are") and out.endswith("All 5 images are usable.\n")
     _, out, _ = amiss("data", trees.build("mvtec_ad2"))
     assert "normal:  3 images from 3 parts\n" in out and "good, 2 bad from 2 parts\n" in out
 
@@ -120,3 +122,36 @@ def test_json_is_one_object_with_everything(trees, amiss):
 def test_a_wrong_address_is_one_line(trees, amiss):
     code, out, err = amiss("data", trees.root / "none")
     assert code == 2 and out == "" and err.startswith("amiss: ") and err.count("\n") == 1
+
+
+def test_every_file_is_accounted_for(trees, amiss):
+    root = trees.build("mvtec")
+    before = account_for(open_dataset(root), root)
+    assert before.found == before.used + before.masks and before.used == 5
+    trees.write(root / "train/spare.png")
+    (root / "train/good/a.txt").write_text("words")
+    (root / "train/good/.b.jfif").write_bytes((root / "train/good/0.png").read_bytes())
+    after = account_for(open_dataset(root), root)
+    assert after.used == 6 and after.unused == (root / "train/spare.png",) and after.masks == before.masks
+    assert [one.path.name for one in after.ignored] == ["a.txt"] and after.found == before.found + 3
+    report = json.loads(amiss("data", root, "--json")[1])["files"]
+    assert report == after.summary()
+    assert "1 unused images (such as " in amiss("data", root)[1]
+
+
+def test_one_image_under_two_names_for_what_it_shows_is_an_error():
+    found = check_dataset(Dataset("x", images(0), images(1, 2, 1), (GOOD, GOOD, "dent")))
+    assert found.errors == ("image 0 (good) and image 2 (dent) are the same image",)
+
+
+def test_images_that_hold_fewer_bits_than_their_files_are_noted():
+    deep = Images([np.full((4, 4), value, np.uint16) for value in (900, 3000)])
+    (note,) = check_dataset(Dataset("x", deep, Images([]))).notes
+    assert note.startswith("No value of the 2 16-bit images exceeds 4,095")
+
+
+def test_most_masks_inverted_is_noted():
+    mask = np.ones((8, 9), bool)
+    mask[:2] = False
+    (note,) = check_dataset(Dataset("x", images(0), images(1), ("dent",), (mask,))).notes
+    assert note.startswith("1 of 1 masks mark more than half of their image, such as a mask (75 %): inverted")

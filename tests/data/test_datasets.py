@@ -202,5 +202,21 @@ def test_test_images_that_are_normal_images_too_are_left_out_and_counted():
     whole = Dataset("bolt", Images(list(normal)), Images(test), (GOOD, GOOD, "scratch", GOOD), masks)
     kept = whole.without_copies()
     assert kept.defects == (GOOD, "scratch", GOOD) and len(kept.test) == 3 and kept.mask(1, (8, 8)).all()
-    assert kept.notes == ("left out 1 of 4 test images: they are normal images too",)
+    assert kept.notes == ("left out 1 of 4 test images: they are normal images too.",)
     assert kept.without_copies() is kept
+
+
+def test_of_copies_one_is_measured_and_what_a_model_has_seen_is_not():
+    rng = np.random.default_rng(1)
+    a, b, c = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    whole = Dataset("bolt", Images([c]), Images([a, b, a, c]), (GOOD, "dent", GOOD, GOOD))
+    kept = whole.without_copies(frozenset())
+    assert kept.defects == (GOOD, "dent", GOOD)
+    assert kept.notes == ("left out 1 of 4 test images: they are copies of others, byte for byte.",)
+    seen = whole.without_copies(frozenset([whole.test.sha256(1)]))
+    assert seen.defects == (GOOD, GOOD) and "left out 1 of 4 test images: the model has seen them" in seen.notes[0]
+    with pytest.raises(DataError, match="all 4 test images were seen"):
+        whole.without_copies(frozenset(whole.test.hashes()))
+    mixed = Dataset("bolt", Images([]), Images([a, a]), (GOOD, "dent"))
+    with pytest.raises(DataError, match=r"image 0 \(good\) and image 1 \(dent\) are the same image"):
+        mixed.without_copies(frozenset())

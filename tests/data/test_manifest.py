@@ -111,7 +111,7 @@ def test_labels_as_numbers_and_truth_values(table):
         ("a.png,ok,train\nb.png,defectiv,test", r"row 2: label 'defectiv', did you mean 'defective'\?"),
         ("a.png,ok,train\nb.png,2,test", "row 2: label '2'; good is one of good, normal, ok"),
         ("a.png,ok,train\nb.png,0.5,test", r"row 2: label '0\.5'; good is"),
-        ("a.png,gut,train\nb.png,kratzer,test", "labels such as gut, kratzer, and none that says good"),
+        ("a.png,fein,train\nb.png,kratzer,test", "labels such as fein, kratzer, and none that says good"),
         ("a.png,ok,train\nb.png,scratch,train", r"b\.png has the label 'scratch' in train"),
         ("a.png,ok,train\nb.png,,test", r"1 test images have no label, such as b\.png"),
         ("a.png,ok,train\nb.png,ok,", "1 rows have no split while others have"),

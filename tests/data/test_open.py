@@ -29,7 +29,7 @@ def test_every_kind_has_a_tree_here_and_a_row_on_the_page(trees):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_page_and_the_reader_state_one_licence(kind):
-    if kind not in ("folder", "manifest"):
+    if kind not in ("folder", "manifest", "labelled"):
         row = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if f"| `{kind}` |" in line)
         stated = row.split("|")[4].strip()
         assert READERS[kind].about.licence.startswith(stated)
@@ -55,7 +55,7 @@ def test_every_kind_keeps_the_rules_of_a_data_set(trees, kind):
         if data.masks is not None:
             assert data.mask(index, data.test[index].shape[:2]).any() == defective
             assert data.mask(index, (5, 7)).any() == defective
-    if kind not in ("folder", "manifest", "mvtec"):
+    if kind not in ("folder", "manifest", "mvtec", "labelled"):
         assert data.licence == READERS[kind].about.licence
     assert all(note.endswith(".") for note in data.notes)
 
@@ -68,7 +68,7 @@ def test_no_image_is_read_when_a_set_is_opened(trees, kind, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("an image was read")
 
-    monkeypatch.setattr(images, "read_image", refuse)
+    monkeypatch.setattr(images, "read_bytes", refuse)
     data = open_built(trees, kind)
     assert len(data.normal) > 0
 

@@ -52,7 +52,7 @@ def test_it_is_recognised_and_can_be_forced(plug, trees) -> None:
         read_address(one).kind == "bolts" and open_dataset(one).name == open_dataset(f"bolts:{one}").name == "bolts_a"
     )
     assert open_dataset(f"{trees.root / 'set'}#b").name == "bolts_b"
-    assert list(list_readers()) == [*[kind for kind in READERS if kind != "folder"], "bolts", "folder"]
+    assert list(list_readers()) == [*list(READERS)[:-2], "bolts", "labelled", "folder"]
 
 
 def test_it_cannot_replace_our_own(plug, trees) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from amiss.core.errors import DataError, ImageError
 from amiss.core.images import Images
 from amiss.data import GOOD, Dataset, GroundTruthRegion
-from amiss.data.truth import RegionFiles, RunLengths, Saturation, read_levels, resize_mask
+from amiss.data.truth import RegionFiles, RunLengths, Saturation, doubtful_masks, read_levels, resize_mask
 
 SIDES = st.integers(1, 20)
 
@@ -194,3 +194,26 @@ def test_without_saturations_there_are_no_regions():
     assert not data.has_saturation and not dataset([None]).has_saturation
     with pytest.raises(DataError, match="how much of it is enough"):
         data.regions(0, (12, 16))
+
+
+def test_masks_that_are_coded_in_another_way_are_named(tmp_path):
+    marks = np.zeros((10, 10), np.uint8)
+    marks[2:4, 2:5] = 255
+    alpha = np.dstack([np.zeros((10, 10, 3), np.uint8), marks])
+    inverted, white = 255 - marks, np.dstack([255 - marks, 255 - marks, np.full((10, 10), 255, np.uint8)])
+    for name, mask in {"alpha": alpha, "inverted": inverted, "white": white, "usual": marks}.items():
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), mask)
+    with pytest.raises(DataError, match=r"alpha\.png: its marks lie in the alpha channel"):
+        read_levels(tmp_path / "alpha.png")
+    assert doubtful_masks([tmp_path / "usual.png", None]) == []
+    for name, share in (("inverted", "94 %"), ("white", "100 %")):
+        (note,) = doubtful_masks([tmp_path / "usual.png", tmp_path / f"{name}.png"])
+        assert note.startswith("1 of 2 masks mark more than half") and name in note and share in note
+
+
+def test_opaque_and_coloured_masks_are_read(tmp_path):
+    mask = np.zeros((4, 4, 4), np.uint8)
+    mask[:, :, 3] = 255
+    mask[1, 1, 2] = 200
+    assert cv2.imwrite(str(tmp_path / "a.png"), mask)
+    assert (read_levels(tmp_path / "a.png") > 0).sum() == 1

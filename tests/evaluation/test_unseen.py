@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-import amiss
+import amiss as package
 from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data import Dataset
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inspector(folder: Path) -> Inspector:
-    return amiss.fit(folder / "known", method="knn", preset="tiny", size=64, calibration=0.9)
+    return package.fit(folder / "known", method="knn", preset="tiny", size=64, calibration=0.9)
 
 
 def only_good(images: Images) -> Dataset:
@@ -75,3 +76,32 @@ def test_what_cannot_be_read_was_not_seen(inspector: Inspector, folder: Path) ->
     assert check_unseen(inspector, images, where="cloth") == (images.sha256(0), "")
     found = certify(inspector, only_good(images))
     assert len(found.errors) == 1 and found.false_alarms.rate.n == 2
+
+
+def test_verbs_leave_out_what_was_seen_and_copies_and_say_so(
+    inspector: Inspector, folder: Path, tmp_path: Path, amiss: Callable[..., tuple[int, str, str]]
+) -> None:
+    root, model = tmp_path / "set", tmp_path / "model.amiss"
+    inspector.save(model)
+    for name, source in (
+        ("train/good/0.png", "known/01.png"),
+        ("test/good/a.png", "new/00.png"),
+        ("test/good/b.png", "new/00.png"),
+        ("test/good/c.png", "known/00.png"),
+        ("test/dent/d.png", "new/01.png"),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((folder / source).read_bytes())
+    left_out = [
+        "left out 1 of 4 test images: the model has seen them while it was made.",
+        "left out 1 of 4 test images: they are copies of others, byte for byte.",
+    ]
+    for words, key in (
+        (("evaluate", model, root), "notes"),
+        (("compare", model, model, root), "notes"),
+        (("certify", model, root), "warnings"),
+    ):
+        code, out, _ = amiss(*words)
+        assert code == 0 and all(line in out for line in left_out)
+        code, out, _ = amiss(*words, "--json")
+        assert code == 0 and json.loads(out)[key][-2:] == left_out

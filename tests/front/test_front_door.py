@@ -53,7 +53,7 @@ def test_a_type_checker_sees_the_real_signatures(said: list[str]) -> None:
     assert "Detector" in fit and "-> amiss.inspector.Inspector" in fit and "**" not in fit
     assert "backend" in load and "-> amiss.inspector.Inspector" in load
     assert "amiss.inspector.Inspector" in inspector and "Any" not in inspector.partition("->")[2]
-    assert "Iterator[amiss.core.verdict.Verdict]" in verdicts
+    assert "Generator[amiss.core.verdict.Verdict, None, None]" in verdicts
     assert len(notes) == 4 + len(amiss.__all__)
     assert not [note for note in notes if note.strip('"') == "Any"]
 

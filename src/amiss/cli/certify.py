@@ -44,8 +44,11 @@ def certify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
+    from dataclasses import replace
+
     from amiss.data import open_dataset
     from amiss.evaluation import certify as show
+    from amiss.evaluation import only_unseen
     from amiss.front import load
     from amiss.reporting import write_certificate
 
@@ -53,10 +56,12 @@ def certify(
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
+    whole = open_dataset(data, seed=inspector.record.seed)
+    dataset = only_unseen(whole, inspector)
     with progress_display() as progress:
         certificate = show(
             inspector,
-            open_dataset(data, seed=inspector.record.seed),
+            dataset,
             confidence=sure,
             false_alarm=demands[0],
             escape=demands[1],
@@ -64,6 +69,8 @@ def certify(
             future=future,
             progress=progress,
         )
+    left_out = dataset.notes[len(whole.notes) :]
+    certificate = replace(certificate, warnings=(*certificate.warnings, *left_out))
     pages = [] if output is None else write_certificate(output, certificate)
     if json:
         say_json(certificate.summary())

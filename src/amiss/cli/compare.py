@@ -48,6 +48,7 @@ def compare(
     from amiss.core.checks import read_rate
     from amiss.data import open_dataset
     from amiss.evaluation import compare as run
+    from amiss.evaluation import only_unseen
     from amiss.evaluation.conclusions import conclude
     from amiss.front import load
 
@@ -57,11 +58,11 @@ def compare(
         load(first, backend=backend, trusted_key=trusted_key, accepted=accepted),
         load(second, backend=backend, trusted_key=trusted_key, accepted=accepted),
     )
-    dataset = open_dataset(data, seed=models[0].record.seed)
+    dataset = only_unseen(open_dataset(data, seed=models[0].record.seed), *models)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     conclusions = conclude(comparison, allowed)
-    summary = comparison.summary() | {"conclusions": conclusions.summary()}
+    summary = comparison.summary() | {"conclusions": conclusions.summary(), "notes": list(dataset.notes)}
     if output is not None:
         import json as codec
 
@@ -73,7 +74,8 @@ def compare(
         say_json(summary)
     else:
         written = [] if output is None else [f"Written to {output / 'comparison.json'}"]
-        say(*comparison_lines(comparison), *conclusion_lines(conclusions), *written)
+        notes = [f"note: {note}" for note in dataset.notes]
+        say(*comparison_lines(comparison), *conclusion_lines(conclusions), *notes, *written)
     if not conclusions.shown:
         raise typer.Exit(ExitCode.PROMISE)
 

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from amiss.cli.console import progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.suspect_lines import SUSPECT_METHOD, list_suspects
+from amiss.core.errors import InputError
+from amiss.core.listing import describe_ignored
 
 SHOWN = 10
 """Errors that are listed for a person; JSON has all of them."""
 
 
 def data(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Decode every image and mask, and look for leaks between training and test.")
     ] = False,
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects",
+            help="List the normal images that look strange to patchcore, each scored by a fold that has not seen it.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="With --suspects: folder for suspects.html and suspects.json.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Describe a data set. With --check, exits with 3 when a file is unusable or test figures would be misleading."""
-    from amiss.data.check import check_dataset, describe, sample_sizes
+    from amiss.data.check import account_for, check_dataset, describe, sample_sizes
     from amiss.data.open import open_dataset, read_address
 
+    if output is not None and not suspects:
+        raise InputError("--output must come with --suspects, got it alone")
+    hold_folder(context, output)
     dataset = open_dataset(source, seed=seed)
-    report: dict[str, Any] = {"kind": read_address(source).kind, **describe(dataset), "checked": check}
+    address = read_address(source)
+    root = address.path / (address.category or "")
+    root = root if root.is_dir() else address.path
+    account = account_for(dataset, root) if address.kind != "elpv" and root.is_dir() else None
+    report: dict[str, Any] = {"kind": address.kind, **describe(dataset), "checked": check}
+    report["files"] = None if account is None else account.summary()
     if check:
         with progress_display() as progress:
             found = check_dataset(dataset, progress=progress)
@@ -37,10 +60,13 @@ def data(
         report["notes"] += found.notes
     else:
         report["sizes"] = _sizes(sample_sizes(dataset))
+    lines: list[str] = []
+    if suspects:
+        report["suspects"], lines = list_suspects(dataset, SUSPECT_METHOD, seed, output)
     if json:
         say_json(report)
     else:
-        say(*_lines(report))
+        say(*_lines(report, "" if account is None else describe_ignored(account.ignored)), *lines)
     if report.get("errors"):
         raise typer.Exit(ExitCode.UNUSABLE)
 
@@ -50,7 +76,7 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> list[dict[str, int]]:
     return [{"height": height, "width": width, "images": count} for (height, width), count in sizes.most_common()]
 
 
-def _lines(report: dict[str, Any]) -> list[str]:
+def _lines(report: dict[str, Any], ignored: str) -> list[str]:
     tested = ", ".join(f"{count} {defect}" for defect, count in report["test"].items()) or "none"
     lines = [
         f"{report['name']} (read as {report['kind']})",
@@ -59,6 +85,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"masks:   {_masks(report)}",
         f"sizes:   {_size_line(report)}",
         f"licence: {report['licence'] or 'not known'}",
+        *_file_lines(report["files"], ignored),
         *(f"note:    {note}" for note in report["notes"]),
     ]
     if not report["checked"]:
@@ -72,6 +99,16 @@ def _lines(report: dict[str, Any]) -> list[str]:
         *lines,
         f"{len(errors)} errors in {images} images." if errors else f"All {images} images are usable.",
     ]
+
+
+def _file_lines(files: dict[str, Any] | None, ignored: str) -> list[str]:
+    """Every file: found = used + masks + unused + ignored."""
+    if files is None:
+        return []
+    unused = files["unused"]
+    shown = f"{len(unused)} unused images (such as {unused[0]})" if unused else "no unused image"
+    total = f"files:   {files['found']} found: {files['used']} images, {files['masks']} masks, {shown}, "
+    return [f"{total}{len(files['ignored'])} ignored", *([f"         {ignored}"] if ignored else [])]
 
 
 def _size_line(report: dict[str, Any]) -> str:

@@ -28,14 +28,18 @@ def evaluate(
 ) -> None:
     """Measure false alarms, detections and areas under curves on a labelled data set."""
     from amiss.data import open_dataset
+    from amiss.data.truth import doubtful_masks
     from amiss.evaluation import evaluate as run
+    from amiss.evaluation import only_unseen
     from amiss.front import load
 
     hold_folder(context, output)
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    dataset = open_dataset(data, seed=inspector.record.seed)
+    dataset = only_unseen(open_dataset(data, seed=inspector.record.seed), inspector)
+    notes = [*dataset.notes, *doubtful_masks(dataset.masks or ())]
     with progress_display() as progress:
         evaluation = run(inspector, dataset, progress=progress)
+    summary = evaluation.summary() | {"notes": notes}
     if output is not None:
         import json as codec
 
@@ -43,11 +47,12 @@ def evaluate(
         from amiss.storage import write_file
 
         write_report(output / "report.html", evaluation, inspector, dataset)
-        write_file(output / "evaluation.json", codec.dumps(evaluation.summary(), indent=2, allow_nan=False).encode())
+        write_file(output / "evaluation.json", codec.dumps(summary, indent=2, allow_nan=False).encode())
     if json:
-        say_json(evaluation.summary())
+        say_json(summary)
         return
-    say(*summary_lines(evaluation), *_trade_lines(evaluation, inspector), *backend_line(inspector, backend))
+    say(*summary_lines(evaluation), *_trade_lines(evaluation, inspector))
+    say(*(f"note: {note}" for note in notes), *backend_line(inspector, backend))
     if output is not None:
         say(f"Report: {output / 'report.html'}")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amiss.cli.console import aside, hold_file, progress_display, say, say_json
+from amiss.cli.console import aside, hold_file, hold_folder, progress_display, say, say_json
+from amiss.cli.pages_option import Pages
 from amiss.cli.recipe_options import read_recipe, with_region
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, trade_of
+from amiss.cli.suspect_lines import list_suspects
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
@@ -40,6 +43,11 @@ def fit(
     overlap: Annotated[
         int | None, typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of the tile.")
     ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Bits that the values of 16-bit images really have, such as 12. Default: 16."),
+    ] = None,
+    pages: Pages = "one",
     rule: RuleWords = "conformal",
     alpha: Alpha = None,
     confidence: Confidence = None,
@@ -65,12 +73,19 @@ def fit(
         bool,
         typer.Option("--print-recipe", help="Print the recipe of these options as TOML and exit."),
     ] = False,
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects", help="Also list good images that look strange, on a page in OUTPUT.suspects; five more fits."
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit with this output.")] = False,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")] = Path("model.amiss"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
     from amiss.artefact import check_place
+    from amiss.core.pages import check_pages
     from amiss.data import open_dataset
     from amiss.front import fit_recipe
 
@@ -83,22 +98,37 @@ def fit(
         return
     check_place(output)
     hold_file(context, output)
+    page = output.with_name(f"{output.name}.suspects") if suspects else None
+    hold_folder(context, page)
     training = _training_folder(output, resume)
     dataset = open_dataset(data, seed=asked.seed)
+    normal = dataset.normal if check_pages(pages) == "one" else dataset.normal.each_page()
+    strange = list_suspects(replace(dataset, normal=normal), asked, 0, page) if suspects else ({}, [])
     with progress_display() as progress, _hint_at_resuming(training):
-        inspector = fit_recipe(
-            dataset.normal, asked, origins=dataset.normal_origins, checkpoint=training, progress=progress
-        )
+        inspector = fit_recipe(normal, asked, origins=dataset.normal_origins, checkpoint=training, progress=progress)
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
-    _report(inspector, output, dataset.normal.ignored, json=json)
+    _report(inspector, output, normal.ignored, dataset.notes, strange, json=json)
 
 
-def _report(inspector: Inspector, output: Path, ignored: Sequence[Ignored], *, json: bool) -> None:
+def _report(
+    inspector: Inspector,
+    output: Path,
+    ignored: Sequence[Ignored],
+    notes: Sequence[str],
+    strange: tuple[dict[str, Any], list[str]],
+    *,
+    json: bool,
+) -> None:
     if json:
-        ignored_files = [{"path": str(one.path), "reason": one.reason} for one in ignored]
-        facts = {"output": str(output), "statement": inspector.statement(), "ignored": ignored_files}
-        say_json({**facts, "trade": trade_of(inspector)[1], **inspector.record.model_dump(mode="json")})
+        facts: dict[str, Any] = {
+            "output": str(output),
+            "statement": inspector.statement(),
+            "trade": trade_of(inspector)[1],
+        }
+        facts |= {"data_notes": list(notes), "ignored": [one.summary() for one in ignored]}
+        facts |= {"suspects": strange[0]} if strange[0] else {}
+        say_json({**facts, **inspector.record.model_dump(mode="json")})
         return
     record = inspector.record
     pixels = f"{record.size[0]} x {record.size[1]} pixels"
@@ -109,6 +139,8 @@ def _report(inspector: Inspector, output: Path, ignored: Sequence[Ignored], *, j
         f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         *trade_of(inspector)[0],
+        *(f"note: {note}" for note in notes),
+        *strange[1],
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
     if ignored:

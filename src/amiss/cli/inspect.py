@@ -14,6 +14,7 @@ from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import Unheard, aside, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.online_lines import decide_in_turn, read_batch
+from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.listing import describe_ignored
 from amiss.core.progress import Progress
@@ -55,6 +56,7 @@ def inspect(
             help="With --batch: decide part by part, in shifts of this many parts; none waits for a later one.",
         ),
     ] = None,
+    pages: Pages = "one",
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 5 when an image is anomalous or for review.")
     ] = False,
@@ -77,9 +79,9 @@ def inspect(
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     if together is not None:
         _check_batch(inspector)
-    found = _images(images)
+    found = _images(images, pages)
     root = images[0] if len(images) == 1 and images[0].is_dir() else None
-    options = {"images": [str(source) for source in images], "backend": backend}
+    options = {"images": [str(source) for source in images], "backend": backend, "pages": pages}
     with progress_display() as progress:
         judged, failed = _judge(inspector, found, root, journal, options, json=json, progress=progress)
     counts = Counter(line["label"] for line in judged)
@@ -177,7 +179,7 @@ def _conclude(
 
 
 def _ignored(found: Images) -> list[dict[str, str]]:
-    return [{"name": str(one.path), "reason": one.reason} for one in found.ignored]
+    return [one.summary() for one in found.ignored]
 
 
 def _check_batch(inspector: Inspector) -> None:
@@ -209,11 +211,11 @@ def _decide_together(judged: list[dict[str, Any]], rate: float, n: int, json: bo
     )
 
 
-def _images(sources: list[Path]) -> Images:
+def _images(sources: list[Path], pages: str) -> Images:
     """All images of several files and folders, in the order given."""
     from amiss.core.images import Images
 
-    return Images.join([Images(source) for source in sources])
+    return Images.join([Images(source, pages=pages) for source in sources])
 
 
 def _line(verdict: Verdict) -> str:

@@ -15,35 +15,49 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import ImageError
+from amiss.core.errors import ImageError, InputError
 from amiss.core.formats import Header, read_header
 from amiss.core.formats import jpeg as jpegs
+from amiss.core.formats import tiff as tiffs
 from amiss.core.memory import check_memory, decoding, memory
 
-__all__ = ["decode_image", "read_bytes", "read_image", "read_values", "resize", "to_rgb8"]
+__all__ = [
+    "check_bits",
+    "count_pages",
+    "decode_image",
+    "find_peak",
+    "read_bytes",
+    "read_image",
+    "read_page",
+    "read_values",
+    "resize",
+    "to_rgb8",
+]
 
 _BLOCK = 1 << 20  # values converted at once
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path, *, bits: int | None = None) -> NDArray[np.uint8]:
     """Read one image.
 
     PNG, JPEG, BMP, TIFF, WebP, PGM and PPM, recognised by content; 8 and 16 bit; grey, RGB and RGBA. The EXIF
-    orientation is applied, alpha is dropped, the first page is taken, and 16 bits are divided by 257: the scale is the
-    same for every image, never stretched to what one image happens to contain.
+    orientation is applied, alpha is dropped, and 16 bits are divided by 257, or scaled by
+    `bits`: the scale is the same for every image, never stretched to what one image happens to contain.
 
     All images that are being decoded share the memory that AMISS_MEMORY allows (`core.memory.memory`).
 
     Args:
         path: The file.
+        bits: Bits that the values of a 16-bit file really have, 9 to 16; None for 16. One of 8 bits stays as it is.
 
     Returns:
         RGB, uint8 (H, W, 3).
 
     Raises:
-        ImageError: Missing, empty, cut off, damaged, not an image, of another format, or too large.
+        ImageError: A value needs more than `bits`, or the file is missing,
+            empty, cut off, damaged, not an image, of another format, or too large.
     """
-    return decode_image(read_bytes(Path(path)), name=str(path))
+    return decode_image(read_bytes(Path(path)), name=str(path), bits=bits)
 
 
 def read_values(path: str | Path) -> NDArray[Any]:
@@ -70,7 +84,7 @@ def read_values(path: str | Path) -> NDArray[Any]:
         return image
 
 
-def decode_image(data: bytes, *, name: str = "image") -> NDArray[np.uint8]:
+def decode_image(data: bytes, *, name: str = "image", bits: int | None = None) -> NDArray[np.uint8]:
     """Decode the bytes of one image file; `name` is how errors call it. See `read_image`."""
     import cv2
 
@@ -81,31 +95,111 @@ def decode_image(data: bytes, *, name: str = "image") -> NDArray[np.uint8]:
             jpegs.decode(header.data, name, "CMYK")
         # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
         image = _by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
-        image = np.asarray(cv2.cvtColor(to_rgb8(image, name), cv2.COLOR_BGR2RGB), np.uint8)
+        image = np.asarray(cv2.cvtColor(to_rgb8(image, name, bits=bits), cv2.COLOR_BGR2RGB), np.uint8)
         return _turned(image, header.orientation if header.kind == "PNG" else 1)
 
 
-def to_rgb8(image: NDArray[Any], name: str = "image") -> NDArray[np.uint8]:
+def count_pages(path: Path) -> int:
+    """How many images a file holds: the pages of a TIFF, the frames of an animated WebP or PNG.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
+    return read_header(read_bytes(path), str(path)).pages
+
+
+def read_page(path: Path, number: int) -> NDArray[Any]:
+    """One image of a file that holds several, with its values as they are stored.
+
+    Args:
+        path: A TIFF with pages, or an animated WebP or PNG.
+        number: Which one, from 1.
+
+    Returns:
+        RGB, uint8 or uint16 (H, W, 3).
+
+    Raises:
+        ImageError: As for `read_image`, or there is no such page, or the file is of another format.
+    """
+    import cv2
+
+    data, name = read_bytes(path), f"{path}#{number}"
+    header = read_header(data, name)
+    if not 1 <= number <= header.pages:
+        raise ImageError(name, f"the file holds {header.pages} images")
+    if header.kind == "TIFF":
+        with _checked(tiffs.only_page(data, name, number), name) as page:
+            image = _by_opencv(page, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
+    elif header.kind in ("WebP", "PNG"):
+        image = _frame(data, header, name, number)
+    else:
+        raise ImageError(name, f"pages of a {header.kind} file cannot be told apart; save each as a file of its own")
+    return np.ascontiguousarray(image[:, :, 2::-1])
+
+
+def _frame(data: bytes, header: Header, name: str, number: int) -> NDArray[Any]:
+    """A frame of an animation, as it is shown: what it leaves as it was comes from the frames before."""
+    import cv2
+
+    with decoding(header.need(4), name, f"an animation of {header.width} x {header.height} pixels"), _quiet(cv2):
+        header.verify()
+        try:
+            _, found = cv2.imdecodeanimation(np.frombuffer(data, np.uint8), start=number - 1, count=1)
+        except cv2.error as error:
+            raise ImageError(name, f"cannot be decoded ({error.err})") from error
+    if len(found.frames) != 1 or found.frames[0].shape[:2] != (header.height, header.width):
+        raise ImageError(name, "cannot be decoded: this frame is damaged or missing")
+    return np.asarray(found.frames[0])
+
+
+def to_rgb8(image: NDArray[Any], name: str = "image", *, bits: int | None = None) -> NDArray[np.uint8]:
     """An array of any supported kind as RGB, uint8 (H, W, 3).
 
     Args:
         image: uint8 or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), channels in RGB order.
         name: How errors call it.
+        bits: As for `read_image`.
 
     Raises:
-        ImageError: Another shape or type, or no pixels.
+        ImageError: Another shape or type, no pixels, or values of more than `bits`.
     """
-    if image.dtype == np.uint16:
-        image = _eight_bits(image)
-    if image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(name, f"pixels must be uint8 or uint16, got {image.dtype}")
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ImageError(name, f"shape must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}")
+    image = image[:, :, :3]
+    if image.dtype == np.uint16:
+        image = _eight_bits(image, name, 16 if bits is None else bits)
     if image.shape[2] == 1:
         image = np.repeat(image, 3, axis=2)
-    return np.ascontiguousarray(image[:, :, :3])
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def check_bits(bits: int | None) -> int | None:
+    """None, or a depth that 16-bit files may hold.
+
+    Raises:
+        InputError: Not a whole number from 9 to 16.
+    """
+    if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int) or not 9 <= bits <= 16):
+        raise InputError(f"bits must be a whole number from 9 to 16, such as 12, got {bits!r}")
+    return bits
+
+
+def find_peak(data: bytes, *, name: str = "image") -> int | None:
+    """The largest value in the bytes of a 16-bit file, as stored and without alpha; None for a file of another depth.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
+    import cv2
+
+    if read_header(data, name).bits != 16:
+        return None
+    with _checked(data, name) as header:
+        return int(_by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH).max())
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -154,6 +248,12 @@ def read_bytes(path: Path) -> bytes:
 def _checked(data: bytes, name: str, *, all_channels: bool = False) -> Iterator[Header]:
     """What the file says about its image, once it is known to be whole, with the memory for it held."""
     header = read_header(data, name)
+    if header.pages > 1:
+        raise ImageError(
+            name,
+            "holds several images, of which only the first would be seen; save each as a file of its own, or have each "
+            "page read as an image (--pages each, Images(..., pages='each'))",
+        )
     what = f"an image of {header.width} x {header.height} pixels, {header.channels} x {header.bits} bits,"
     with decoding(header.need(header.channels if all_channels else 3), name, what):
         header.verify()
@@ -184,12 +284,18 @@ def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
-def _eight_bits(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """round(x / 257), exactly, a few rows at a time."""
+def _eight_bits(image: NDArray[np.uint16], name: str, bits: int) -> NDArray[np.uint8]:
+    """round(255 x / (2^bits - 1)), exactly, a few rows at a time."""
+    most = 2**bits - 1
+    if bits < 16 and int(image.max()) > most:
+        reason = (
+            f"the value {int(image.max()):,} does not fit into {bits} bits (0 to {most:,}), as images are read here"
+        )
+        raise ImageError(name, reason)
     small = np.empty(image.shape, np.uint8)
     rows = max(1, _BLOCK // max(1, image[:1].size))
     for start in range(0, len(image), rows):
-        small[start : start + rows] = (image[start : start + rows].astype(np.uint32) + 128) // 257
+        small[start : start + rows] = (image[start : start + rows].astype(np.uint32) * 510 + most) // (2 * most)
     return small
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import readable
-from amiss.core.decode import decode_image, read_bytes, resize, to_rgb8
+from amiss.core.decode import check_bits, decode_image, find_peak, read_bytes, resize, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.listing import Ignored, describe_ignored, list_folder
+from amiss.core.pages import check_pages, split_pages
 
 Size = tuple[int, int]
 
@@ -40,11 +41,13 @@ class Content:
         name: How errors call it.
         data: Bytes of the file, or pixels.
         size: Height and width that it is resized to, or None.
+        bits: As for `Images`.
     """
 
     name: str
     data: bytes | NDArray[Any] = field(repr=False)
     size: Size | None
+    bits: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -58,10 +61,21 @@ class Content:
             ImageError: Not a usable image.
         """
         if isinstance(self.data, bytes):
-            image = decode_image(self.data, name=self.name)
+            image = decode_image(self.data, name=self.name, bits=self.bits)
         else:
-            image = to_rgb8(self.data, self.name)
+            image = to_rgb8(self.data, self.name, bits=self.bits)
         return image if self.size is None else resize(image, self.size)
+
+    def peak(self) -> int | None:
+        """The largest value of an image of 16 bits, without alpha, as it is stored; None for one of 8 bits.
+
+        Raises:
+            ImageError: Not a usable image.
+        """
+        if isinstance(self.data, bytes):
+            return find_peak(self.data, name=self.name)
+        values = self.data if self.data.ndim == 2 else self.data[:, :, :3]
+        return int(values.max()) if values.dtype == np.uint16 else None
 
 
 Item = Path | NDArray[Any] | Image
@@ -75,6 +89,9 @@ class Images:
             (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Image` objects. An array
             (N, H, W, C) works too.
         size: Height and width that every image is resized to; None leaves each as it is.
+        bits: Bits that the values of 16-bit images really have, such as the 12 of a camera; None for all 16.
+        pages: What to do with a file of several images, such as a TIFF with pages: "one" makes it an error, "each"
+            makes each an image of its own, called path#1, path#2 and so on.
 
     Raises:
         DataError: The folder is missing or holds no image.
@@ -92,8 +109,11 @@ class Images:
         source: str | Path | Sequence[Any] | NDArray[Any],
         *,
         size: Size | None = None,
+        bits: int | None = None,
+        pages: str = "one",
     ) -> None:
         self.size = None if size is None else _check_size(size)
+        self.bits = check_bits(bits)
         self.ignored: tuple[Ignored, ...] = ()
         if isinstance(source, (str, Path)):
             with readable(source):
@@ -101,18 +121,21 @@ class Images:
             self._items: tuple[Item, ...] = found
         else:
             self._items = _items(source)
+        if check_pages(pages) == "each":
+            self._items = _each_page(self._items)
 
     @classmethod
     def join(cls, parts: Sequence[Images]) -> Images:
         """One `Images` of several, in the order given, with everything that they ignored.
 
         Raises:
-            InputError: They differ in `size`.
+            InputError: They differ in `size` or `bits`.
         """
-        sizes = {part.size for part in parts}
-        if len(sizes) > 1:
-            raise InputError(f"images to be joined must agree in size, got {sorted(sizes, key=str)}")
-        joined = cls([item for part in parts for item in part._items], size=sizes.pop() if sizes else None)
+        kinds = {(part.size, part.bits) for part in parts}
+        if len(kinds) > 1:
+            raise InputError(f"images to be joined must agree in size and bits, got {sorted(kinds, key=str)}")
+        size, bits = kinds.pop() if kinds else (None, None)
+        joined = cls([item for part in parts for item in part._items], size=size, bits=bits)
         joined.ignored = tuple(one for part in parts for one in part.ignored)
         return joined
 
@@ -145,7 +168,7 @@ class Images:
         """
         item, name = self._items[index], _name(index, self._items[index])
         data = read_bytes(item) if isinstance(item, Path) else _pixels(index, item)
-        return Content(name, data, self.size)
+        return Content(name, data, self.size, self.bits)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         for index in range(len(self)):
@@ -176,6 +199,20 @@ class Images:
         """The same images, each resized to (height, width)."""
         return self._with(self._items, _check_size(size))
 
+    def original(self) -> Images:
+        """The same images, none resized."""
+        return self._with(self._items, None)
+
+    def each_page(self) -> Images:
+        """The same images, and of files that hold several each of them; see `pages` of the class."""
+        return self._with(_each_page(self._items), self.size)
+
+    def with_bits(self, bits: int | None) -> Images:
+        """The same images, those of 16 bits read as numbers of so many bits."""
+        images = self._with(self._items, self.size)
+        images.bits = check_bits(bits)
+        return images
+
     def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> Images:
         """Some of the images, in the order of `indices`."""
         return self._with(tuple(self._items[int(index)] for index in indices), self.size)
@@ -194,7 +231,7 @@ class Images:
             yield np.stack(batch)
 
     def _with(self, items: tuple[Item, ...], size: Size | None) -> Images:
-        images = Images([], size=size)
+        images = Images([], size=size, bits=self.bits)
         images._items, images.ignored = items, self.ignored
         return images
 
@@ -209,6 +246,10 @@ def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Ignored, ...]]:
     if not found.images:
         raise DataError(f"{folder}: no image inside. {describe_ignored(found.ignored)}".rstrip())
     return found.images, found.ignored
+
+
+def _each_page(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(one for item in items for one in (split_pages(item) if isinstance(item, Path) else [item]))
 
 
 def _name(number: int, item: Item) -> str:

@@ -64,6 +64,10 @@ class Ignored:
     def __str__(self) -> str:
         return str(self.path)
 
+    def summary(self) -> dict[str, str]:
+        """As plain JSON values."""
+        return {"name": str(self.path), "reason": self.reason}
+
 
 @dataclass(frozen=True)
 class Listing:

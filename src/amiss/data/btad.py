@@ -30,7 +30,7 @@ ABOUT = About(
 
 def is_btad(root: Path) -> bool:
     """True when `root` has the layout of one product of BTAD."""
-    return (root / "train" / "ok").is_dir()
+    return (root / "train" / "ok").is_dir() and (root / "ground_truth" / "ko").is_dir()
 
 
 def read_btad(root: Path) -> Dataset:

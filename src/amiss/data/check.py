@@ -1,22 +1,75 @@
-"""What a data set holds, and whether it can be trusted: every file decodes, and nothing is in both parts."""
+"""What a data set holds, and whether it can be trusted: every file decodes, and nothing is unseen or in both parts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from amiss.core.errors import DataError, ImageError
+from amiss.core.listing import Ignored, list_folder
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
+from amiss.core.survey import copy_note, depth_notes, first_of_each
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.truth import read_mask
+from amiss.data.truth import doubtful_masks, mask_paths, read_mask
 
 SAMPLE = 20
 """Images of each part whose size is looked at without a full check."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Every file below the folder of a data set: images that it uses, masks, images that it does not, and the rest.
+
+    Args:
+        used: How many are normal or test images.
+        masks: How many are masks.
+        unused: Images that the data set does not use.
+        ignored: Everything else.
+    """
+
+    used: int
+    masks: int
+    unused: tuple[Path, ...]
+    ignored: tuple[Ignored, ...]
+
+    @property
+    def found(self) -> int:
+        """All of them."""
+        return self.used + self.masks + len(self.unused) + len(self.ignored)
+
+    def summary(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "found": self.found,
+            "used": self.used,
+            "masks": self.masks,
+            "unused": [str(path) for path in self.unused],
+            "ignored": [one.summary() for one in self.ignored],
+        }
+
+
+def account_for(dataset: Dataset, root: Path) -> Account:
+    """Which images below a folder a data set uses, and which not.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    listing = list_folder(root)
+    used = {path for images in (dataset.normal, dataset.test) for path in images.paths if path is not None}
+    masks = {path for mask in dataset.masks or () if mask is not None for path in mask_paths(mask)} - used
+    rest = [path for path in listing.images if path not in used and path not in masks]
+    return Account(
+        used=sum(path in used for path in listing.images),
+        masks=sum(path in masks for path in listing.images),
+        unused=tuple(rest),
+        ignored=listing.ignored,
+    )
 
 
 @dataclass(frozen=True)
@@ -88,7 +141,8 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
     for part, images in (("normal", dataset.normal), ("test", dataset.test)):
         for index in range(len(images)):
             try:
-                hashes[part].append(images.sha256(index))
+                hashes[part].append("")
+                hashes[part][-1] = images.sha256(index)
                 shape = images[index].shape[:2]
                 sizes[shape] += 1
                 if part == "test":
@@ -97,9 +151,10 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
                 errors.append(str(error))
             done += 1
             progress("checking", done, total)
+    notes += [*doubtful_masks(dataset.masks or ()), *depth_notes(_peaks(dataset))]
     if empty:
         notes.append(f"{empty} defective test images have an empty mask: pixel figures see no defect in them.")
-    errors += _leaks(dataset, hashes)
+    errors += dataset.contradictions(hashes["test"]) + _leaks(dataset, hashes)
     notes += _repeats(hashes) + _shared_lots(dataset)
     return Check(tuple(errors), tuple(notes), sizes)
 
@@ -115,14 +170,26 @@ def _check_mask(dataset: Dataset, index: int, shape: tuple[int, int]) -> bool:
     return not marked and dataset.defects[index] != GOOD
 
 
+def _peaks(dataset: Dataset) -> list[int | None]:
+    """Largest value of each image of 16 bits that can be read."""
+    peaks: list[int | None] = []
+    for images in (dataset.normal, dataset.test):
+        for index in range(len(images)):
+            try:
+                peaks.append(images.read(index).peak())
+            except ImageError:
+                continue
+    return peaks
+
+
 def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
     errors = []
-    both = set(hashes["normal"]) & set(hashes["test"])
+    both = set(hashes["normal"]) & set(hashes["test"]) - {""}
     if both:
         index = next(number for number, value in enumerate(hashes["test"]) if value in both)
         errors.append(
             f"{len(both)} images are in both normal and test, so test figures are too good: such as the one "
-            f"of {dataset.test.names[index] if len(hashes['test']) == len(dataset.test) else 'test'}"
+            f"of {dataset.test.names[index]}"
         )
     normal, test = _parts(dataset.normal_origins), _parts(dataset.test_origins)
     if shared := normal & test:
@@ -132,9 +199,9 @@ def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
 
 def _repeats(hashes: dict[str, list[str]]) -> list[str]:
     return [
-        f"{copies} of {len(found)} {part} images are copies of others: they add no evidence."
+        copy_note(copies, f"{len(found)} {part} images")
         for part, found in hashes.items()
-        if (copies := len(found) - len(set(found)))
+        if (copies := len(found) - len(first_of_each(found)))
     ]
 
 

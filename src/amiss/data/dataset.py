@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from amiss.core.errors import DataError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
+from amiss.core.survey import first_of_each
 from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
 
 GOOD = "good"
@@ -99,24 +101,57 @@ class Dataset:
         found = [(region, resize_mask(region.mask, size)) for region in source.regions(own)]
         return [GroundTruthRegion(mask, min(region.saturation * scale, float(mask.sum()))) for region, mask in found]
 
-    def without_copies(self) -> Dataset:
-        """Without the test images that are normal images too, by `Images.sha256`; a note says how many were left out.
+    def without_copies(self, known: Collection[str] | None = None) -> Dataset:
+        """Without test images that are known already, and of copies only the first; notes say how many were left out.
 
-        Whatever learns from the normal images knows these, and nothing is measured on them. Reads every image once.
+        Nothing is measured on what learning knows, and one image is no more evidence for being there twice. Reads every
+        image once.
+
+        Args:
+            known: `Images.sha256` of what learning knows; None for the normal images of this data set.
+
+        Raises:
+            DataError: Two copies are called different defect types, or no test image is left.
         """
-        known = {digest for digest in self.normal.hashes() if digest}
-        kept = [index for index, digest in enumerate(self.test.hashes()) if digest not in known]
-        copies = len(self.test) - len(kept)
-        if copies == 0:
+        hashes = self.test.hashes()
+        knows = {digest for digest in self.normal.hashes() if digest} if known is None else known
+        if wrong := self.contradictions(hashes):
+            raise DataError(wrong[0])
+        first = set(first_of_each(hashes).tolist())
+        new = [index for index, digest in enumerate(hashes) if digest not in knows]
+        kept = [index for index in new if index in first]
+        if len(kept) == len(hashes):
             return self
+        if not kept:
+            raise DataError(f"{self.name}: all {len(hashes)} test images were seen in learning; give others")
+        whose = "they are normal images too" if known is None else "the model has seen them while it was made"
+        notes = {whose: len(hashes) - len(new), "they are copies of others, byte for byte": len(new) - len(kept)}
         return replace(
             self,
             test=self.test.subset(np.array(kept, np.intp)),
             defects=tuple(self.defects[index] for index in kept),
             masks=None if self.masks is None else tuple(self.masks[index] for index in kept),
             test_origins=tuple(self.test_origins[index] for index in kept) if self.test_origins else (),
-            notes=(*self.notes, f"left out {copies} of {len(self.test)} test images: they are normal images too"),
+            notes=(
+                *self.notes,
+                *(f"left out {n} of {len(hashes)} test images: {why}." for why, n in notes.items() if n),
+            ),
         )
+
+    def contradictions(self, hashes: Sequence[str]) -> list[str]:
+        """A sentence on every test image that is the same as another one of another defect type.
+
+        Args:
+            hashes: `Images.sha256` of the test images, "" for one that cannot be read.
+        """
+        first: dict[str, int] = {}
+        wrong = []
+        for index, digest in enumerate(hashes):
+            other = first.setdefault(digest, index) if digest else index
+            if self.defects[other] != self.defects[index]:
+                one, two = (f"{self.test.names[at]} ({self.defects[at]})" for at in (other, index))
+                wrong.append(f"{one} and {two} are the same image")
+        return wrong
 
     def _own_size(self, index: int) -> Size:
         height, width, _ = self.test[index].shape

@@ -68,7 +68,7 @@ def collect_tests(folders: Mapping[str, Path], find_mask: Callable[[str, Path], 
 
 
 def first_file(image: Path, candidates: list[Path]) -> Path:
-    """The mask of an image: the first of these files that is there.
+    """The mask of an image: the first of these files that is there, or one of that name with another ending.
 
     Raises:
         DataError: None is.
@@ -76,6 +76,10 @@ def first_file(image: Path, candidates: list[Path]) -> Path:
     for path in candidates:
         if path.is_file():
             return path
+    for path in candidates:
+        others = list_images(path.parent) if path.parent.is_dir() else []
+        if found := next((other for other in others if other.stem == path.stem), None):
+            return found
     raise DataError(f"{image}: its mask {candidates[0]} is missing")
 
 

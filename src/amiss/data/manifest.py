@@ -1,7 +1,7 @@
 """A manifest: one table that lists a factory's own images and what is known about them.
 
 path        the image, relative to the manifest's folder; the only column that must be there
-label       good or defective (see `GOOD_WORDS`, `DEFECTIVE_WORDS`), or a defect type (see `read_manifest`)
+label       good or defective (in a word of `amiss.data.words`), or a defect type (see `read_manifest`)
 split       train, validation or test; validation images are normal images like those of train
 mask        file of the ground truth; any value above 0 is defective
 product     what is made; with several the user says which
@@ -26,32 +26,14 @@ from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
+from amiss.data.labelled import DEFECTIVE, SPLITS
 from amiss.data.reader import Reader
 from amiss.data.split import split_good
 from amiss.data.table import ENDINGS, Row, inside, need_columns, need_files, read_table
+from amiss.data.words import DEFECTIVE_WORDS, GOOD_WORDS, is_defective_word
 
 ABOUT = About("A manifest", "a table with a column path", "your own records", "yours")
 COLUMNS = ("path", "label", "split", "mask", "product", "lot", "part", "timestamp")
-GOOD_WORDS = ("good", "normal", "ok", "pass", "0", "false")
-DEFECTIVE_WORDS = (
-    "defective",
-    "defect",
-    "bad",
-    "anomalous",
-    "anomaly",
-    "abnormal",
-    "ng",
-    "nok",
-    "ko",
-    "fail",
-    "1",
-    "true",
-)
-DEFECTIVE = "defective"
-"""The defect type of an image of which nothing more is known."""
-
-SPLITS = {"train": True, "training": True, "validation": True, "val": True, "test": False}
-"""Words for the split, and whether they mean normal images."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +151,8 @@ def _read_label(where: str, label: Any) -> str:
     """ "good", "defective", or the defect type."""
     text = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
     word = text.lower()
-    if word in GOOD_WORDS:
-        return GOOD
-    if word in DEFECTIVE_WORDS:
-        return DEFECTIVE
+    if (defective := is_defective_word(word)) is not None:
+        return DEFECTIVE if defective else GOOD
     known = (*GOOD_WORDS, *DEFECTIVE_WORDS)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     if near or not any(letter.isalpha() for letter in word):

@@ -1,6 +1,6 @@
 """MVTec AD, and the many data sets that share its layout.
 
-root/train/good/*.png
+root/train/good/*.png                                other words for good count too, here and in test/
 root/test/good/*.png
 root/test/<defect type>/*.png
 root/ground_truth/<defect type>/<name>_mask.png      optional; white = defective
@@ -22,6 +22,7 @@ from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.layout import first_file, licence_beside, without_image
 from amiss.data.reader import in_folders
+from amiss.data.words import is_defective_folder
 
 ABOUT = About(
     "MVTec AD",
@@ -33,7 +34,7 @@ ABOUT = About(
 
 def is_mvtec(root: Path) -> bool:
     """True when `root` has the layout of MVTec AD."""
-    return (root / "train" / GOOD).is_dir()
+    return bool(_good_folders(root / "train"))
 
 
 def read_mvtec(root: Path) -> Dataset:
@@ -52,13 +53,14 @@ def read_mvtec(root: Path) -> Dataset:
     paths = [path for path in images.paths if path is not None]
     defects = [_defect(path, test) for path in paths]
     masks = tuple(_mask(path, defect, truth) for path, defect in zip(paths, defects, strict=True))
-    empty = sorted(folder.name for folder in test.iterdir() if folder.is_dir() and folder.name not in defects)
+    kinds = sorted({_type(folder.name) for folder in test.iterdir() if folder.is_dir()})
+    empty = [kind for kind in kinds if kind not in defects]
     notes = [f"There is no test image of the type {name}: its folder is empty." for name in empty]
     if GOOD not in defects and GOOD not in empty:
         notes.append("There are no good test images, so false alarms cannot be measured.")
     return Dataset(
         name=root.resolve().name,
-        normal=Images(root / "train" / GOOD),
+        normal=Images.join([Images(folder) for folder in _good_folders(root / "train")]),
         test=images,
         defects=tuple(defects),
         masks=masks if truth.is_dir() else None,
@@ -71,7 +73,18 @@ def _defect(path: Path, test: Path) -> str:
     parts = path.relative_to(test).parts
     if len(parts) != 2:
         raise DataError(f"{path}: expected test/<type>/<image>; the folder under test/ names the defect type")
-    return parts[0]
+    return _type(parts[0])
+
+
+def _good_folders(train: Path) -> list[Path]:
+    """Usually train/good, but OK and other words for it count as well."""
+    inside = sorted(train.iterdir()) if train.is_dir() else []
+    return [folder for folder in inside if is_defective_folder(folder.name) is False and folder.is_dir()]
+
+
+def _type(name: str) -> str:
+    """The defect type that a folder of test/ is named for: another word for good is good."""
+    return GOOD if is_defective_folder(name) is False else name
 
 
 def _mask(path: Path, defect: str, truth: Path) -> Path | None:

@@ -11,6 +11,7 @@ from amiss.data import (
     btad,
     folder,
     kolektor,
+    labelled,
     manifest,
     mvtec,
     mvtec_3d,
@@ -36,26 +37,30 @@ READERS: dict[str, Reader] = {
         mvtec_ad2.READER,
         mvtec_loco.READER,
         mvtec_3d.READER,
-        mvtec.READER,
         btad.READER,
+        mvtec.READER,
         kolektor.READER,
         severstal.READER,
         nanofibres.READER,
+        labelled.READER,
         folder.READER,
     )
 }
-"""Our own, by kind. The first that recognises a path reads it, so the narrow ones come first, and a folder of good
-images last; elpv is apart, for it has no path."""
+"""Our own, by kind. The first that recognises a path reads it, so the narrow ones come first; elpv is apart, for it has
+no path."""
+
+GENERAL = ("labelled", "folder")
+"""Kinds that may hold anything: asked last, after the narrow ones in the folders right inside."""
 
 
 @cache
 def list_readers() -> dict[str, Reader]:
-    """Every reader by kind, in the order in which they are asked: our own, then plug-ins, then a plain folder.
+    """Every reader by kind, in the order in which they are asked: our own, then plug-ins, then the general ones.
 
     Raises:
         InputError: A plug-in that is not a reader of the kind it was named for.
     """
-    own = {kind: reader for kind, reader in READERS.items() if kind != folder.READER.kind}
+    own = {kind: reader for kind, reader in READERS.items() if kind not in GENERAL}
     plugged = {}
     for point in entry_points(group=ENTRY_POINTS):
         if point.name in READERS:
@@ -66,16 +71,16 @@ def list_readers() -> dict[str, Reader]:
                 f"entry point {point.name} = {point.value} must name a Reader of that kind, got {reader!r}"
             )
         plugged[point.name] = reader
-    return {**own, **plugged, folder.READER.kind: folder.READER}
+    return {**own, **plugged, **{kind: READERS[kind] for kind in GENERAL}}
 
 
 def recognise(path: Path) -> str | None:
     """The kind of the data set at a path, or of the ones in the folders right inside; None when nobody knows it."""
     readers = list_readers()
-    narrow = [reader for kind, reader in readers.items() if kind != folder.READER.kind]
+    narrow = [reader for kind, reader in readers.items() if kind not in GENERAL]
     kind = next((reader.kind for reader in narrow if reader.recognises(path)), None)
     if kind is not None or not path.is_dir():
         return kind
     folders = sorted(inner for inner in path.iterdir() if inner.is_dir())
     inside = (reader.kind for inner in folders for reader in narrow if reader.in_folders and reader.recognises(inner))
-    return next(inside, folder.READER.kind)
+    return next(inside, None) or next(kind for kind in GENERAL if readers[kind].recognises(path))

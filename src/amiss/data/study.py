@@ -19,8 +19,8 @@ from pathlib import Path
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
-from amiss.data.manifest import DEFECTIVE_WORDS, GOOD_WORDS
 from amiss.data.table import ENDINGS, Row, inside, need_columns, need_files, read_table
+from amiss.data.words import DEFECTIVE_WORDS, GOOD_WORDS, is_defective_word
 
 ONE_STATION = "station"
 """Name of the only station, where none is named."""
@@ -109,12 +109,12 @@ def _truth(table: Path, rows: Sequence[Row]) -> dict[str, bool]:
     for number, row in enumerate(rows, 1):
         value = row["label"]
         word = str(int(value) if isinstance(value, float) and value.is_integer() else value).lower()
-        if word not in (*GOOD_WORDS, *DEFECTIVE_WORDS):
+        if (defective := is_defective_word(word)) is None:
             raise DataError(
                 f"{table}, row {number}: label must be one of {', '.join((*GOOD_WORDS, *DEFECTIVE_WORDS))}, "
                 f"got {row['label']!r}"
             )
-        found[str(row["part"])].add(word in DEFECTIVE_WORDS)
+        found[str(row["part"])].add(defective)
     for part, truths in found.items():
         if len(truths) > 1:
             raise DataError(f"{table}: part {part} is called good in one row and defective in another")

@@ -5,7 +5,7 @@ A mask keeps its own numbers until it is asked for: any value above 0 is defecti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.decode import read_values
-from amiss.core.errors import DataError
+from amiss.core.errors import DataError, ImageError
 from amiss.core.images import Size
 
 Mask = NDArray[np.bool_]
+
+MOST = 0.5
+"""Share of an image from which a mask that marks more is doubted."""
 
 
 class Truth(Protocol):
@@ -146,7 +149,7 @@ def read_levels(path: Path) -> NDArray[Any]:
     """The numbers of a mask file, (H, W); of colours the largest, without alpha.
 
     Raises:
-        DataError: A JPEG, whose losses look like defects, or an image of floats.
+        DataError: One whose marks lie in alpha only, a JPEG, whose losses look like defects, or an image of floats.
         ImageError: The file cannot be decoded.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
@@ -154,7 +157,42 @@ def read_levels(path: Path) -> NDArray[Any]:
     values = read_values(path)
     if values.dtype.kind != "u":
         raise DataError(f"{path}: a mask must have whole numbers, got {values.dtype}")
-    return values if values.ndim == 2 else values[:, :, :3].max(axis=2)
+    if values.ndim == 2:
+        return values
+    colours, alpha = values[:, :, :3], values[:, :, 3:]
+    if alpha.size and colours.min() == colours.max() and alpha.min() < alpha.max():
+        raise DataError(f"{path}: its marks lie in the alpha channel, which is not read; save them as grey values")
+    return np.asarray(colours.max(axis=2))
+
+
+def marked_share(source: MaskSource) -> float | None:
+    """The share of a mask that is marked, in [0, 1]; None for one that cannot be read or is no single file or array."""
+    if isinstance(source, np.ndarray):
+        return float((source > 0).mean()) if source.size else None
+    if not isinstance(source, Path):
+        return None
+    try:
+        return float((read_levels(source) > 0).mean())
+    except (DataError, ImageError):
+        return None
+
+
+def doubtful_masks(masks: Sequence[MaskSource | None]) -> list[str]:
+    """A sentence on masks that mark more than half of their image, which an inverted mask and one on white do.
+
+    Example:
+        >>> doubtful_masks([np.ones((2, 2)), np.eye(2), None])
+        ['1 of 2 masks mark more than half of their image, such as a mask (100 %): inverted, or drawn on white?']
+    """
+    shares = [(share, source) for source in masks if source is not None and (share := marked_share(source)) is not None]
+    doubtful = [(share, source) for share, source in shares if share > MOST]
+    if not doubtful:
+        return []
+    share, source = max(doubtful, key=lambda pair: pair[0])
+    return [
+        f"{len(doubtful)} of {len(shares)} masks mark more than half of their image, such as {mask_name(source)} "
+        f"({100 * share:.0f} %): inverted, or drawn on white?"
+    ]
 
 
 def read_mask(source: MaskSource, size: Size) -> Mask:
@@ -172,6 +210,13 @@ def read_mask(source: MaskSource, size: Size) -> Mask:
         mask = source.read(size)
     check_size(mask_name(source), mask.shape, size)
     return np.asarray(mask, np.bool_)
+
+
+def mask_paths(source: MaskSource) -> tuple[Path, ...]:
+    """The files of a mask; none for an array."""
+    if isinstance(source, RegionFiles):
+        return source.paths
+    return (source,) if isinstance(source, Path) else ()
 
 
 def mask_name(source: MaskSource) -> str:

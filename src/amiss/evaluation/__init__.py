@@ -3,7 +3,7 @@
 from amiss.evaluation.certificate import Certificate, certify
 from amiss.evaluation.compare import Comparison, compare
 from amiss.evaluation.evaluate import Evaluation, Metrics, evaluate
-from amiss.evaluation.unseen import check_unseen
+from amiss.evaluation.unseen import check_unseen, only_unseen
 from amiss.evaluation.watch import watch
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "check_unseen",
     "compare",
     "evaluate",
+    "only_unseen",
     "watch",
 ]

@@ -89,7 +89,7 @@ def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Prog
     paths = [path for path in images.paths if path is not None]
     times = [path.stat().st_mtime for path in paths] if by_time else []
     order = sorted(range(len(paths)), key=lambda at: (times[at] if times else 0.0, _natural(paths[at])))
-    images = images.subset(order)
+    images = images.subset(order).with_bits(inspector.learned.bits)
     check_unseen(inspector, images, where="the stream")
     rows: list[tuple[float | None, str, Health | None]] = []
     for index, name in enumerate(images.names):

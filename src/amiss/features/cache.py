@@ -87,7 +87,9 @@ def cached_features(
     """
     kept = os.environ.get(VARIABLE)
     with tempfile.TemporaryDirectory(prefix="amiss-features-") as temporary:
-        folder = Path(kept or temporary) / hashlib.sha256(f"{key} {images.size}".encode()).hexdigest()[:16]
+        folder = (
+            Path(kept or temporary) / hashlib.sha256(f"{key} {images.size} {images.bits}".encode()).hexdigest()[:16]
+        )
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{images.sha256(index)}.npy" for index in range(len(images))]
         shapes = _shapes(extract, images, device)
@@ -125,7 +127,7 @@ def _flat(features: Sequence[Tensor]) -> NDArray[np.float32]:
 
 def _name(key: str, images: Images, file: Path) -> str:
     """What an entry is: features of another network, size or image have another name."""
-    return f"{key} {images.size} {file.stem}"
+    return f"{key} {images.size} {images.bits} {file.stem}"
 
 
 def _whole(file: Path, name: str, shapes: Sequence[tuple[int, int, int]]) -> bool:

@@ -61,9 +61,14 @@ def read_directory(data: bytes, name: str, start: int, order: str, big: bool) ->
 
 def next_directory(data: bytes, name: str, start: int, order: str, big: bool) -> int:
     """Where the directory after the one at byte `start` lies, 0 after the last. Arguments as for `read_directory`."""
-    word, short, step = _BIG if big else _SMALL
-    count = int(_numbers(data, name, order, f"u{short}", 1, start)[0])
-    return int(_numbers(data, name, order, f"u{word}", 1, start + short + step * count)[0])
+    word = (_BIG if big else _SMALL)[0]
+    return int(_numbers(data, name, order, f"u{word}", 1, next_link(data, name, start, order, big))[0])
+
+
+def next_link(data: bytes, name: str, start: int, order: str, big: bool) -> int:
+    """The byte at which the directory at `start` names the next one. Arguments as for `read_directory`."""
+    _, short, step = _BIG if big else _SMALL
+    return start + short + step * int(_numbers(data, name, order, f"u{short}", 1, start)[0])
 
 
 def _numbers(data: bytes, name: str, order: str, kind: str, count: int, place: int) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from amiss.core.errors import ImageError
 from amiss.core.formats import jpeg, streams
-from amiss.core.formats.directory import Directory, Span, next_directory, read_directory
+from amiss.core.formats.directory import Directory, Span, next_directory, next_link, read_directory
 from amiss.core.formats.header import Header, check_tail
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -156,6 +156,26 @@ def _verify(data: bytes, name: str, directory: Directory, layout: _Layout, piece
             found = _WALKS[compression](piece, most)
         if found not in (least, most):
             raise ImageError(name, f"damaged: strip or tile {number} must hold {least} bytes of pixels")
+
+
+def only_page(data: bytes, name: str, number: int) -> bytes:
+    """The same file with one page only: that of this number, from 1.
+
+    Raises:
+        ImageError: There is no such page.
+    """
+    order, big = ("<" if data.startswith(b"II") else ">"), b"+" in data[2:4]
+    word, place = ("u8", 8) if big else ("u4", 4)
+    start = int(np.frombuffer(data, order + word, 1, place)[0])
+    for _ in range(number - 1):
+        start = next_directory(data, name, start, order, big)
+        if start == 0:
+            raise ImageError(name, "the file has fewer pages")
+    alone = np.frombuffer(data, np.uint8).copy()
+    link = next_link(data, name, start, order, big)
+    for at, value in ((place, start), (link, 0)):
+        alone[at : at + int(word[1])] = np.array([value], order + word).view(np.uint8)
+    return alone.tobytes()
 
 
 def _pages(data: bytes, name: str, directory: Directory, order: str, big: bool) -> int:
