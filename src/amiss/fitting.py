@@ -67,7 +67,7 @@ def fit_inspector(
     if detector.card.exportable:
         detector.worth = 1
     plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)  # refused at once
-    found = survey(images, progress)
+    found = survey(images)  # quick beside learning, so without a line of its own
     given = distinct(images, origins, found.hashes)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)

@@ -43,9 +43,9 @@ def data(
     from amiss.data.check import account_for, check_dataset, describe, sample_sizes
     from amiss.data.open import open_dataset, read_address
 
+    hold_folder(context, output)
     if output is not None and not suspects:
         raise InputError("--output must come with --suspects, got it alone")
-    hold_folder(context, output)
     dataset = open_dataset(source, seed=seed)
     address = read_address(source)
     root = address.path / (address.category or "")

@@ -123,7 +123,9 @@ class Dataset:
         if len(kept) == len(hashes):
             return self
         if not kept:
-            raise DataError(f"{self.name}: all {len(hashes)} test images were seen in learning; give others")
+            raise DataError(
+                f"{self.name}: all {len(hashes)} test images were seen in learning or calibration; give others"
+            )
         whose = "they are normal images too" if known is None else "the model has seen them while it was made"
         notes = {whose: len(hashes) - len(new), "they are copies of others, byte for byte": len(new) - len(kept)}
         return replace(
