@@ -154,8 +154,8 @@ def verbs(world: World) -> dict[str, Verb]:
 
     return {
         "inspect": Verb(resumed, look_at_journal, journal_result, (3,)),
-        "fit": Verb(learn, look_at_model, lambda out: load(out / "m.amiss").fingerprint),
-        "calibrate": Verb(plain("calibrate"), look_at_model, lambda out: load(out / "m.amiss").fingerprint),
+        "fit": Verb(learn, look_at_model, model_result),
+        "calibrate": Verb(plain("calibrate"), look_at_model, model_result),
         "evaluate": Verb(plain("evaluate"), look_at_pages, figures("evaluation.json")),
         "certify": Verb(plain("certify"), look_at_pages, figures("certificate.json")),
         "bench": Verb(plain("bench"), look_at_lines, lambda out: timeless(read_lines(out / "r"))),
@@ -202,6 +202,13 @@ def journal_result(out: Path) -> Any:
     rows = (folder / TABLE).read_text().replace(head["run"], "")
     images = {str(path.relative_to(folder)): path.read_bytes().hex() for path in sorted(folder.glob("*/*.png"))}
     return [lines, rows, images, head["counts"], head["ignored"], head["model"]]
+
+
+def model_result(out: Path) -> Any:
+    """Record and files of an artefact, but for when it was made."""
+    inspector = load(out / "m.amiss")
+    files = {name: data.hex() for name, data in inspector.parts.files().items()}
+    return [timeless(inspector.record.model_dump(mode="json")), files, inspector.rule.normal.tolist()]
 
 
 def look_at_model(out: Path, told: str) -> None:
