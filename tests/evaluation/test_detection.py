@@ -72,7 +72,7 @@ def test_an_evaluation_has_it(inspector, tmp_path):
     images = Images([*good.images, *bad.images])
     masks = (None,) * 4 + tuple(mask.astype(np.uint8) for mask in bad.masks)
     data = Dataset("toy", Images([]), images, ("good",) * 4 + ("dent",) * 24, masks=masks)
-    found = evaluate(inspector, data, resamples=20)
+    found = evaluate(inspector, data)
     assert len(found.by_size.sizes) == 24 and found.summary()["by_size"]["defects"] == 24
     write_report(tmp_path / "report.html", found, inspector, data)
     text = (tmp_path / "report.html").read_text()
