@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from amiss.acceptance import VARIABLE, check_accepted
 from amiss.calibration import How
-from amiss.core.errors import InputError, MissingExtraError
+from amiss.core.errors import InputError
+from amiss.core.extras import needs_fit
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
@@ -152,12 +153,8 @@ def fit_recipe(
         checkpoint: See `fit`.
         progress: See `fit`.
     """
-    try:
+    with needs_fit("learning"):
         from amiss.fitting import fit_inspector
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("amiss"):
-            raise
-        raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
     if isinstance(images, (str, Path)) and Path(images).is_dir():
         check_all_good(Path(images))
     return fit_inspector(

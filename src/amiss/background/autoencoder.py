@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from amiss.core.checks import check_count, check_real
 from amiss.core.errors import InputError
+from amiss.statistics.reduce import resized
 
 CODE = 64
 """Numbers that an image is squeezed into."""
@@ -76,8 +77,8 @@ class Autoencoder(nn.Module):
         """
         x = self.code(batch)
         for layer, rows, columns in zip(self.up, sides(batch.shape[2]), sides(batch.shape[3]), strict=True):
-            x = self.dropout(functional.relu(layer(_resize(x, (rows, columns)))))
-        features: Tensor = self.out(functional.relu(self.smooth(_resize(x, size))))
+            x = self.dropout(functional.relu(layer(resized(x, (rows, columns)))))
+        features: Tensor = self.out(functional.relu(self.smooth(resized(x, size))))
         return features
 
     def code(self, batch: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ class Autoencoder(nn.Module):
             raise InputError(f"an image must have at least {LEAST} x {LEAST} pixels, got {height} x {width}")
         for layer in self.down:
             batch = functional.relu(layer(batch))
-        code: Tensor = self.bottleneck(_resize(batch, (FIELD, FIELD)))
+        code: Tensor = self.bottleneck(resized(batch, (FIELD, FIELD)))
         return code
 
 
@@ -99,9 +100,3 @@ def sides(pixels: int) -> list[int]:
         ([3, 8, 15, 32, 63, 127], [1, 2, 3, 8, 15, 31])
     """
     return [max(1, pixels // divisor - less) for divisor, less in ENLARGED]
-
-
-def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    if (x.shape[2], x.shape[3]) == size:
-        return x
-    return functional.interpolate(x, size, mode="bilinear", align_corners=False)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amiss.core.errors import InputError
+from amiss.statistics.reduce import resized
 
 FIELD = 8
 """Side of the map that a bottleneck turns into numbers; maps of other sizes are brought to it."""
@@ -16,6 +17,26 @@ FIELD = 8
 def _channels(width: int, levels: int) -> list[int]:
     """Channels after each halving: twice as many, up to four times the first."""
     return [width * min(2**level, 4) for level in range(levels)]
+
+
+def whole_halvings(batch: Tensor, levels: int) -> Tensor:
+    """Images (N, C, H, W), with their last row and column repeated until both sides can be halved so many times.
+
+    Raises:
+        InputError: Images of which no pixel is left after so many halvings.
+
+    Example:
+        >>> import torch
+        >>> tuple(whole_halvings(torch.zeros(1, 3, 21, 32), 3).shape)
+        (1, 3, 24, 32)
+    """
+    least = 2**levels
+    height, width = batch.shape[2], batch.shape[3]
+    if min(height, width) < least:
+        raise InputError(
+            f"an image must have at least {least} x {least} pixels to be halved {levels} times, got {height} x {width}"
+        )
+    return F.pad(batch, (0, -width % least, 0, -height % least), mode="replicate")
 
 
 class Encoder(nn.Module):
@@ -50,15 +71,8 @@ class Encoder(nn.Module):
         Raises:
             InputError: Images of which no pixel is left after so many halvings.
         """
-        least = 2**self.levels
-        height, width = batch.shape[2], batch.shape[3]
-        if min(height, width) < least:
-            raise InputError(
-                f"an image must have at least {least} x {least} pixels to be halved {self.levels} times, "
-                f"got {height} x {width}"
-            )
-        map_ = self.down(F.pad(batch, (0, -width % least, 0, -height % least), mode="replicate"))
-        code: Tensor = self.out(_resize(map_, (FIELD, FIELD)) if self.bottleneck else map_)
+        map_ = self.down(whole_halvings(batch, self.levels))
+        code: Tensor = self.out(resized(map_, (FIELD, FIELD)) if self.bottleneck else map_)
         return code
 
 
@@ -97,12 +111,6 @@ class Decoder(nn.Module):
         map_ = self.start(code)
         if self.bottleneck:
             step = 2**self.levels
-            map_ = _resize(map_, (-(-size[0] // step), -(-size[1] // step)))
+            map_ = resized(map_, (-(-size[0] // step), -(-size[1] // step)))
         image: Tensor = self.out(self.up(map_)).sigmoid()
         return image[:, :, : size[0], : size[1]]
-
-
-def _resize(map_: Tensor, size: tuple[int, int]) -> Tensor:
-    if (map_.shape[2], map_.shape[3]) == size:
-        return map_
-    return F.interpolate(map_, size, mode="bilinear", align_corners=False)

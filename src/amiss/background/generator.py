@@ -7,6 +7,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amiss.statistics.reduce import resized
+
 START = 4
 """Side of the first map of a generator, in pixels."""
 
@@ -42,8 +44,4 @@ class Generator(nn.Module):
 
 def squeezed(batch: Tensor, side: int) -> Tensor:
     """Images (N, 3, H, W) at (N, 3, side, side): each pixel the mean of those it stands for."""
-    return F.adaptive_avg_pool2d(batch, (side, side)) if min(batch.shape[2:]) >= side else _enlarged(batch, side)
-
-
-def _enlarged(batch: Tensor, side: int) -> Tensor:
-    return F.interpolate(batch, (side, side), mode="bilinear", align_corners=False)
+    return F.adaptive_avg_pool2d(batch, (side, side)) if min(batch.shape[2:]) >= side else resized(batch, (side, side))

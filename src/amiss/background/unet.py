@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amiss.core.errors import InputError
+from amiss.background.codec import whole_halvings
 
 
 class UNet(nn.Module):
@@ -43,14 +43,7 @@ class UNet(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """(N, outputs, H, W) of a batch (N, inputs, H, W)."""
-        height, width = batch.shape[2], batch.shape[3]
-        step = 2**self.levels
-        if min(height, width) < step:
-            raise InputError(
-                f"an image must have at least {step} x {step} pixels to be halved {self.levels} times, "
-                f"got {height} x {width}"
-            )
-        maps = [self.first(F.pad(batch, (0, -width % step, 0, -height % step), mode="replicate"))]
+        maps = [self.first(whole_halvings(batch, self.levels))]
         for level in self.down:
             maps.append(level(F.max_pool2d(maps[-1], 2)))
         found = maps.pop()
@@ -58,7 +51,7 @@ class UNet(nn.Module):
             found = F.interpolate(narrow(found), scale_factor=2.0, mode="nearest")
             found = level(torch.cat([maps.pop(), found], dim=1))
         result: Tensor = self.out(found)
-        return result[:, :, :height, :width]
+        return result[:, :, : batch.shape[2], : batch.shape[3]]
 
 
 def _twice(inputs: int, outputs: int) -> nn.Sequential:

@@ -9,6 +9,24 @@ from amiss.core.errors import MissingExtraError
 
 
 @contextmanager
+def needs_fit(what: str) -> Iterator[None]:
+    """Wraps imports from the lab: without a library of the extra "fit", say which and what needs it.
+
+    Args:
+        what: Begins the message, such as "learning".
+
+    Raises:
+        MissingExtraError: A library is not installed. A missing module of Amiss itself propagates.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("amiss"):
+            raise
+        raise MissingExtraError(f"{what} needs {error.name}; pip install 'amiss[fit]'") from error
+
+
+@contextmanager
 def needs_torch(what: str) -> Iterator[None]:
     """Wraps an import: without torch, say what needs it. Other import errors propagate.
 

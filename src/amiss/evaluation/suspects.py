@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.calibration import plan_calibration
-from amiss.core.errors import MissingExtraError
+from amiss.core.extras import needs_fit
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
@@ -100,13 +100,9 @@ def find_suspects(
         ImageError: An image cannot be used.
         MissingExtraError: torch is not installed.
     """
-    try:
+    with needs_fit("learning"):
         from amiss.fitting import Lab, fold_scores
         from amiss.registry import create
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("amiss"):
-            raise
-        raise MissingExtraError(f"learning needs {error.name}; pip install 'amiss[fit]'") from error
     from amiss.runtime import Tiles
 
     given = distinct(images, origins, survey(images, progress).hashes)

@@ -8,7 +8,6 @@ from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
@@ -19,6 +18,7 @@ from amiss.features.displacement import bring_back, measure_displacements
 from amiss.features.efficientnet_lite import NAMES, efficientnet_lite
 from amiss.features.tiny import tiny_random
 from amiss.features.weight_file import backbone_from_file
+from amiss.statistics.reduce import resized
 
 GEOMETRY = 4
 """Number of the way in which features are computed: another one where padding, enlarging or placing change."""
@@ -141,10 +141,8 @@ class Stages(nn.Module):
 
 def whole_cells(batch: Tensor, cell: int) -> Tensor:
     """Images (N, C, H, W), enlarged where a side is not a multiple of `cell` pixels to the next one."""
-    size = [-(-side // cell) * cell for side in batch.shape[2:]]
-    if size == list(batch.shape[2:]):
-        return batch
-    return F.interpolate(batch, size=size, mode="bilinear", align_corners=False)
+    height, width = (-(-side // cell) * cell for side in batch.shape[2:])
+    return resized(batch, (height, width))
 
 
 class FeatureExtractor(Stages):

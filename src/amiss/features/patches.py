@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amiss.statistics.reduce import resized
+
 
 def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> Tensor:
     """Concatenate stages on the grid of the finest one.
@@ -25,7 +27,5 @@ def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> 
     for feature in features:
         if neighbourhood > 1:
             feature = F.avg_pool2d(feature, neighbourhood, 1, neighbourhood // 2, count_include_pad=False)
-        if feature.shape[2:] != grid:
-            feature = F.interpolate(feature, size=grid, mode="bilinear", align_corners=False)
-        aligned.append(feature)
+        aligned.append(resized(feature, grid))
     return torch.cat(aligned, dim=1)

@@ -56,11 +56,6 @@ class Pixels:
             np.stack([self.values[i, top : top + patch, left : left + patch] for i, top, left in places])
         )
 
-    def batches(self, count: int = 8) -> Iterator[Tensor]:
-        """All images in order, up to `count` at a time."""
-        for start in range(0, len(self), count):
-            yield self._batch(self.values[start : start + count])
-
     def _batch(self, pixels: NDArray[np.uint8]) -> Tensor:
         return to_batch(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
 

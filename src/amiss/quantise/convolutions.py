@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import InputError, MissingExtraError
+from amiss.core.errors import InputError
+from amiss.core.extras import needs_fit
 
 STATISTIC = (
     *("MatMul", "Gemm", "Einsum", "Pow", "Sqrt", "Exp", "Log", "Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK"),
@@ -38,10 +39,8 @@ def quantise_convolutions(model: bytes, images: Iterable[NDArray[np.uint8]]) -> 
         InputError: No convolution is left to quantise.
         MissingExtraError: onnx is not installed.
     """
-    try:
+    with needs_fit("quantising"):
         import onnx
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"quantising needs {error.name}; pip install 'amiss[fit]'") from error
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 

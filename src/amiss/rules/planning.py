@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from amiss.core.checks import check_count, check_rate
@@ -44,7 +44,25 @@ def parts_needed(rate: float, confidence: float = 0.95, events: int = 0) -> int:
     def shown(n: int) -> bool:
         return bool(bdtr(events, n, rate) <= doubt * (1 + 1e-12))
 
-    low, high = events, max(1, events + 1)  # low parts never suffice
+    return fewest_parts(shown, events, events + 1, rate)
+
+
+def fewest_parts(shown: Callable[[int], bool], low: int, high: int, rate: float) -> int:
+    """The smallest n for which `shown`, which holds for all larger ones too, by doubling and bisection.
+
+    Args:
+        shown: Whether n parts suffice.
+        low: Parts that never suffice.
+        high: Where to begin, above `low` and at least 1.
+        rate: To be shown, for the error.
+
+    Raises:
+        InputError: More than `MOST` parts would be needed.
+
+    Example:
+        >>> fewest_parts(lambda n: n >= 300, 0, 1, 0.01)
+        300
+    """
     while not shown(high):
         low, high = high, 2 * high
         if high > MOST:

@@ -8,7 +8,7 @@ import numpy as np
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import InputError
-from amiss.rules.planning import MOST, chance_of_success, parts_needed
+from amiss.rules.planning import MOST, chance_of_success, fewest_parts, parts_needed
 from amiss.rules.sequential import Prospect, anytime_needed, sequential_prospect
 
 SPENT = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
@@ -144,12 +144,7 @@ def _second(n1: int, events1: int, events2: int, rate: float, true_rate: float, 
     def success(n2: int, at: float) -> float:
         return _success(n1, events1, n2, events2, at)
 
-    low, high = 0, n1
-    while success(high, rate) > doubt:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if success(middle, rate) <= doubt else (middle, high)
+    high = fewest_parts(lambda n2: success(n2, rate) <= doubt, 0, n1, rate)
     goes_on = chance_of_success(n1, true_rate, events2) - chance_of_success(n1, true_rate, events1)
     chance, error = success(high, true_rate), success(high, rate)
     return Double(n1, events1, high, events2, n1 + high * goes_on, chance, error)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from amiss.core.checks import check_count, check_rate
 from amiss.core.errors import InputError
-from amiss.rules.planning import MOST
+from amiss.rules.planning import fewest_parts
 
 BELOW = np.array([0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85])
 """Rates that are bet on, as shares of the one to be refuted."""
@@ -93,15 +93,7 @@ def anytime_needed(rate: float, confidence: float = 0.95, events: int = 0) -> in
     def shown(n: int) -> bool:
         return _capital_below(n, events, rate) >= limit
 
-    low, high = events, events + 1
-    while not shown(high):
-        low, high = high, 2 * high
-        if high > MOST:
-            raise InputError(f"rate must be such that at most {MOST} parts show it, got {rate:g}")
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if shown(middle) else (middle, high)
-    return high
+    return fewest_parts(shown, events, events + 1, rate)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a grid of patch scores to a map of pixel scores."""
+"""From a grid of patch scores to a map of pixel scores, and maps at other sizes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,25 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
+from torch.nn import functional as F
+
+Size = tuple[int, int]
 
 
-def smooth_upsample(grid: Tensor, size: tuple[int, int], *, smoothing: float) -> Tensor:
+def resized(maps: Tensor, size: Size | torch.Size) -> Tensor:
+    """Maps (N, C, h, w) at another (height, width), bilinearly; as they are where that is their own.
+
+    Example:
+        >>> resized(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
+        tensor([[[[0.0000, 0.2500, 0.7500, 1.0000]]]])
+    """
+    height, width = size
+    if (maps.shape[2], maps.shape[3]) == (height, width):
+        return maps
+    return F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
+
+
+def smooth_upsample(grid: Tensor, size: Size, *, smoothing: float) -> Tensor:
     """Enlarge a grid bilinearly to `size` and smooth it with a Gaussian, as one product from each side.
 
     Both steps are linear and separable, so together they are ``A @ grid @ B^T`` with small constant matrices: exact,
@@ -32,7 +48,7 @@ def smooth_upsample(grid: Tensor, size: tuple[int, int], *, smoothing: float) ->
     return rows @ grid @ columns.T
 
 
-def place_patches(grid: Tensor, size: tuple[int, int], *, patch: int, stride: int) -> Tensor:
+def place_patches(grid: Tensor, size: Size, *, patch: int, stride: int) -> Tensor:
     """Scores of the patches that lie whole in an image, to scores of its pixels.
 
     Each score stands at the middle of its patch; between two middles it runs linearly, and out to the border it is

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from amiss.core.errors import InputError
 from amiss.statistics.difference import squared_distance
+from amiss.statistics.reduce import resized
 from amiss.statistics.similarity import QUADRATURE_TAPS, WINDOW, cw_ssim, least_side, ms_gms, ms_ssim, ssim
 
 Residual = Callable[[Tensor, Tensor], Tensor]
@@ -78,7 +79,7 @@ class WeightedResidual:
                 one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
             for name, weight in zip(self.names, self.weights, strict=True):
                 found = weight * RESIDUALS[name][0](one, other)[:, None]
-                maps.append(found if scale == 0 else F.interpolate(found, size, mode="bilinear", align_corners=False))
+                maps.append(resized(found, size))
         return torch.stack(maps).sum(dim=0)[:, 0]
 
     def __call__(self, one: Tensor, other: Tensor) -> Tensor:

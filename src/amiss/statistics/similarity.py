@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amiss.core.errors import InputError
+from amiss.statistics.reduce import resized
 
 WINDOW, SIGMA = 11, 1.5
 """Gaussian window of the structural similarity, in pixels, after its authors."""
@@ -80,7 +81,7 @@ def ms_ssim(one: Tensor, other: Tensor, *, scales: int = 5) -> Tensor:
         luminance, similarity = _moments(one, other)
         if scale == scales - 1:
             similarity = luminance * similarity
-        product = product * _enlarge(similarity.clamp_min(LEAST) ** weight, size)
+        product = product * resized(similarity.clamp_min(LEAST) ** weight, size)
     return product.mean(dim=1)
 
 
@@ -123,7 +124,7 @@ def cw_ssim(one: Tensor, other: Tensor, *, levels: int = 3, orientations: int = 
         if level > 0:
             one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
         similarity = _wavelet_similarity(_wavelets(one, orientations), _wavelets(other, orientations), window)
-        maps.append(_enlarge(similarity, size))
+        maps.append(resized(similarity, size))
     return torch.stack(maps).mean(dim=(0, 2))
 
 
@@ -155,7 +156,7 @@ def ms_gms(one: Tensor, other: Tensor, *, scales: int = 4) -> Tensor:
     for scale in range(scales):
         if scale > 0:
             one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
-        maps.append(_enlarge(gms(one, other)[:, None], size))
+        maps.append(resized(gms(one, other)[:, None], size))
     return torch.stack(maps).mean(dim=(0, 2))
 
 
@@ -254,12 +255,6 @@ def _separable(batch: Tensor, taps: Tensor) -> Tensor:
 
 def _pad(batch: Tensor, reach: int) -> Tensor:
     return F.pad(batch, (reach,) * 4, mode="replicate")
-
-
-def _enlarge(batch: Tensor, size: tuple[int, int]) -> Tensor:
-    if (batch.shape[2], batch.shape[3]) == size:
-        return batch
-    return F.interpolate(batch, size, mode="bilinear", align_corners=False)
 
 
 def _check(one: Tensor, other: Tensor, least: int = 1) -> None:

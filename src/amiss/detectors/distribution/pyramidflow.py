@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amiss.background.flow import Flow, convolutions
 from amiss.background.standardising import Standardising, learn_standardising
@@ -20,7 +19,7 @@ from amiss.core.ranges import AtLeast, Count, OddCount, Positive, Smoothing
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.cache import CachedFeatures, cached_features
-from amiss.statistics.reduce import smooth_upsample
+from amiss.statistics.reduce import resized, smooth_upsample
 from amiss.training import cosine, train
 
 
@@ -245,7 +244,7 @@ class PyramidCouplings(nn.Module):
 def _neighbours(levels: Sequence[Tensor], level: int) -> Tensor:
     """The levels before and after one, brought to its size: (N, C or 2 C, h, w)."""
     around = [levels[other] for other in (level - 1, level + 1) if 0 <= other < len(levels)]
-    return torch.cat([_resize(one, levels[level].shape[2:]) for one in around], dim=1)
+    return torch.cat([resized(one, levels[level].shape[2:]) for one in around], dim=1)
 
 
 def split_pyramid(x: Tensor, levels: int) -> list[Tensor]:
@@ -259,8 +258,8 @@ def split_pyramid(x: Tensor, levels: int) -> list[Tensor]:
     """
     pyramid = []
     for _ in range(levels - 1):
-        coarse = _resize(x, torch.Size([(x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2]))
-        pyramid.append(x - _resize(coarse, x.shape[2:]))
+        coarse = resized(x, torch.Size([(x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2]))
+        pyramid.append(x - resized(coarse, x.shape[2:]))
         x = coarse
     return [*pyramid, x]
 
@@ -269,9 +268,5 @@ def join_pyramid(levels: Sequence[Tensor]) -> Tensor:
     """The maps (N, C, h, w) from which `split_pyramid` made these levels."""
     x = levels[-1]
     for level in reversed(levels[:-1]):
-        x = level + _resize(x, level.shape[2:])
+        x = level + resized(x, level.shape[2:])
     return x
-
-
-def _resize(x: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x, size=(size[0], size[1]), mode="bilinear", align_corners=False)

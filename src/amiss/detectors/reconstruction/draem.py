@@ -21,7 +21,7 @@ from amiss.statistics.reduce import smooth_upsample
 from amiss.statistics.residual import WeightedResidual
 from amiss.synthesis.images import procedural_images
 from amiss.synthesis.perlin import perlin_mask
-from amiss.training import Schedule, train
+from amiss.training import train
 
 FOCUS = 2.0
 """Exponent of the focal loss: pixels that are told right with confidence count little."""
@@ -33,9 +33,6 @@ FAINTEST = 0.2
 def _falling(done: float) -> float:
     """The full rate, a fifth of it from 80 % of the run on, and a fifth of that from 90 %."""
     return 1.0 if done < 0.8 else 0.2 if done < 0.9 else 0.04
-
-
-SCHEDULE: Schedule = _falling
 
 
 class DRAEM(Detector):
@@ -149,7 +146,7 @@ class DRAEM(Detector):
                 loss,
                 steps=self.steps,
                 seed=int(rng.integers(2**31)),
-                schedule=SCHEDULE,
+                schedule=_falling,
                 clip=1.0,
                 checkpoint=self.checkpoint,
                 progress=progress,

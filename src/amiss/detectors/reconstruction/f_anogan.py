@@ -17,7 +17,7 @@ from amiss.core.ranges import AtLeast, Count, Positive, Smoothing
 from amiss.detectors.detector import Detector
 from amiss.features.pixels import Pixels, held_pixels
 from amiss.statistics.difference import squared_distance
-from amiss.statistics.reduce import smooth_upsample
+from amiss.statistics.reduce import resized, smooth_upsample
 from amiss.training import Turn, train
 
 PENALTY = 10.0
@@ -191,8 +191,7 @@ class FastAnoGAN(Detector):
         """The statistic (N, side, side) of squeezed images (N, 3, side, side), not smoothed."""
         made = self.generator(self.encoder(small))
         seen = squared_distance(self.critic.features(small), self.critic.features(made))  # (N, 4, 4)
-        spread = torch.nn.functional.interpolate(seen[:, None], small.shape[2:], mode="bilinear", align_corners=False)
-        found: Tensor = squared_distance(small, made) + self.kappa * spread[:, 0]
+        found: Tensor = squared_distance(small, made) + self.kappa * resized(seen[:, None], small.shape[2:])[:, 0]
         return found
 
     def statistic(self, batch: Tensor) -> Tensor:
