@@ -135,6 +135,7 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
     errors: list[str] = []
     notes: list[str] = []
     sizes: Counter[tuple[int, int]] = Counter()
+    peaks: list[int | None] = []
     hashes: dict[str, list[str]] = {"normal": [], "test": []}
     total, done = len(dataset.normal) + len(dataset.test), 0
     empty = 0
@@ -142,16 +143,18 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
         for index in range(len(images)):
             try:
                 hashes[part].append("")
-                hashes[part][-1] = images.sha256(index)
-                shape = images[index].shape[:2]
+                content = images.read(index)
+                hashes[part][-1] = content.sha256
+                shape = content.pixels().shape[:2]
                 sizes[shape] += 1
+                peaks.append(content.peak())
                 if part == "test":
                     empty += _check_mask(dataset, index, shape)
             except (ImageError, DataError) as error:
                 errors.append(str(error))
             done += 1
             progress("checking", done, total)
-    notes += [*doubtful_masks(dataset.masks or ()), *depth_notes(_peaks(dataset))]
+    notes += [*doubtful_masks(dataset.masks or ()), *depth_notes(peaks)]
     if empty:
         notes.append(f"{empty} defective test images have an empty mask: pixel figures see no defect in them.")
     errors += dataset.contradictions(hashes["test"]) + _leaks(dataset, hashes)
@@ -168,18 +171,6 @@ def _check_mask(dataset: Dataset, index: int, shape: tuple[int, int]) -> bool:
     if marked and dataset.defects[index] == GOOD:
         raise DataError(f"{dataset.test.names[index]}: a good image, but its mask marks a defect")
     return not marked and dataset.defects[index] != GOOD
-
-
-def _peaks(dataset: Dataset) -> list[int | None]:
-    """Largest value of each image of 16 bits that can be read."""
-    peaks: list[int | None] = []
-    for images in (dataset.normal, dataset.test):
-        for index in range(len(images)):
-            try:
-                peaks.append(images.read(index).peak())
-            except ImageError:
-                continue
-    return peaks
 
 
 def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
