@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import reduce
 from importlib import import_module
-from importlib.metadata import entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
 from amiss.core.extras import needs_torch
+from amiss.core.plugins import plugged_in
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -55,7 +55,7 @@ ENTRY_POINTS = "amiss.detectors"
 
 def list_methods() -> dict[str, str]:
     """Name and address ("module:Class") of every method, own and plugged in, by name."""
-    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    plugged = {point.name: point.value for point in plugged_in(ENTRY_POINTS)}
     return dict(sorted({**plugged, **METHODS}.items()))
 
 

@@ -62,7 +62,7 @@ def test_plug_ins_are_found_and_cannot_replace_our_own(monkeypatch: pytest.Monke
         EntryPoint("padim", "elsewhere:Other", registry.ENTRY_POINTS),
         EntryPoint("broken", "amiss_no_such_module:Method", registry.ENTRY_POINTS),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: [one for one in points if one.group == group])
+    monkeypatch.setattr(registry, "plugged_in", lambda group: [one for one in points if one.group == group])
     assert list(list_methods()) == sorted([*METHODS, "broken", "my-padim"])
     assert find_method("my-padim") is find_method("padim")
     assert list_methods()["padim"] == METHODS["padim"]

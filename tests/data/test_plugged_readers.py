@@ -35,7 +35,7 @@ def plug(monkeypatch: pytest.MonkeyPatch):
                 return found[self.name]
 
         points = [Point(name, "elsewhere:READER", readers.ENTRY_POINTS) for name in found]
-        monkeypatch.setattr(readers, "entry_points", lambda group: [one for one in points if one.group == group])
+        monkeypatch.setattr(readers, "plugged_in", lambda group: [one for one in points if one.group == group])
         list_readers.cache_clear()
 
     yield plug

@@ -29,7 +29,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
         Point("other", "elsewhere:Mild", table.ENTRY_POINTS),
         Point("conformal", "elsewhere:Mild", table.ENTRY_POINTS),
     ]
-    monkeypatch.setattr(table, "entry_points", lambda group: [one for one in points if one.group == group])
+    monkeypatch.setattr(table, "plugged_in", lambda group: [one for one in points if one.group == group])
 
 
 def test_it_is_listed_and_cannot_replace_our_own() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from amiss.core.errors import InputError
+from amiss.core.plugins import plugged_in
 from amiss.data import (
     btad,
     folder,
@@ -62,7 +62,7 @@ def list_readers() -> dict[str, Reader]:
     """
     own = {kind: reader for kind, reader in READERS.items() if kind not in GENERAL}
     plugged = {}
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in plugged_in(ENTRY_POINTS):
         if point.name in READERS:
             continue
         reader = point.load()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from amiss.core.checks import check_choice, create_named
 from amiss.core.errors import InputError
+from amiss.core.plugins import plugged_in
 from amiss.core.rule import Rule
 from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
@@ -29,7 +29,7 @@ ENTRY_POINTS = "amiss.rules"
 def list_rules() -> dict[str, str]:
     """Name and address ("module:Class") of every rule, own and plugged in, by name."""
     own = {name: f"{rule.__module__}:{rule.__qualname__}" for name, rule in RULES.items()}
-    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    plugged = {point.name: point.value for point in plugged_in(ENTRY_POINTS)}
     return dict(sorted({**plugged, **own}.items()))
 
 
@@ -42,7 +42,7 @@ def find_rule(name: str) -> type[Rule]:
     check_choice("rule", name, list_rules())
     if name in RULES:
         return RULES[name]
-    point = next(point for point in entry_points(group=ENTRY_POINTS) if point.name == name)
+    point = next(point for point in plugged_in(ENTRY_POINTS) if point.name == name)
     found = point.load()
     if not (isinstance(found, type) and issubclass(found, Rule) and found.name == name):
         raise InputError(f"entry point {name} = {point.value} must name a Rule whose name is {name!r}, got {found!r}")
