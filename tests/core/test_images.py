@@ -6,6 +6,7 @@ import pytest
 
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.images import Images
+from amiss.core.pieces import cut_out
 
 
 def write(path, grey=0, size=(10, 14)):
@@ -173,3 +174,50 @@ def test_an_image_of_an_archive_that_is_none_is_named():
         images[0]
     with pytest.raises(ImageError, match="archive#8: pixels must be uint8 or uint16, got float32"):
         images[1]
+
+
+def labelled(words="ab", size=None):
+    return Images([np.full((4, 5), number, np.uint8) for number in range(len(words))], size=size, labels=list(words))
+
+
+def test_images_taken_from_others_keep_their_labels():
+    images = labelled("abca")
+    assert images.labels == ("a", "b", "c", "a")
+    assert images.subset([2, 0, 2]).labels == ("c", "a", "c")
+    small = images.resized((2, 2))
+    assert small.labels == small.original().labels == images.with_bits(12).labels == images.each_page().labels
+    assert cut_out(images, [(2, 0, 0), (1, 1, 1), (2, 2, 2)], 2).labels == ("c", "b", "c")
+    assert Images([]).labels == labelled("ab").subset([]).labels == Images([np.ones((4, 5), np.uint8)]).labels == ()
+
+
+def test_joined_images_have_all_their_labels_or_none():
+    bare = Images([np.ones((4, 5), np.uint8)])
+    assert Images.join([labelled("ab"), labelled("c"), Images([])]).labels == ("a", "b", "c")
+    assert Images.join([bare, bare]).labels == ()
+    with pytest.raises(InputError, match="must all have labels, or none, got 2 labels for 3 images"):
+        Images.join([labelled("ab"), bare])
+
+
+def test_every_page_of_a_file_has_the_label_of_the_file(tmp_path):
+    write(tmp_path / "a.png")
+    pages = [np.full((6, 7, 3), grey, np.uint8) for grey in (1, 2, 3)]
+    assert cv2.imwritemulti(str(tmp_path / "b.tiff"), pages)
+    images = Images(tmp_path, pages="each", labels=["one", "three"])
+    assert images.labels == ("one", "three", "three", "three") and greys(images) == [0, 1, 2, 3]
+    assert Images(tmp_path, labels=["one", "three"]).each_page().labels == images.labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["a"], "must be one per image, got 1 labels for 2 images"),
+        (["a", "b", "c"], "must be one per image, got 3 labels"),
+        ("ab", "must be a list of one word per image"),
+        (5, "must be a list of one word per image"),
+        (["a", 1], "label 1 must be a word, got 1"),
+        ([" ", "a"], "label 0 must be a word, got ' '"),
+    ],
+)
+def test_labels_that_are_not_a_word_per_image_are_refused(labels, words):
+    with pytest.raises(InputError, match=words):
+        Images([np.ones((4, 5), np.uint8)] * 2, labels=labels)

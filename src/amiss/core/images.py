@@ -92,10 +92,12 @@ class Images:
         bits: Bits that the values of 16-bit images really have, such as the 12 of a camera; None for all 16.
         pages: What to do with a file of several images, such as a TIFF with pages: "one" makes it an error, "each"
             makes each an image of its own, called path#1, path#2 and so on.
+        labels: What each image shows, one word per image (per file of the source where its pages become images), such
+            as its class or product; empty when nothing is said. Images taken from these keep theirs.
 
     Raises:
         DataError: The folder is missing or holds no image.
-        InputError: A source of another kind.
+        InputError: A source of another kind, or labels that are not one word per image.
 
     Example:
         >>> import numpy as np
@@ -111,6 +113,7 @@ class Images:
         size: Size | None = None,
         bits: int | None = None,
         pages: str = "one",
+        labels: Sequence[str] = (),
     ) -> None:
         self.size = None if size is None else _check_size(size)
         self.bits = check_bits(bits)
@@ -121,21 +124,28 @@ class Images:
             self._items: tuple[Item, ...] = found
         else:
             self._items = _items(source)
+        self.labels = _check_labels(labels, len(self._items))
         if check_pages(pages) == "each":
-            self._items = _each_page(self._items)
+            self._items, self.labels = _each_page(self._items, self.labels)
 
     @classmethod
     def join(cls, parts: Sequence[Images]) -> Images:
         """One `Images` of several, in the order given, with everything that they ignored.
 
         Raises:
-            InputError: They differ in `size` or `bits`.
+            InputError: They differ in `size` or `bits`, or only some have labels.
         """
         kinds = {(part.size, part.bits) for part in parts}
         if len(kinds) > 1:
             raise InputError(f"images to be joined must agree in size and bits, got {sorted(kinds, key=str)}")
         size, bits = kinds.pop() if kinds else (None, None)
-        joined = cls([item for part in parts for item in part._items], size=size, bits=bits)
+        labels = [label for part in parts for label in part.labels]
+        if 0 < len(labels) < sum(map(len, parts)):
+            raise InputError(
+                f"images to be joined must all have labels, or none, got {len(labels)} labels for "
+                f"{sum(map(len, parts))} images"
+            )
+        joined = cls([item for part in parts for item in part._items], size=size, bits=bits, labels=labels)
         joined.ignored = tuple(one for part in parts for one in part.ignored)
         return joined
 
@@ -197,25 +207,27 @@ class Images:
 
     def resized(self, size: Size) -> Images:
         """The same images, each resized to (height, width)."""
-        return self._with(self._items, _check_size(size))
+        return self._with(self._items, self.labels, _check_size(size))
 
     def original(self) -> Images:
         """The same images, none resized."""
-        return self._with(self._items, None)
+        return self._with(self._items, self.labels, None)
 
     def each_page(self) -> Images:
         """The same images, and of files that hold several each of them; see `pages` of the class."""
-        return self._with(_each_page(self._items), self.size)
+        return self._with(*_each_page(self._items, self.labels), self.size)
 
     def with_bits(self, bits: int | None) -> Images:
         """The same images, those of 16 bits read as numbers of so many bits."""
-        images = self._with(self._items, self.size)
+        images = self._with(self._items, self.labels, self.size)
         images.bits = check_bits(bits)
         return images
 
     def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> Images:
         """Some of the images, in the order of `indices`."""
-        return self._with(tuple(self._items[int(index)] for index in indices), self.size)
+        chosen = [int(index) for index in indices]
+        labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
+        return self._with(tuple(self._items[index] for index in chosen), labels, self.size)
 
     def batches(self, count: int) -> Iterator[NDArray[np.uint8]]:
         """Stacks of up to `count` images, uint8 (B, H, W, 3). Needs images of one size.
@@ -230,9 +242,9 @@ class Images:
                 raise InputError(f"images of different sizes {sorted(shapes)}; use Images(..., size=(height, width))")
             yield np.stack(batch)
 
-    def _with(self, items: tuple[Item, ...], size: Size | None) -> Images:
+    def _with(self, items: tuple[Item, ...], labels: tuple[str, ...], size: Size | None) -> Images:
         images = Images([], size=size, bits=self.bits)
-        images._items, images.ignored = items, self.ignored
+        images._items, images.labels, images.ignored = items, labels, self.ignored
         return images
 
 
@@ -248,8 +260,23 @@ def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Ignored, ...]]:
     return found.images, found.ignored
 
 
-def _each_page(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    return tuple(one for item in items for one in (split_pages(item) if isinstance(item, Path) else [item]))
+def _each_page(items: tuple[Item, ...], labels: tuple[str, ...]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """Each page of each item, with the label of its file."""
+    pages = [split_pages(item) if isinstance(item, Path) else [item] for item in items]
+    labelled = zip(pages, labels, strict=True) if labels else []
+    return tuple(page for one in pages for page in one), tuple(label for one, label in labelled for _ in one)
+
+
+def _check_labels(labels: Sequence[str], count: int) -> tuple[str, ...]:
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise InputError(f"labels must be a list of one word per image, got {labels!r}")
+    found = tuple(labels)
+    if found and len(found) != count:
+        raise InputError(f"labels must be one per image, got {len(found)} labels for {count} images")
+    for number, label in enumerate(found):
+        if not isinstance(label, str) or not label.strip():
+            raise InputError(f"label {number} must be a word, got {label!r}")
+    return tuple(map(str, found))
 
 
 def _name(number: int, item: Item) -> str:

@@ -14,7 +14,8 @@ from amiss.core.images import Images
 def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -> Images:
     """Pieces of images, each cut out when it is asked for.
 
-    The whole image that was read last is kept, so pieces that are read image by image cost one decoding each.
+    The whole image that was read last is kept, so pieces that are read image by image cost one decoding each. A piece
+    has the label of its image.
 
     Args:
         images: The whole images.
@@ -26,8 +27,9 @@ def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -
         >>> pieces[1].shape, pieces.names[1]
         ((2, 2, 3), 'image 0[row 2, column 1]')
     """
-    source = _Source(images)
-    return Images([_Piece(source, *place, side) for place in places], size=(side, side))
+    source, places = _Source(images), list(places)
+    labels = [images.labels[number] for number, _, _ in places] if images.labels else ()
+    return Images([_Piece(source, *place, side) for place in places], size=(side, side), labels=labels)
 
 
 class _Source:
