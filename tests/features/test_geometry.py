@@ -37,13 +37,13 @@ def photograph(name: str, size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def looks_beside(maps: Maps, size: tuple[int, int], photographs: Sequence[str], period: int = 32) -> list[float]:
-    """For each map how many pixels below and right of a spot its answers lie; mean of 16 spots a photograph."""
+    """For each map how many pixels below and right of a spot its answers lie; mean of 8 spots a photograph."""
     steps = (np.arange(8) - 3.5) * period / 8
-    places = np.stack([size[0] / 2 + steps, size[1] / 2 + np.roll(steps, 3)], axis=1).repeat(2, axis=0)
+    places = np.stack([size[0] / 2 + steps, size[1] / 2 + np.roll(steps, 3)], axis=1)
     down, right = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
     distance = (down[:, None] - places[:, 0, None, None]) ** 2 + (right - places[:, 1, None, None]) ** 2
     spots = torch.from_numpy(0.7 * np.exp(-distance / (2 * 2.5**2))).float()[:, None]
-    colours = torch.tensor([0.0, 1.0]).repeat(8).view(-1, 1, 1, 1)
+    colours = torch.tensor([0.0, 1.0]).repeat(4).view(-1, 1, 1, 1)
     apart = []
     for name in photographs:
         empty = photograph(name, size)
