@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 METHODS = {
     "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
+    "dinomaly": "amiss.detectors.reconstruction.dinomaly:Dinomaly",
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
     "draem": "amiss.detectors.reconstruction.draem:DRAEM",
     "efficient_ad": "amiss.detectors.student_teacher.efficient_ad:EfficientAD",
@@ -45,6 +46,7 @@ METHODS = {
     "spade": "amiss.detectors.memory_bank.spade:SPADE",
     "stfpm": "amiss.detectors.student_teacher.stfpm:STFPM",
     "svdd": "amiss.detectors.one_class.svdd:SVDD",
+    "uniad": "amiss.detectors.reconstruction.uniad:UniAD",
     "uninformed_students": "amiss.detectors.student_teacher.uninformed_students:UninformedStudents",
     "vae": "amiss.detectors.reconstruction.vae:VariationalAutoencoder",
 }

@@ -33,6 +33,15 @@ OF_METHOD = {
         "patch": [-1],
     },
     "cflow": {"position": [6, 0], "fibres": [0], "hidden": [0.0], "clamp": [0.0], "couplings": [0], "affine": [1]},
+    "dinomaly": {
+        "groups": [0],
+        "depth": [0],
+        "width": [-1],
+        "heads": [0],
+        "growth": [0],
+        "dropout": [1.0, -0.1],
+        "mining": [1.0, -0.1],
+    },
     "dn2": {"stage": [0, (8,)], "bank_size": [0], "neighbours": [0]},
     "draem": {
         "textures": [0],
@@ -132,6 +141,16 @@ OF_METHOD = {
     "spade": {"gallery": [0], "neighbours": [0], "pooled": [0], "image_score": ["pixel"]},
     "stfpm": {},
     "svdd": {"nu": [0.0, 1.5], "samples": [1], "kernel": ["sigmoid"], "degree": [0, 1.5]},
+    "uniad": {
+        "width": [0],
+        "heads": [0],
+        "depth": [0],
+        "growth": [0],
+        "neighbours": [0, 4],
+        "side": [0],
+        "jitter": [-1.0],
+        "dropout": [1.0, -0.1],
+    },
     "uninformed_students": {
         "architectures": [(), ("students-tiny",) * 2, ("students-18",), "students-tiny"],
         "students": [0],

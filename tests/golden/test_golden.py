@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 WORLDS = {"toy_part": toy_part, "toy_texture": toy_texture}
 FEW_STEPS = {
     **dict.fromkeys(("autoencoder", "draem", "f_anogan", "ganomaly", "mkd", "riad", "vae"), 10),
-    **dict.fromkeys(("reverse_distillation", "reverse_distillation_pp"), 3),
+    **dict.fromkeys(("dinomaly", "reverse_distillation", "reverse_distillation_pp", "uniad"), 3),
 }
 """Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit."""
 

@@ -1,4 +1,4 @@
-"""From feature maps of several stages to one descriptor per patch."""
+"""From feature maps of several stages to one grid: the finest for patches, the deepest for tokens."""
 
 from __future__ import annotations
 
@@ -29,3 +29,27 @@ def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> 
             feature = F.avg_pool2d(feature, neighbourhood, 1, neighbourhood // 2, count_include_pad=False)
         aligned.append(resized(feature, grid))
     return torch.cat(aligned, dim=1)
+
+
+def on_deepest_grid(features: Sequence[Tensor]) -> list[Tensor]:
+    """Each stage on the grid of the last one: means over whole squares of cells, or bilinearly where none are whole.
+
+    Args:
+        features: One (N, C_i, h_i, w_i) per stage, finest first.
+
+    Returns:
+        One (N, C_i, h, w) per stage.
+
+    Example:
+        >>> fine, coarse = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]), torch.zeros(1, 2, 1, 1)
+        >>> on_deepest_grid([fine, coarse])[0].tolist()
+        [[[[4.0]]]]
+    """
+    height, width = features[-1].shape[2:]
+    aligned = []
+    for feature in features:
+        down, right = feature.shape[2] // height, feature.shape[3] // width
+        if (down * height, right * width) == tuple(feature.shape[2:]) and max(down, right) > 1:
+            feature = F.avg_pool2d(feature, (down, right))
+        aligned.append(resized(feature, (height, width)))
+    return aligned
