@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 METHODS = {
     "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
+    "deep_svdd": "amiss.detectors.one_class.deep_svdd:DeepSVDD",
+    "deep_svdd_map": "amiss.detectors.one_class.deep_svdd_map:DeepSVDDMap",
     "dinomaly": "amiss.detectors.reconstruction.dinomaly:Dinomaly",
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
     "draem": "amiss.detectors.reconstruction.draem:DRAEM",
