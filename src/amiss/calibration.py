@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from amiss.core.checks import check_choice, check_count, check_rate, read_rate
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
+from amiss.core.products import Products, find_products, only_product
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.record import Calibration, Component, Variance
@@ -226,36 +227,70 @@ def change_future(lots: Lots | None, future: str | None) -> Lots | None:
     return Lots(lots.numbers, THESE_LOTS)
 
 
-def describe_calibration(
-    kind: Literal["held out", "folds"],
+class Calibrated(NamedTuple):
+    """A calibrated rule, what an artefact says of its scores, and the product of each where products are stated."""
+
+    rule: Rule
+    calibration: Calibration
+    products: Products | None
+
+
+def calibrate_rule(
+    rule: Rule,
+    plan: CalibrationPlan,
     scores: NDArray[np.float32],
-    parts: NDArray[np.intp],
-    lots: Lots | None,
+    origins: Sequence[Origin],
     tiles: tuple[int, int] | None,
     score_filters: tuple[Component, ...],
-    copies: int = 0,
-) -> Calibration:
-    """What an artefact says of where its calibration scores come from.
+    copies: int,
+) -> Calibrated:
+    """Calibrate a rule on the scores of normal images.
 
     Args:
-        kind: See `amiss.record.Calibration`.
+        rule: Not calibrated.
+        plan: Which images they are of, by part and lot.
         scores: One per image, (N,).
-        parts: The part that each shows, (N,).
-        lots: The lot of each part.
+        origins: Where every image comes from, or nothing.
         tiles: See `amiss.record.Calibration`.
         score_filters: Those that the scores went through.
         copies: How many images were left out, being the same bytes as others.
     """
-    return Calibration(
-        kind=kind,
+    largest, lots = largest_of_each(scores, plan.parts), plan.lots
+    products = find_products(largest.image, plan.calibrate, plan.parts, origins, lots)
+    calibration = Calibration(
+        kind="folds" if plan.folds else "held out",
         images=len(scores),
         lots=None if lots is None else lots.count,
         future=None if lots is None else lots.future,
-        variance=divide_variance(scores, parts, lots),
+        variance=divide_variance(scores, plan.parts, lots),
         tiles=tiles,
         score_filters=score_filters,
         copies=copies,
+        products={} if products is None else products.counts,
     )
+    return Calibrated(rule.calibrate(largest, lots), calibration, products)
+
+
+def change_rule(rule: Rule, present: Calibrated, future: str | None, product: str | None) -> Calibrated:
+    """Calibrate another rule on scores that are known already.
+
+    Args:
+        rule: Not calibrated.
+        present: What is calibrated on the scores so far.
+        future: See `change_future`.
+        product: The product whose scores count; None for those of all.
+
+    Raises:
+        CalibrationError: The scores cannot support the rule's promise.
+        InputError: They cannot support that future, or are of no such product.
+    """
+    lots, scores, products = change_future(present.rule.lots, future), Scores(present.rule.normal), present.products
+    changed: dict[str, Any] = {"future": None if lots is None else lots.future}
+    if product is not None:
+        scores, lots, products = only_product(products, product, scores.image, lots)
+        count = None if lots is None else lots.count
+        changed |= {"products": products.counts, "images": len(scores), "lots": count, "variance": None}
+    return Calibrated(rule.calibrate(scores, lots), present.calibration.model_copy(update=changed), products)
 
 
 def divide_variance(scores: NDArray[np.float32], parts: NDArray[np.intp], lots: Lots | None) -> Variance | None:

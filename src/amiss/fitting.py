@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import CalibrationPlan, describe_calibration, largest_of_each, plan_calibration
+from amiss.calibration import CalibrationPlan, calibrate_rule, plan_calibration
 from amiss.core.errors import ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -82,25 +82,20 @@ def fit_inspector(
     if normal is None:
         each = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
         normal = np.concatenate([scores.image for scores in each])
+    used = None if tiles is None else tiles.range(plan.calibrate)
+    calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
     known = np.concatenate([scores.image for scores in some])
     notes = found.notes(side if tiles is None else None, recipe.bits)
     return Inspector(
         scorer=scorer,
-        rule=rule.calibrate(largest_of_each(normal, plan.parts), plan.lots),
-        calibration=describe_calibration(
-            "folds" if plan.folds else "held out",
-            normal,
-            plan.parts,
-            plan.lots,
-            None if tiles is None else tiles.range(plan.calibrate),
-            recipe.score_filters,
-            given.copies,
-        ),
+        rule=calibrated.rule,
+        calibration=calibrated.calibration,
         learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(known, normal))),
         parts=Parts(weights, golden, _seen_hashes(given.hashes, plan), graph),
         score_filters=filters,
         mask_filters=recipe.make_mask_filters(),
+        products=calibrated.products,
     )
 
 

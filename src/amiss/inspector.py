@@ -22,11 +22,12 @@ from amiss.artefact import (
     read_artefact,
     write_artefact,
 )
-from amiss.calibration import change_future, check_support, describe_calibration, largest_of_each, parts_and_lots
+from amiss.calibration import Calibrated, CalibrationPlan, calibrate_rule, change_rule, check_support, parts_and_lots
 from amiss.core.errors import DataError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.lots import NEW_LOTS
 from amiss.core.origin import Origin
+from amiss.core.products import Products
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
@@ -68,6 +69,7 @@ class Inspector:
         parts: Graph, weights, golden images, and hashes of the images it has seen.
         score_filters: Applied to scores before the rule.
         mask_filters: Applied to masks after the rule; they can only remove detections.
+        products: The product of each score that calibrates the rule, where products are stated.
 
     Example:
         >>> import amiss
@@ -86,6 +88,7 @@ class Inspector:
     parts: Parts
     score_filters: tuple[ScoreFilter, ...] = ()
     mask_filters: tuple[MaskFilter, ...] = ()
+    products: Products | None = None
 
     def __repr__(self) -> str:
         tiles = "" if self.tiling is None else "tiles of "
@@ -211,23 +214,24 @@ class Inspector:
         weaker = self.calibration.words(self.rule.n)
         return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
-    def with_rule(self, rule: Rule, *, future: str | None = None) -> Inspector:
+    def with_rule(self, rule: Rule, *, future: str | None = None, product: str | None = None) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.
 
         Args:
             rule: Not calibrated.
             future: Whose parts its promise is for, see `amiss.calibration.change_future`; None for those of the
                 present one.
+            product: Of several products that the model serves, the one that it is for; its stored scores alone
+                calibrate then. None for all of them.
 
         Raises:
             CalibrationError: The stored scores cannot support the rule's promise.
-            InputError: A future that the stored scores cannot support.
+            InputError: A future that the stored scores cannot support, or a product that has none.
             NotReadyError: They were made with other score filters.
         """
         self._check_filters()
-        lots = change_future(self.rule.lots, future)
-        calibration = self.calibration.model_copy(update={"future": None if lots is None else lots.future})
-        return replace(self, rule=rule.calibrate(Scores(self.rule.normal), lots), calibration=calibration)
+        present = Calibrated(self.rule, self.calibration, self.products)
+        return replace(self, **change_rule(rule, present, future, product)._asdict())
 
     def _check_filters(self) -> None:
         """What changes scores is calibrated with the rule."""
@@ -272,11 +276,11 @@ class Inspector:
             raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         normal = self.image_scores(images, progress=progress).image
-        rule = self.rule.calibrate(largest_of_each(normal, parts), lots)
         filters = tuple(map(Component.of, self.score_filters))
-        calibration = describe_calibration("held out", normal, parts, lots, tiles, filters, given.copies)
+        plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
+        found = calibrate_rule(self.rule, plan, normal, given.origins, tiles, filters, given.copies)
         seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.hashes))
-        return replace(self, rule=rule, calibration=calibration, parts=seen)
+        return replace(self, parts=seen, **found._asdict())
 
     @property
     def seen(self) -> frozenset[str]:
@@ -301,8 +305,9 @@ class Inspector:
         write_artefact(path, self._artefact())
 
     def _artefact(self) -> Artefact:
-        lots = {} if self.rule.lots is None else {"lots": self.rule.lots.numbers.astype(np.int32)}
-        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal, **lots)})
+        known = {"lots": self.rule.lots, "products": self.products}
+        numbers = {name: one.numbers.astype(np.int32) for name, one in known.items() if one is not None}
+        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal, **numbers)})
 
     @classmethod
     def load(
@@ -334,7 +339,7 @@ class Inspector:
         record, parts = artefact.record, Parts.of(artefact.parts)
         check_golden(parts.golden, record)
         with as_written(path):
-            rule = open_rule(record, artefact.parts[CALIBRATION])
+            rule, products = open_rule(record, artefact.parts[CALIBRATION])
             score_filters = tuple(create_score_filter(part.name, **part.config) for part in record.score_filters)
             mask_filters = tuple(create_mask_filter(part.name, **part.config) for part in record.mask_filters)
         inspector = cls(
@@ -345,6 +350,7 @@ class Inspector:
             parts=parts,
             score_filters=score_filters,
             mask_filters=mask_filters,
+            products=products,
         )
         try:
             inspector.check_parity()

@@ -13,6 +13,7 @@ import numpy as np
 from amiss.artefact import CALIBRATION, RECORD, Golden, Parts, unpack
 from amiss.core.errors import ArtefactError, CalibrationError, InputError, TamperedArtefactError
 from amiss.core.lots import NEW_LOTS, Lots
+from amiss.core.products import Products
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.record import Learned, Record
@@ -61,11 +62,17 @@ def check_golden(golden: Golden, learned: Learned) -> None:
         )
 
 
-def open_rule(record: Record, calibration: bytes) -> Rule:
-    """The rule, calibrated on the scores that lie in the artefact."""
+def open_rule(record: Record, calibration: bytes) -> tuple[Rule, Products | None]:
+    """The rule, calibrated on the scores that lie in the artefact, and the product of each where it is stated."""
     calibrated = unpack(CALIBRATION, calibration, "scores")
     lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
-    return create_rule(record.rule.name, **record.rule_config()).calibrate(Scores(calibrated["scores"]), lots)
+    rule = create_rule(record.rule.name, **record.rule_config()).calibrate(Scores(calibrated["scores"]), lots)
+    if "products" not in calibrated:
+        return rule, None
+    products = Products(tuple(record.calibration.products), calibrated["products"])
+    if len(products.numbers) != rule.n or products.counts != record.calibration.products:
+        raise InputError(f"products must be those of the record, one per score, got {products.counts}")
+    return rule, products
 
 
 def open_detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:

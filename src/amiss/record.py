@@ -110,7 +110,8 @@ class Calibration(_Part):
     `future` says whose parts the promise is for, see `amiss.core.lots`; None where lots are not known, and in artefacts
     of earlier builds, which counted parts. `variance` says how alike the scores of one lot are.
     Where images are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
-    `copies` images were left out: the same bytes as others. `score_filters` are those that the scores went through.
+    `copies` images were left out: the same bytes as others. `products` are the parts of each product, by name, where
+    products are stated. `score_filters` are those that the scores went through.
     """
 
     kind: Literal["held out", "folds"]
@@ -120,11 +121,12 @@ class Calibration(_Part):
     variance: Variance | None = None
     tiles: tuple[int, int] | None = None
     copies: int = 0
+    products: dict[str, int] = Field(default_factory=dict)
     score_filters: tuple[Component, ...] = Field(default=(), exclude=True)  # the file has them once, in its record
 
     def words(self, n: int) -> list[str]:
         """What weakens the promise of a rule that n parts calibrate, a sentence each."""
-        notes = [self._lot_words()]
+        notes = [self._lot_words(), *self._product_words()]
         if self.images > n:
             notes.append(
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "
@@ -139,6 +141,18 @@ class Calibration(_Part):
         if self.tiles is not None:
             notes.append(_tile_words(*self.tiles))
         return notes
+
+    def _product_words(self) -> list[str]:
+        """Which products the threshold is for."""
+        counts = [f"{count} of {name}" for name, count in self.products.items()]
+        if len(counts) < 2:
+            return [f"This is for the product {name} only." for name in self.products]
+        shares = f"{', '.join(counts[:-1])} and {counts[-1]}"
+        return [
+            f"One threshold serves all {len(counts)} products, calibrated on {shares}: the promise is for parts in "
+            "these shares, and parts of one product alone may raise more alarms. `amiss calibrate --product NAME` "
+            "gives a product a threshold of its own."
+        ]
 
     def _lot_words(self) -> str:
         """Whose parts the promise is for."""

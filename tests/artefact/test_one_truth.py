@@ -68,8 +68,8 @@ def test_a_changed_field_comes_back_and_no_other_changes(field, inspector, again
 
 
 def test_no_field_is_forgotten_here():
-    """The scorer is the graph of `parts`, opened on a runtime; score filters have a test of their own."""
-    assert {one.name for one in fields(Inspector)} == {*CHANGES, "scorer", "score_filters"}
+    """The scorer is the graph of `parts`, opened on a runtime; score filters and products have tests of their own."""
+    assert {one.name for one in fields(Inspector)} == {*CHANGES, "scorer", "score_filters", "products"}
 
 
 def test_everything_at_once_comes_back(inspector, again):

@@ -103,7 +103,7 @@ def test_a_product_of_a_manifest_is_its_category(trees):
         open_dataset(path)
 
 
-@pytest.mark.parametrize("kind", ["kolektorsdd2", "severstal", "nanofibres", "wm811k", "mixedwm38", "folder"])
+@pytest.mark.parametrize("kind", ["kolektorsdd2", "severstal", "nanofibres", "wm811k", "mixedwm38"])
 def test_a_set_without_categories_says_so(trees, kind):
     with pytest.raises(InputError, match="has no categories"):
         open_dataset(f"{trees.build(kind)}#one")

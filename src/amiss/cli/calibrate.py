@@ -28,6 +28,10 @@ def calibrate(
     confidence: Confidence = None,
     threshold: Threshold = None,
     future: Future = None,
+    product: Annotated[
+        str | None,
+        typer.Option(help="Of a model of several products: the one that the threshold is for, by its stored scores."),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
@@ -42,14 +46,16 @@ def calibrate(
     from amiss.data import open_dataset
     from amiss.front import load
 
-    if data is None and all(option is None for option in (rule, alpha, confidence, threshold, future)):
+    if data is None and all(option is None for option in (rule, alpha, confidence, threshold, future, product)):
         raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
+    if data is not None and product is not None:
+        raise InputError(f"--product chooses among the stored scores; with good images give theirs: {data}#{product}")
     check_place(output)
     hold_file(context, output)
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
     if data is None:
-        after = before.with_rule(chosen, future=future)
+        after = before.with_rule(chosen, future=future, product=product)
     else:
         dataset = open_dataset(data, seed=before.record.seed)
         with progress_display() as progress:

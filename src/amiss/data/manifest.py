@@ -4,7 +4,7 @@ path        the image, relative to the manifest's folder; the only column that m
 label       good or defective (in a word of `amiss.data.words`), or a defect type (see `read_manifest`)
 split       train, validation or test; validation images are normal images like those of train
 mask        file of the ground truth; any value above 0 is defective
-product     what is made; with several the user says which
+product     what is made; with several the user says which, or all of them
 lot, part   images of one lot, or of one part, are never divided by an own split
 timestamp   ISO 8601, such as 2026-03-01T06:30:00+01:00
 
@@ -27,6 +27,7 @@ from amiss.core.origin import Origin
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.labelled import DEFECTIVE, SPLITS
+from amiss.data.products import ALL
 from amiss.data.reader import Reader
 from amiss.data.split import split_good
 from amiss.data.table import ENDINGS, Row, inside, need_columns, need_files, read_table
@@ -65,7 +66,7 @@ def read_manifest(path: Path, *, product: str | None = None, seed: int = 0) -> D
 
     Args:
         path: The table.
-        product: Which product, when the table lists several.
+        product: Which product, when the table lists several; "all" for all of them as one data set.
         seed: Seed of an own split.
 
     Raises:
@@ -116,12 +117,19 @@ def _choose_product(path: Path, rows: list[Row], product: str | None) -> list[tu
     """The rows of one product with their numbers, counted from 1."""
     numbered = list(enumerate(rows, 1))
     names = {str(row["product"]) for row in rows if row.get("product") is not None}
+    if product == ALL and ALL not in names:
+        if len(names) < 2 or any(row.get("product") is None for row in rows):
+            raise DataError(f"{path}: every row must state its product, of several, for {path}#{ALL}")
+        return numbered
     if product is not None:
         check_choice("product", product, names)
         return [(number, row) for number, row in numbered if str(row.get("product")) == product]
     if len(names) > 1:
         shown = ", ".join(sorted(names))
-        raise DataError(f"{path}: several products; choose one of {shown}: product='...' or {path}#{min(names)}")
+        raise DataError(
+            f"{path}: several products; choose one of {shown}: product='...' or {path}#{min(names)}; or {path}#{ALL}, "
+            "for one model of all"
+        )
     return numbered
 
 

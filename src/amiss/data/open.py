@@ -34,7 +34,8 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
     Args:
         source: A folder or file of any kind in docs/datasets.md, such as a flat folder of good images, a data set in
             the layout of MVTec AD, or a manifest. "KIND:PATH" forces a reader, "PATH#CATEGORY" chooses one of several
-            categories or products, and "elpv:mono" or "elpv:poly" are solar cells that a package brings.
+            categories or products, "PATH#all" takes all of them as one data set, and "elpv:mono" or "elpv:poly" are
+            solar cells that a package brings.
         category: The same as after #.
         seed: Seed of the random split, for sets that come without one.
 

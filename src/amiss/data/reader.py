@@ -10,6 +10,7 @@ from amiss.core.checks import check_choice
 from amiss.core.errors import DataError, InputError
 from amiss.data.about import About
 from amiss.data.dataset import Dataset
+from amiss.data.products import ALL, join_products
 
 Read = Callable[[Path, str | None, int], Dataset]
 """From a path, a category or None, and a seed."""
@@ -35,7 +36,10 @@ class Reader:
 
 
 def in_folders(kind: str, about: About, recognises: Callable[[Path], bool], read: Callable[[Path], Dataset]) -> Reader:
-    """A set that keeps each category in a folder of its own; a path is one category, or the folder of all."""
+    """A set that keeps each category in a folder of its own; a path is one category, or the folder of all.
+
+    "all" in place of a category joins them, see `amiss.data.products`.
+    """
 
     def choose(root: Path, category: str | None, seed: int) -> Dataset:
         inner = [] if recognises(root) or not root.is_dir() else _inner(root, recognises)
@@ -44,11 +48,13 @@ def in_folders(kind: str, about: About, recognises: Callable[[Path], bool], read
                 raise InputError(f"{root} is one data set and has no categories, got category {category!r}")
             if not inner:
                 raise about.error(f"{root}: no category inside")
+            if category == ALL and ALL not in inner:
+                return join_products(root.resolve().name, {name: read(root / name) for name in inner})
             return read(root / check_choice("category", category, inner))
         if inner:
             raise DataError(
                 f"{root}: several data sets in the layout of {about.title}; give one of them: {', '.join(inner)}. "
-                f"For example {root}#{inner[0]}"
+                f"For example {root}#{inner[0]}; or {root}#{ALL}, for one model of all"
             )
         return read(root)
 

@@ -21,6 +21,7 @@ from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.data.about import About
 from amiss.data.dataset import GOOD, Dataset
+from amiss.data.products import ALL, join_products
 from amiss.data.reader import Reader
 from amiss.data.table import Row, inside, need_columns, need_files, read_table
 
@@ -114,7 +115,12 @@ def _types(root: Path, name: str) -> dict[str, str]:
 def _choose(root: Path, category: str | None, seed: int) -> Dataset:
     if category is None:
         names = visa_objects(root)
-        raise DataError(f"{root}: several objects; give one of them: {', '.join(names)}. For example {root}#{names[0]}")
+        raise DataError(
+            f"{root}: several objects; give one of them: {', '.join(names)}. For example {root}#{names[0]}; or "
+            f"{root}#{ALL}, for one model of all"
+        )
+    if category == ALL:
+        return join_products(root.resolve().name, {name: read_visa(root, name) for name in visa_objects(root)})
     return read_visa(root, category)
 
 

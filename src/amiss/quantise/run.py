@@ -14,6 +14,7 @@ from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
 from amiss.core.lots import NEW_LOTS, Lots
 from amiss.core.origin import Origin
+from amiss.core.products import UNSTATED, find_products
 from amiss.core.progress import Progress, silent
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
@@ -75,6 +76,7 @@ def quantise(
     parts, lots = parts_and_lots(calibrated, origins, usual=usual or NEW_LOTS)
     lots = None if inspector.rule.lots is None else lots  # artefacts of earlier builds count parts
     _check_scores(inspector, normal, parts, lots, progress)
+    _check_products(inspector, calibrated, origins)
     chosen = learned[np.sort(np.random.default_rng(seed).permutation(len(learned))[:MOST])]
     ranges = _inputs(inspector, images.subset(chosen), seed)
     progress("quantising", 0, 1)
@@ -82,9 +84,12 @@ def quantise(
     progress("quantising", 1, 1)
     draft = with_graph(inspector, graph, learned_from=len(chosen))
     scores = draft.image_scores(normal, progress=progress)
-    rule = inspector.rule.calibrate(largest_of_each(scores.image, parts), lots)
+    largest = largest_of_each(scores.image, parts)
+    products = find_products(largest.image, calibrated, parts, origins, lots) if inspector.products else None
     variance = divide_variance(scores.image, parts, lots)
-    made = replace(draft, rule=rule, calibration=draft.calibration.model_copy(update={"variance": variance}))
+    calibration = draft.calibration.model_copy(update={"variance": variance})
+    rule = inspector.rule.calibrate(largest, lots)
+    made = replace(draft, rule=rule, calibration=calibration, products=products)
     price = measure_price(inspector, made, normal, seed=seed, progress=progress)
     check_price(price, most_lost)
     return made, price
@@ -175,6 +180,17 @@ def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArr
             f"{len(images)} given; at least {least} are needed. Give the folder that it was made from"
         )
     return learned, calibrated
+
+
+def _check_products(inspector: Inspector, calibrated: NDArray[np.intp], origins: Sequence[Origin]) -> None:
+    """The images must be of the products that the rule was calibrated on, where these are stated."""
+    known = set(inspector.calibration.products)
+    found = {origins[image].product or UNSTATED for image in calibrated} if origins else set()
+    if known and found != known:
+        raise DataError(
+            f"the calibration images must be of {', '.join(sorted(known))}, as when the model was calibrated, got "
+            f"{', '.join(sorted(found)) or 'no products'}; give the data set that it was made from"
+        )
 
 
 def _check_scores(
