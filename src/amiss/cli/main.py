@@ -30,8 +30,10 @@ from amiss.cli import (
     monitor,
     plan,
     quantise,
+    results,
     sign,
     verify,
+    watch,
 )
 from amiss.cli.console import aside
 from amiss.cli.exit_codes import ExitCode, exit_code_lines
@@ -54,6 +56,7 @@ for verb in (
     inspect.inspect,
     evaluate.evaluate,
     monitor.monitor,
+    watch.watch,
     sign.sign,
     verify.verify,
     accept.accept,
@@ -68,6 +71,7 @@ for verb in (
     doctor.doctor,
 ):
     app.command()(verb)
+app.add_typer(results.results)
 
 
 @app.callback()

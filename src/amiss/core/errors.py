@@ -7,6 +7,7 @@
     ├── CalibrationError (ValueError)    too few normal images for the promise that was asked for
     ├── DivergedError (ArithmeticError)  training has come to a loss that is not finite
     ├── NotReadyError (RuntimeError)     used before ``learn`` or ``calibrate``
+    ├── BusyError (RuntimeError)         a station has no room for another part just now
     ├── MissingExtraError (ImportError)  an optional library is not installed
     ├── OutputError (OSError)            what was to be written cannot be, or belongs to another run
     └── ArtefactError                    a saved inspector cannot be used
@@ -59,6 +60,10 @@ class DivergedError(AmissError, ArithmeticError):
 
 class NotReadyError(AmissError, RuntimeError):
     """A detector was used before ``learn``, or a rule before ``calibrate``."""
+
+
+class BusyError(AmissError, RuntimeError):
+    """A station has no room for another part just now; come again."""
 
 
 class MissingExtraError(AmissError, ImportError):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from amiss.core.errors import MissingExtraError
 
 
+def needs_fit(what: str) -> AbstractContextManager[None]:
+    """Wraps imports from the lab; see `needs_extra`."""
+    return needs_extra(what, "fit")
+
+
 @contextmanager
-def needs_fit(what: str) -> Iterator[None]:
-    """Wraps imports from the lab: without a library of the extra "fit", say which and what needs it.
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Wraps imports: without a library of an extra, say which and what needs it.
 
     Args:
         what: Begins the message, such as "learning".
+        extra: Such as "fit".
 
     Raises:
         MissingExtraError: A library is not installed. A missing module of Amiss itself propagates.
@@ -23,7 +29,7 @@ def needs_fit(what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("amiss"):
             raise
-        raise MissingExtraError(f"{what} needs {error.name}; pip install 'amiss[fit]'") from error
+        raise MissingExtraError(f"{what} needs {error.name}; pip install 'amiss[{extra}]'") from error
 
 
 @contextmanager

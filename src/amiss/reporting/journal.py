@@ -138,7 +138,7 @@ class Journal:
         self.head |= {"complete": False, "images": len(images)}
         found = _finished(self.folder, lines, images)
         self._write_head()
-        write_file(self.folder / TABLE, b"".join([_table_row(COLUMNS), *(_table_row(_row(line)) for line in lines)]))
+        write_file(self.folder / TABLE, b"".join([table_row(COLUMNS), *(table_row(_row(line)) for line in lines)]))
         self._files = [self._stack.enter_context(_File(self.folder / name)) for name in (LINES, TABLE)]
         return found
 
@@ -155,7 +155,7 @@ class Journal:
         line = {**line, "model": self.head["model"], "run": self.head["run"]}
         lines, table = self._files
         lines.add(json.dumps(line, allow_nan=False).encode() + b"\n")
-        table.add(_table_row(_row(line)))
+        table.add(table_row(_row(line)))
         self._waiting.append(tell)
         if len(self._waiting) >= _AT_ONCE or time.monotonic() - self._forced >= _SECONDS:
             self.commit()
@@ -331,7 +331,7 @@ def _row(line: Line) -> tuple[Any, ...]:
         "n_regions": counted,
         **dict(zip(("left", "top", "width", "height", "area"), place, strict=True)),
     }
-    return tuple(_text(cells.get(name, "")) for name in COLUMNS)
+    return tuple(cells.get(name, "") for name in COLUMNS)
 
 
 def _text(cell: Any) -> Any:
@@ -339,9 +339,10 @@ def _text(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
-def _table_row(cells: Sequence[Any]) -> bytes:
+def table_row(cells: Sequence[Any]) -> bytes:
+    """One row of a CSV file, with cells that no spreadsheet takes for a formula."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    csv.writer(text, lineterminator="\r\n").writerow([_text(cell) for cell in cells])
     try:
         return text.getvalue().encode("utf-8", "surrogateescape")  # the bytes of the file's name
     except UnicodeEncodeError:

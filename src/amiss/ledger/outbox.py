@@ -1,0 +1,50 @@
+"""What has been told to whom: each message of a sink is one row, made with the event that it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from amiss.ledger import tables
+from amiss.ledger.events import now, spell
+from amiss.ledger.writer import Writer
+
+LONGEST = 300.0
+"""Seconds between two tries at most."""
+
+
+def delivered(writer: Writer, sink: str, seqs: Sequence[int]) -> Future[None]:
+    """Note that a sink has taken the messages of some events."""
+    at = now()
+
+    def note(connection: Connection) -> None:
+        _change(connection, writer, sink, seqs, {"done_at": at, "error": None})
+
+    return writer.call(note)
+
+
+def failed(writer: Writer, sink: str, seqs: Sequence[int], error: str) -> Future[None]:
+    """Note that a try has failed, and when the next one may be: after 1, 2, 4, ... seconds, up to 5 minutes."""
+    began = datetime.now(UTC)
+
+    def note(connection: Connection) -> None:
+        box = tables.outbox
+        station = writer.store.station
+        asked = select(box.c.seq, box.c.tries).where(box.c.station == station, box.c.sink == sink, box.c.seq.in_(seqs))
+        for seq, tries in connection.execute(asked).all():
+            next_at = spell(began + timedelta(seconds=min(LONGEST, 2.0 ** min(tries, 16))))
+            _change(connection, writer, sink, [seq], {"tries": tries + 1, "next_at": next_at, "error": error[:500]})
+
+    return writer.call(note)
+
+
+def _change(connection: Connection, writer: Writer, sink: str, seqs: Sequence[int], values: dict[str, object]) -> None:
+    box = tables.outbox
+    connection.execute(
+        update(box)
+        .where(box.c.station == writer.store.station, box.c.sink == sink, box.c.seq.in_(seqs))
+        .values(**values)
+    )

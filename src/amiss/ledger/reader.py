@@ -1,0 +1,264 @@
+"""`Reader`: what a store says, for people and programs that only read. Lists come by pages, never by skipping rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, func, select
+
+from amiss.core.errors import DataError, InputError
+from amiss.core.verdict import Label
+from amiss.ledger import tables
+from amiss.ledger.database import working
+from amiss.ledger.events import ORIGIN, Event
+from amiss.ledger.store import Store
+
+PAGE = 100
+"""Parts of one page."""
+
+_JSON = ("regions", "health", "ms", "runtime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which parts are asked for; None asks for all.
+
+    Args:
+        label: "good", "review", "anomalous" or "error".
+        lot: Its lot.
+        recipe: By which recipe it was judged.
+        serial: Its serial number.
+        since: Written at this time or later, see `amiss.ledger.events.spell`.
+        until: Written before this time.
+    """
+
+    label: str | None = None
+    lot: str | None = None
+    recipe: str | None = None
+    serial: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is not None and self.label not in set(Label):
+            raise InputError(f"label must be one of {', '.join(Label)}, got {self.label!r}")
+
+    def summary(self) -> dict[str, str]:
+        """What was asked for, as plain JSON values."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+
+EVERYTHING = Filter()
+
+
+class Reader:
+    """Reads one station of a store.
+
+    Args:
+        engine: See `Store.reading`.
+        store: The store.
+        station: Whose chain; that of the store when None.
+    """
+
+    def __init__(self, engine: Engine, store: Store, station: str | None = None) -> None:
+        self._engine = engine
+        self.store, self.station = store, station or store.station
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection for queries of one's own."""
+        with working(self.store, reading=True), self._engine.connect() as connection:
+            yield connection
+
+    def stations(self) -> list[str]:
+        """All stations of the database."""
+        return [str(row[0]) for row in self._rows(select(tables.event.c.station).distinct().order_by("station"))]
+
+    def parts(
+        self, only: Filter = EVERYTHING, *, before: int | None = None, after: int | None = None, limit: int = PAGE
+    ) -> list[dict[str, Any]]:
+        """One page of parts, the newest first; the oldest first where it goes on `after` a number.
+
+        Args:
+            only: Which.
+            before: Numbers below this one: the last of the page before.
+            after: Numbers above this one.
+            limit: Parts at most.
+        """
+        part = tables.part
+        asked = self._matching(select(part), only)
+        if before is not None:
+            asked = asked.where(part.c.seq < before)
+        if after is not None:
+            asked = asked.where(part.c.seq > after)
+        order = part.c.seq.desc() if after is None else part.c.seq
+        return [_plain(row._mapping) for row in self._rows(asked.order_by(order).limit(limit))]
+
+    def every_part(self, only: Filter = EVERYTHING) -> Iterator[dict[str, Any]]:
+        """All parts, the oldest first, page by page: memory does not grow with their number."""
+        after = 0
+        while page := self.parts(only, after=after, limit=1000):
+            yield from page
+            after = page[-1]["seq"]
+
+    def part(self, name: str) -> dict[str, Any]:
+        """One part with everything that is known of it.
+
+        Args:
+            name: Its id; its serial number, of which the newest part is taken; or the number of its event, with or
+                without a # before it.
+
+        Raises:
+            DataError: There is none.
+        """
+        part = tables.part
+        asked = select(part).where(part.c.station == self.station)
+        number = name.removeprefix("#")
+        one = self._one(asked.where(part.c.id == name.lower()))
+        if one is None and name != "":
+            one = self._one(asked.where(part.c.serial == name).order_by(part.c.seq.desc()).limit(1))
+        if one is None and number.isdecimal():
+            one = self._one(asked.where(part.c.seq == min(int(number), 2**31 - 1)))
+        if one is None:
+            raise DataError(f"part must be an id, number or serial number of {self.store}, got {name!r}")
+        found = _plain(one._mapping)
+        for key, table in (("image", tables.image), ("labels", tables.label), ("outbox", tables.outbox)):
+            rows = [dict(row._mapping) for row in self._rows(select(table).where(table.c.part == found["id"]))]
+            found[key] = rows if key != "image" else next(iter(rows), None)
+        return found
+
+    def worst(self, only: Filter, limit: int) -> list[dict[str, Any]]:
+        """Parts with the highest scores, the highest first."""
+        part = tables.part
+        asked = self._matching(select(part).where(part.c.score.is_not(None)), only)
+        return [
+            _plain(row._mapping) for row in self._rows(asked.order_by(part.c.score.desc(), part.c.seq).limit(limit))
+        ]
+
+    def counts(self, only: Filter = EVERYTHING, *, by: str | None = None) -> list[dict[str, Any]]:
+        """How many parts have which label, of them late ones, also by one of "lot" and "recipe"."""
+        part = tables.part
+        columns = [part.c[name] for name in filter(None, [by, "label", "late"])]
+        asked = self._matching(select(*columns, func.count().label("parts")), only).group_by(*columns)
+        return [dict(row._mapping) for row in self._rows(asked.order_by(*columns))]
+
+    def versions(self) -> list[dict[str, Any]]:
+        """Every version of every recipe, with what is stated of it."""
+        table = tables.version
+        asked = select(table).where(table.c.station == self.station).order_by(table.c.seq)
+        return [{**row._mapping, "about": json.loads(row._mapping["about"])} for row in self._rows(asked)]
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Which version judged from when on."""
+        table = tables.deployment
+        asked = select(table).where(table.c.station == self.station).order_by(table.c.seq)
+        return [dict(row._mapping) for row in self._rows(asked)]
+
+    def charts(self, only: Filter = EVERYTHING) -> list[dict[str, Any]]:
+        """What the control charts said, in the times and of the recipe of a filter."""
+        table = tables.chart
+        asked = select(table).where(table.c.station == self.station)
+        if only.recipe is not None:
+            asked = asked.where(table.c.recipe == only.recipe)
+        if only.since is not None:
+            asked = asked.where(table.c.at >= only.since)
+        if only.until is not None:
+            asked = asked.where(table.c.at < only.until)
+        return [dict(row._mapping) for row in self._rows(asked.order_by(table.c.seq))]
+
+    def between(self, first: int, last: int, recipe: str | None = None) -> list[dict[str, Any]]:
+        """Number, id, name, serial number, lot and label of the parts of some events."""
+        part = tables.part
+        columns = [part.c[name] for name in ("seq", "at", "id", "name", "serial", "lot", "label")]
+        asked = select(*columns).where(part.c.station == self.station, part.c.seq.between(first, last))
+        if recipe is not None:
+            asked = asked.where(part.c.recipe == recipe)
+        return [dict(row._mapping) for row in self._rows(asked.order_by(part.c.seq))]
+
+    def events(self, *, after: int = 0, kind: str | None = None) -> Iterator[Event]:
+        """Events in their order, those of one kind or all."""
+        table = tables.event
+        while True:
+            asked = select(table).where(table.c.station == self.station, table.c.seq > after)
+            if kind is not None:
+                asked = asked.where(table.c.kind == kind)
+            page = [Event(**row._mapping) for row in self._rows(asked.order_by(table.c.seq).limit(1000))]
+            yield from page
+            if not page:
+                return
+            after = page[-1].seq
+
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the last event."""
+        table = tables.event
+        asked = select(table.c.seq, table.c.hash).where(table.c.station == self.station)
+        row = self._one(asked.order_by(table.c.seq.desc()).limit(1))
+        return (0, ORIGIN) if row is None else (int(row.seq), str(row.hash))
+
+    def kept(self) -> dict[str, Any]:
+        """How many images are kept, and their bytes, by class."""
+        table = tables.image
+        asked = (
+            select(table.c["class"], func.count().label("images"), func.sum(table.c.bytes).label("bytes"))
+            .where(table.c.station == self.station, table.c.state == "kept")
+            .group_by(table.c["class"])
+        )
+        rows = (row._mapping for row in self._rows(asked))
+        return {row["class"]: {"images": int(row["images"]), "bytes": int(row["bytes"])} for row in rows}
+
+    def known(self, paths: Sequence[str]) -> dict[str, set[tuple[int, int]]]:
+        """Size and time of the files of these paths that have a verdict."""
+        table, found = tables.watched, dict[str, set[tuple[int, int]]]()
+        for start in range(0, len(paths), 500):
+            asked = select(table.c.path, table.c.size, table.c.mtime_ns).where(
+                table.c.station == self.station, table.c.path.in_(paths[start : start + 500])
+            )
+            for row in self._rows(asked):
+                found.setdefault(row.path, set()).add((row.size, row.mtime_ns))
+        return found
+
+    def waiting(self, sink: str, limit: int, at: str) -> list[Event]:
+        """Events that a sink has not delivered and may try now, the oldest first."""
+        box, event = tables.outbox, tables.event
+        asked = (
+            select(event)
+            .join(box, (box.c.station == event.c.station) & (box.c.seq == event.c.seq))
+            .where(box.c.station == self.station, box.c.sink == sink, box.c.done_at.is_(None))
+            .where(box.c.next_at.is_(None) | (box.c.next_at <= at))
+        )
+        return [Event(**row._mapping) for row in self._rows(asked.order_by(box.c.seq).limit(limit))]
+
+    def _matching(self, asked: Select[Any], only: Filter) -> Select[Any]:
+        part = tables.part
+        asked = asked.where(part.c.station == self.station)
+        for name in ("label", "lot", "recipe", "serial"):
+            if (value := getattr(only, name)) is not None:
+                asked = asked.where(part.c[name] == value)
+        for edge, number, inside in (("since", func.min, ">="), ("until", func.max, "<")):
+            if (value := getattr(only, edge)) is None:
+                continue
+            in_time = part.c.at >= value if inside == ">=" else part.c.at < value
+            # the first or last number in time lets the order of the numbers be followed, whatever the clock did
+            bound = select(number(part.c.seq)).where(part.c.station == self.station, in_time).scalar_subquery()
+            asked = asked.where(in_time, part.c.seq >= bound if inside == ">=" else part.c.seq <= bound)
+        return asked
+
+    def _one(self, asked: Select[Any]) -> Row[Any] | None:
+        return next(iter(self._rows(asked)), None)
+
+    def _rows(self, asked: Select[Any]) -> list[Row[Any]]:
+        with self.connect() as connection:
+            return list(connection.execute(asked).all())
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of parts as plain JSON values, with what was answered."""
+    found = {str(name): value for name, value in row.items()}
+    for name in _JSON:
+        found[name] = None if found[name] is None else json.loads(found[name])
+    found["accept"] = found["label"] == Label.GOOD and not found["late"]
+    return found

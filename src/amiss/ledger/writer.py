@@ -1,0 +1,316 @@
+"""`Writer`: the one thread that writes a station's chain. What came in meanwhile is committed together.
+
+An event has its number, its time and its hash from here. When a commit fails, everything of its group fails, nothing of
+it is in the tables, and the next group is tried on a new connection: a full disk that has room again needs no restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from sqlalchemy import Connection, func, insert, select
+
+from amiss.core.errors import AmissError, InputError, OutputError
+from amiss.ledger import database, tables
+from amiss.ledger.events import ORIGIN, Draft, Event, make_event, now
+from amiss.ledger.images import DURABLE, write_images
+from amiss.ledger.projections import project, text
+from amiss.ledger.store import Store
+from amiss.storage import sweep
+
+GROUP = 64
+"""Events that are committed together, at most."""
+
+_COMMITS = 200  # between two checkpoints of SQLite's log, or a pause
+_IDLE = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What is on disk.
+
+    Args:
+        event: The event.
+        fresh: False where one with the same key and the same bytes was there already; `event` is that one.
+    """
+
+    event: Event
+    fresh: bool = True
+
+
+@dataclass
+class _Waiting:
+    draft: Draft
+    image: bytes | None
+    future: Future[Committed] = field(default_factory=Future)
+
+
+@dataclass
+class _Work:
+    work: Callable[[Connection], None]
+    future: Future[None] = field(default_factory=Future)
+
+
+class Writer:
+    """Writes events, and the images that belong to them, and says when they are on disk.
+
+    Args:
+        store: Whose station is written; nobody else may write it meanwhile.
+
+    Raises:
+        DataError: A schema of a newer Amiss.
+        OutputError: Another process writes it, or it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Writer(Store.make(folder + "/store")) as writer:
+        ...     print(writer.submit(Draft("pruned", {"parts": [], "why": "age"})).result().event.seq)
+        2
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.head: tuple[int, str] = (0, ORIGIN)
+        self._queue: queue.SimpleQueue[_Waiting | _Work | None] = queue.SimpleQueue()
+        self._engine = database.writing_engine(store.place)
+        self._connection: Connection | None = None
+        self._stack = ExitStack()
+        self._since_checkpoint = 0
+        self._thread = threading.Thread(target=self._run, name="amiss-writer", daemon=True)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.store.held())
+            with database.working(self.store):
+                database.migrate(self._engine)
+            stack.callback(self._disconnect)
+            with self._writing():
+                pass  # reads the head
+            for folder in self.store.images.glob("??"):
+                sweep(folder)
+            self._stack = stack.pop_all()
+        self._thread.start()
+        if self.head[0] == 0:
+            from amiss import __version__
+
+            self.submit(Draft("opened", {"amiss": __version__})).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            self._queue.put(None)
+            self._thread.join()
+            with contextlib.suppress(AmissError), self._writing() as connection:
+                connection.commit()
+                database.checkpoint(connection, "TRUNCATE")
+
+    def submit(self, draft: Draft, image: bytes | None = None) -> Future[Committed]:
+        """Have something written.
+
+        Args:
+            draft: What; a "judged" one has a key, which no other one of this station has.
+            image: The bytes of the image of a "judged" one, where it is to be kept.
+
+        Returns:
+            Done when it is on disk; raises `OutputError` where it could not be written, and `InputError` where the key
+            was given before to other bytes.
+        """
+        if (image is None) != (draft.data.get("image") is None):
+            raise InputError("an image must come with what is to be said of it, got one of the two only")
+        waiting = _Waiting(draft, image)
+        self._queue.put(waiting)
+        return waiting.future
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be written, about."""
+        return self._queue.qsize()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def call(self, work: Callable[[Connection], None]) -> Future[None]:
+        """Have a change of the projections made that is no event, such as that a message was delivered.
+
+        Args:
+            work: Called in a transaction, by the thread that writes; twice when the first try fails.
+        """
+        waiting = _Work(work)
+        self._queue.put(waiting)
+        return waiting.future
+
+    def _run(self) -> None:
+        ends = False
+        while not ends:
+            try:
+                group = [self._queue.get(timeout=_IDLE)]
+            except queue.Empty:
+                self._tidy(idle=True)
+                continue
+            while len(group) < GROUP:
+                with contextlib.suppress(queue.Empty):
+                    group.append(self._queue.get_nowait())
+                    continue
+                break
+            ends = None in group
+            self._take([one for one in group if one is not None])
+            self._tidy(idle=False)
+
+    def _take(self, group: Sequence[_Waiting | _Work]) -> None:
+        """Write a group. When that fails, each alone, so that one that cannot be written takes no other with it."""
+        drafts = self._with_images([one for one in group if isinstance(one, _Waiting)])
+        works = [one for one in group if isinstance(one, _Work)]
+        ready: list[_Waiting | _Work] = [*drafts, *works]
+        if not ready or self._commit(ready) is None:
+            return
+        failures: list[Exception] = []
+        for one in ready:
+            hopeless = len(failures) > 1 and isinstance(failures[-1], OutputError)  # the disk, not the event
+            why = failures[-1] if hopeless else self._commit([one])
+            failures = [] if why is None else [*failures, why]
+            if why is not None:
+                one.future.set_exception(why)
+
+    def _commit(self, ready: Sequence[_Waiting | _Work]) -> Exception | None:
+        """Write some of them together; what has gone wrong, if anything has. Then nothing was written."""
+        try:
+            done = self._write(ready)
+        except AmissError as error:
+            return error
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            return OutputError(f"{self.store} cannot be written ({type(error).__name__}: {error})")
+        for one in ready:
+            if isinstance(one, _Work):
+                one.future.set_result(None)
+        for waiting, committed in done:
+            waiting.future.set_result(committed)
+        return None
+
+    def _with_images(self, group: Sequence[_Waiting]) -> list[_Waiting]:
+        """Write the images first. Without a durable one its event fails; without a good one it only says so."""
+        ready = []
+        for durable in (True, False):
+            own = [one for one in group if one.image is not None and (_class(one.draft) in DURABLE) is durable]
+            paths = [self.store.image(one.draft.data["sha256"]) for one in own]
+            failed = write_images([(p, one.image or b"") for p, one in zip(paths, own, strict=True)], durable=durable)
+            for path, one in zip(paths, own, strict=True):
+                if path not in failed:
+                    ready.append(one)
+                elif durable:
+                    one.future.set_exception(failed[path])
+                else:
+                    one.draft = replace(one.draft, data={**one.draft.data, "image": None})
+                    ready.append(one)
+        kept = {id(one) for one in ready}
+        return [one for one in group if one.image is None or id(one) in kept]
+
+    def _write(self, ready: Sequence[_Waiting | _Work]) -> list[tuple[_Waiting, Committed]]:
+        group = [one for one in ready if isinstance(one, _Waiting)]
+        with self._writing() as connection:
+            seq, prev = self.head
+            known = _known(connection, self.store.station, [one.draft for one in group])
+            done, fresh, at = [], [], now()
+            for one in group:
+                key = one.draft.data.get("key")
+                earlier = known.get(key) if key is not None else None
+                if earlier is not None:
+                    done.append((one, Committed(_same(earlier, one.draft), fresh=False)))
+                    continue
+                event = make_event(self.store.station, seq + 1, at, one.draft, prev)
+                seq, prev = event.seq, event.hash
+                fresh.append(event)
+                done.append((one, Committed(event)))
+                if key is not None:
+                    known[key] = event
+            if fresh:
+                connection.execute(insert(tables.event), [vars(event) for event in fresh])
+                project(connection, fresh)
+            for each in ready:
+                if isinstance(each, _Work):
+                    each.work(connection)
+        self.head = (seq, prev)
+        self._since_checkpoint += 1
+        return done
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction, and a new connection with the head as it is on disk after any failure."""
+        try:
+            with database.working(self.store):
+                if self._connection is None:
+                    self._connection = self._connect()
+                with self._connection.begin():
+                    yield self._connection
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _connect(self) -> Connection:
+        connection = self._engine.connect()
+        try:
+            with connection.begin():
+                database.take_station(connection, self.store.station)
+                self.head = _head(connection, self.store.station)
+        except BaseException:
+            connection.invalidate()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def _tidy(self, *, idle: bool) -> None:
+        if self._since_checkpoint and (idle or self._since_checkpoint >= _COMMITS) and self._connection is not None:
+            self._since_checkpoint = 0
+            with contextlib.suppress(Exception):  # the log stays, and is longer the next time
+                database.checkpoint(self._connection, "PASSIVE")
+
+
+def _class(draft: Draft) -> str:
+    image = draft.data.get("image")
+    return str(image["class"]) if isinstance(image, Mapping) else ""
+
+
+def _head(connection: Connection, station: str) -> tuple[int, str]:
+    table = tables.event
+    last = select(func.max(table.c.seq)).where(table.c.station == station).scalar_subquery()
+    found = connection.execute(
+        select(table.c.seq, table.c.hash).where(table.c.station == station, table.c.seq == last)
+    ).one_or_none()
+    return (0, ORIGIN) if found is None else (int(found.seq), str(found.hash))
+
+
+def _known(connection: Connection, station: str, drafts: Sequence[Draft]) -> dict[str, Event]:
+    """Events that have one of these keys already."""
+    keys = {text(key): key for draft in drafts if (key := draft.data.get("key")) is not None}
+    if not keys:
+        return {}
+    part, event = tables.part, tables.event
+    found = connection.execute(
+        select(event, part.c.key)
+        .join(part, (part.c.station == event.c.station) & (part.c.seq == event.c.seq))
+        .where(part.c.station == station, part.c.key.in_(keys))
+    ).mappings()
+    return {keys[row["key"]]: Event(**{column.name: row[column.name] for column in event.c}) for row in found}
+
+
+def _same(earlier: Event, draft: Draft) -> Event:
+    """The earlier event, if it is about the same bytes."""
+    was, is_now = earlier.data["sha256"], draft.data["sha256"]
+    if was != is_now:
+        raise InputError(f"a key must belong to one image, got {draft.data['key']!r} for {was[:12]} and {is_now[:12]}")
+    return earlier
