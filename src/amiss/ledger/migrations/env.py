@@ -4,6 +4,7 @@ from alembic import context
 
 from amiss.ledger.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-with context.begin_transaction():
-    context.run_migrations()
+if getattr(context, "config", None) is not None:  # else somebody only imports this file
+    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
