@@ -148,7 +148,7 @@ def is_drawn(part: str, secret: str, rate: float) -> bool:
 
     Example:
         >>> sum(is_drawn(str(number), "ab", 0.1) for number in range(1000))
-        104
+        92
     """
     drawn = hmac.digest(bytes.fromhex(secret), part.encode(), "sha256")
     return int.from_bytes(drawn[:8]) < rate * 2**64
