@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from amiss.core.images import Images
+from amiss.core.survey import survey
 from amiss.data import open_dataset
 from amiss.evaluation.suspects import find_suspects
 from amiss.metrics import Rate
@@ -37,9 +38,9 @@ def measure(address: str, share: float, method: str, seed: int) -> dict[str, obj
     count = min(round(share / (1 - share) * len(good)), len(bad))
     planted = data.test.subset(rng.permutation(bad)[:count])
     found = find_suspects(Images.join([good, planted]), Recipe(method=method, seed=seed))
-    wanted = set(planted.hashes())
+    wanted = set(survey(planted).identities)
     first = math.ceil(LOOKED_AT * len(found.scores))
-    hits = sum(digest in wanted for digest in found.images.subset(range(first)).hashes())
+    hits = sum(identity in wanted for identity in survey(found.images.subset(range(first))).identities)
     rate = Rate(hits, count)
     return {
         "data": data.name,

@@ -5,7 +5,7 @@
     weights.safetensors       the detector's state, to take it back to the lab
     calibration.safetensors   "scores": how normal parts score, float32 (n,); "lots": the lot of each, int32 (n,)
     golden.safetensors        "pixels", "image" and "map": images and the scores they must get on every machine
-    images.safetensors        "learned" and "calibrated": SHA-256 of the images it has seen, uint8 (n, 32)
+    images.safetensors        "learned" and "calibrated": SHA-256 of the pixels of images it has seen, uint8 (n, 32)
 
 The single file is an uncompressed zip of these, with the SHA-256 of everything before it as its comment. The hashes
 find damage and careless edits; they do not prove who wrote the file. Nothing in it is ever unpickled or executed.
@@ -72,13 +72,13 @@ class Golden:
 
 @dataclass(frozen=True)
 class SeenImages:
-    """SHA-256 of the images that were learned from and of those that calibrate, as they lie in the artefact."""
+    """SHA-256 of the pixels of images that were learned from and of those that calibrate, as the artefact has them."""
 
     data: bytes = field(repr=False)
 
     @classmethod
     def of(cls, learned: Iterable[str], calibrated: Iterable[str]) -> Self:
-        """Hashes in hex, see `amiss.core.images.Images.sha256`."""
+        """Hashes in hex, see `amiss.core.images.Look`."""
         rows = {"learned": learned, "calibrated": calibrated}
         return cls(
             pack(**{k: np.frombuffer(bytes.fromhex("".join(v)), np.uint8).reshape(-1, 32) for k, v in rows.items()})

@@ -55,7 +55,7 @@ def fit_inspector(
     """Learn and calibrate from normal images, see `amiss.fit`.
 
     Args:
-        images: Normal images only. Copies of one, byte for byte, count once and do not come on both sides of a split.
+        images: Normal images only. Copies of one, pixel by pixel, count once and never come on both sides of a split.
         recipe: What is asked for.
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `amiss.fit`.
@@ -67,8 +67,8 @@ def fit_inspector(
     if detector.card.exportable:
         detector.worth = 1
     plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)  # refused at once
-    found = survey(images)  # quick beside learning, so without a line of its own
-    given = distinct(images, origins, found.hashes)
+    found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
+    given = distinct(images, origins, found.identities)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)
     plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)
@@ -92,7 +92,7 @@ def fit_inspector(
         rule=calibrated.rule,
         calibration=calibrated.calibration,
         learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(known, normal))),
-        parts=Parts(weights, golden, _seen_hashes(given.hashes, plan), graph),
+        parts=Parts(weights, golden, _seen_images(given.identities, plan), graph),
         score_filters=filters,
         mask_filters=recipe.make_mask_filters(),
         products=calibrated.products,
@@ -207,8 +207,8 @@ def _golden_images(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([normal, mixed, noise])
 
 
-def _seen_hashes(hashes: Sequence[str], plan: CalibrationPlan) -> SeenImages:
-    return SeenImages.of([hashes[index] for index in plan.learn], [hashes[index] for index in plan.calibrate])
+def _seen_images(identities: Sequence[str], plan: CalibrationPlan) -> SeenImages:
+    return SeenImages.of(*([identities[index] for index in chosen] for chosen in (plan.learn, plan.calibrate)))
 
 
 def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, ...]) -> Learned:

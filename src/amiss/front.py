@@ -15,7 +15,7 @@ from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
-from amiss.data.labelled import check_all_good
+from amiss.data.labelled import check_all_good, check_name
 from amiss.inspector import Inspector
 from amiss.postprocess import MaskFilter, ScoreFilter
 from amiss.recipe import Recipe, calibration_words
@@ -87,7 +87,7 @@ def fit(
         InputError: An option out of range, or settings or a preset beside an instance.
         CalibrationError: Too few images for the rule's promise; raised before anything is learned.
         DivergedError: Training came to a loss that is not finite.
-        DataError: A folder in it is named by a word for defective.
+        DataError: The folder, or one in it, is named by a word for defective.
         ImageError: An image cannot be used; a bad file must not become a model of normality.
         MissingExtraError: torch is not installed.
 
@@ -156,6 +156,7 @@ def fit_recipe(
     with needs_fit("learning"):
         from amiss.fitting import fit_inspector
     if isinstance(images, (str, Path)) and Path(images).is_dir():
+        check_name(Path(images))
         check_all_good(Path(images))
     return fit_inspector(
         images if isinstance(images, Images) else Images(images),

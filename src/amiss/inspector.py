@@ -31,7 +31,7 @@ from amiss.core.products import Products
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Decision, Scores
-from amiss.core.survey import distinct
+from amiss.core.survey import distinct, survey
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
 from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer
@@ -268,25 +268,28 @@ class Inspector:
             ImageError: An image cannot be used.
             InputError: A future is asked for where no lots are known.
         """
-        given = distinct(images, origins, images.hashes())
+        usual = self.calibration.future or NEW_LOTS
+        check_support(self.rule, *parts_and_lots(np.arange(len(images)), origins, future, usual=usual))
+        known = survey(images.with_bits(self.learned.bits), progress).all_usable()
+        given = distinct(images, origins, known.identities)
         images, everyone = given.images, np.arange(len(given.images))
-        parts, lots = parts_and_lots(everyone, given.origins, future, usual=self.calibration.future or NEW_LOTS)
+        parts, lots = parts_and_lots(everyone, given.origins, future, usual=usual)
         check_support(self.rule, parts, lots)
-        if known := set(given.hashes) & set(self.parts.images.learned):
-            raise DataError(f"{len(known)} of {len(images)} images were learned from; calibrate on others")
+        if learned := set(given.identities) & set(self.parts.images.learned):
+            raise DataError(f"{len(learned)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         normal = self.image_scores(images, progress=progress).image
         filters = tuple(map(Component.of, self.score_filters))
         plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
         found = calibrate_rule(self.rule, plan, normal, given.origins, tiles, filters, given.copies)
-        seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.hashes))
+        seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.identities))
         return replace(self, parts=seen, **found._asdict())
 
     @property
     def seen(self) -> frozenset[str]:
-        """SHA-256 (hex) of every image that this inspector has learned from or is calibrated on.
+        """`Look.identity` of every image that this inspector has learned from or is calibrated on.
 
-        Nothing honest can be measured on these; `Images.sha256` gives the same hash for a new image.
+        Nothing honest can be measured on these; `amiss.core.survey.survey` gives the same for new images.
         """
         return frozenset([*self.parts.images.learned, *self.parts.images.calibrated])
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 VARIABLE = "AMISS_TRUSTED_KEY"
 """Environment variable: a file of public keys, one of which must have signed whatever model is loaded."""
 
+PASSWORD = "AMISS_KEY_PASSWORD"
+"""Environment variable: the password of a private key that has one."""
+
 SUFFIX = ".sig"
 
 _VERSION = 1
@@ -37,8 +40,29 @@ def signature_path(model: str | Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def new_key(path: str | Path) -> tuple[Path, Path]:
+def read_password(file: str | Path | None) -> bytes | None:
+    """The password of a private key: the first line of a file, else AMISS_KEY_PASSWORD, else none.
+
+    Raises:
+        InputError: The file cannot be read, or has no first line.
+    """
+    if file is None:
+        return os.fsencode(os.environ.get(PASSWORD, "")) or None
+    try:
+        found = _read(Path(file)).partition(b"\n")[0].rstrip(b"\r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: the file of a password cannot be read ({error})"[:300]) from error
+    if not found:
+        raise InputError(f"{file}: the first line must be the password of the key, got an empty one")
+    return found
+
+
+def new_key(path: str | Path, *, password: bytes | None = None) -> tuple[Path, Path]:
     """Make a key pair: a private key that only its owner may read, and ``NAME.pub`` for those who check.
+
+    Args:
+        path: Of the private key.
+        password: With which the private key is encrypted; None leaves it as it is.
 
     Returns:
         Both files.
@@ -55,31 +79,33 @@ def new_key(path: str | Path) -> tuple[Path, Path]:
     for each in (private, public):
         if each.exists():
             raise InputError(f"a new key must have a new name, got {each}, which is there already")
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     key = Ed25519PrivateKey.generate()
     private.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, locked))
     write_file(public, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
     return private, public
 
 
-def sign_artefact(model: str | Path, key: str | Path) -> Path:
+def sign_artefact(model: str | Path, key: str | Path, *, password: bytes | None = None) -> Path:
     """Sign a model and write the signature beside it.
 
     Args:
         model: What `Inspector.save` wrote.
-        key: File of an Ed25519 private key, PEM, without a password.
+        key: File of an Ed25519 private key, PEM.
+        password: Of the key, where it has one.
 
     Returns:
         The file of the signature.
 
     Raises:
         ArtefactError: The model is incomplete or damaged.
-        InputError: It is not such a key.
+        InputError: It is not such a key, or the password is missing or wrong.
         MissingExtraError: cryptography is not installed.
     """
-    private = _private_key(Path(key))
+    private = _private_key(Path(key), password)
     named = fingerprint(read_artefact(model))
     content = {
         "amiss_signature": _VERSION,
@@ -159,15 +185,21 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _private_key(path: Path) -> Ed25519PrivateKey:
+def _private_key(path: Path, password: bytes | None) -> Ed25519PrivateKey:
     _cryptography()
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    must = "must be an Ed25519 private key, PEM"
     try:
-        key = serialization.load_pem_private_key(_read(path), None)
-    except Exception as error:  # of many kinds: no file, no key, a password
-        raise InputError(f"{path}: must be an Ed25519 private key, PEM, without a password ({error})"[:300]) from error
+        data = _read(path)
+        locked = b"ENCRYPTED" in data
+        if locked:
+            must = f"has a password, which must be in a file (--key-password-file) or in {PASSWORD}, got "
+            must += "none" if password is None else "another"
+        key = serialization.load_pem_private_key(data, password if locked else None)
+    except Exception as error:  # of many kinds: no file, no key, no password or another
+        raise InputError(f"{path}: {must} ({error})"[:300]) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise InputError(f"{path}: must be an Ed25519 private key, got another kind of key")
     return key

@@ -12,6 +12,7 @@ from amiss.core.decode import resize, to_rgb8
 from amiss.core.errors import CalibrationError, DataError, ImageError
 from amiss.core.images import Images
 from amiss.core.scores import Region
+from amiss.core.survey import survey
 from amiss.core.verdict import Label
 from amiss.data import Origin
 from amiss.inspector import Inspector
@@ -78,9 +79,9 @@ def test_what_was_learned_from_cannot_calibrate_and_what_was_seen_is_known(inspe
     with pytest.raises(DataError, match="30 of 30 images were learned from"):
         inspector.calibrate(learned)
     fresh = toy_texture(20, seed=5).images
-    assert inspector.seen == {learned.sha256(i) for i in range(30)}
+    assert inspector.seen == set(survey(learned).identities)
     again = inspector.calibrate(fresh)
-    assert again.seen == inspector.seen | {fresh.sha256(i) for i in range(20)}
+    assert again.seen == inspector.seen | set(survey(fresh).identities)
     assert again.fingerprint != inspector.fingerprint
 
 

@@ -12,6 +12,7 @@ from amiss.core.errors import CalibrationError, InputError, TamperedArtefactErro
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.scores import Scores
+from amiss.core.survey import survey
 from amiss.inspector import Inspector
 from amiss.rules import Conformal
 from amiss.testing import toy_part, toy_texture
@@ -40,8 +41,8 @@ def test_a_product_s_rule_is_that_of_its_own_scores(inspector: Inspector, name: 
     rule = Conformal(0.2)
     alone = inspector.with_rule(rule, product=name)
     world = {"bolt": toy_part(60, seed=0), "nut": toy_texture(40, seed=0)}[name].images
-    known = {world.sha256(index): index for index in range(len(world))}
-    seen = [known[digest] for digest in inspector.parts.images.calibrated if digest in known]
+    known = {identity: index for index, identity in enumerate(survey(world).identities)}
+    seen = [known[identity] for identity in inspector.parts.images.calibrated if identity in known]
     wanted = rule.calibrate(Scores(inspector.image_scores(world.subset(seen)).image))
     np.testing.assert_allclose(alone.rule.normal, wanted.normal, rtol=1e-6)
     assert alone.rule.threshold == pytest.approx(wanted.threshold) and alone.rule.n == len(seen)

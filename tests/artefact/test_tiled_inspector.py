@@ -22,6 +22,7 @@ from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.parameters import buffer
 from amiss.core.scores import Scores
+from amiss.core.survey import survey
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label
 from amiss.detectors.detector import Detector
@@ -101,7 +102,7 @@ def test_what_was_seen_are_whole_files(tmp_path: Path) -> None:
     write_images(tmp_path, cloth(12, 1))
     images = Images(tmp_path)
     inspector = amiss.fit(images, method="brightness", tile=32, calibration=0.75)
-    assert inspector.seen == {images.sha256(index) for index in range(12)}
+    assert inspector.seen == set(survey(images).identities)
     assert inspector.tiling == Tiling(32, 4)
 
 
@@ -120,8 +121,7 @@ def test_the_calibration_scores_are_the_largest_of_whole_images() -> None:
     images = cloth(30, 3)
     inspector = fit(images, calibration=0.5)
     scores = inspector.image_scores(Images(images)).image
-    hashes = [Images(images).sha256(index) for index in range(30)]
-    calibrated = [digest in set(inspector.parts.images.calibrated) for digest in hashes]
+    calibrated = [one in set(inspector.parts.images.calibrated) for one in survey(Images(images)).identities]
     np.testing.assert_allclose(np.sort(scores[calibrated]), inspector.rule.normal)
     by_hand = [
         max(

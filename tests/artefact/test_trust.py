@@ -166,6 +166,29 @@ def test_keys_of_openssl_are_the_same(saved, tmp_path):
     assert verify_artefact(saved, public)
 
 
+def test_a_key_may_have_a_password(saved, keys, tmp_path, monkeypatch, amiss):
+    secret, wrong, empty = (tmp_path / name for name in ("secret", "wrong", "empty"))
+    secret.write_bytes("Tür und Tor\r\nand more\n".encode())
+    wrong.write_text("door")
+    empty.write_text("\n")
+    key = tmp_path / "locked.key"
+    assert amiss("sign", saved, "--new-key", key, "--key-password-file", secret)[0] == 0
+    assert b"ENCRYPTED" in key.read_bytes()
+    assert verify_artefact(saved, f"{key}.pub")
+    signature_path(saved).unlink()
+    for words, said in (
+        ([], "has a password, which must be in a file (--key-password-file) or in AMISS_KEY_PASSWORD, got none"),
+        (["--key-password-file", wrong], "got another"),
+        (["--key-password-file", empty], "the first line must be the password"),
+        (["--key-password-file", tmp_path / "gone"], "the file of a password cannot be read"),
+    ):
+        code, _, err = amiss("sign", saved, "--key", key, *words)
+        assert code == 2 and said in err and not signature_path(saved).exists()
+    monkeypatch.setenv("AMISS_KEY_PASSWORD", "Tür und Tor")
+    assert amiss("sign", saved, "--key", key)[0] == 0
+    assert amiss("sign", saved, "--key", keys["ours"][0])[0] == 0  # a key without one needs none
+
+
 def test_an_accepted_model_is_loaded_and_any_other_refused(saved, own):
     verdicts = accept(amiss.load(saved), own)
     assert [str(verdict.label) for verdict in verdicts] == ["good", "good", "anomalous", "anomalous"]

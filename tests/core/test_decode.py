@@ -183,7 +183,11 @@ def test_damaged_bytes_give_a_whole_image_or_an_image_error(kind, channels, dtyp
     [
         ("empty.png", b"", "empty"),
         ("words.png", b"this is not an image\n" * 9, "first bytes"),
-        ("film.png", b"GIF89a" + bytes(40), "first bytes"),
+        (
+            "film.png",
+            b"GIF89a" + bytes(40),
+            "a GIF image, which Amiss does not read; save it as PNG, each of its frames",
+        ),
         ("page.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "first bytes"),
         ("head.png", b"\x89PNG\r\n\x1a\n", "header"),
         ("head.jpg", b"\xff\xd8\xff", "header"),
@@ -200,7 +204,7 @@ def test_a_file_that_is_not_an_image_is_an_error_that_names_it(name, content, re
 def test_a_real_gif_under_another_name_is_refused(tmp_path):
     path = tmp_path / "film.png"
     path.write_bytes(encoded("gif", sample()))
-    with pytest.raises(ImageError, match="not a PNG, JPEG"):
+    with pytest.raises(ImageError, match="a GIF image, which Amiss does not read"):
         read_image(path)
 
 

@@ -185,7 +185,7 @@ def test_images_taken_from_others_keep_their_labels():
     assert images.labels == ("a", "b", "c", "a")
     assert images.subset([2, 0, 2]).labels == ("c", "a", "c")
     small = images.resized((2, 2))
-    assert small.labels == small.original().labels == images.with_bits(12).labels == images.each_page().labels
+    assert small.labels == small.original().labels == images.with_bits(12).labels == images.each_page()[0].labels
     assert cut_out(images, [(2, 0, 0), (1, 1, 1), (2, 2, 2)], 2).labels == ("c", "b", "c")
     assert Images([]).labels == labelled("ab").subset([]).labels == Images([np.ones((4, 5), np.uint8)]).labels == ()
 
@@ -204,7 +204,7 @@ def test_every_page_of_a_file_has_the_label_of_the_file(tmp_path):
     assert cv2.imwritemulti(str(tmp_path / "b.tiff"), pages)
     images = Images(tmp_path, pages="each", labels=["one", "three"])
     assert images.labels == ("one", "three", "three", "three") and greys(images) == [0, 1, 2, 3]
-    assert Images(tmp_path, labels=["one", "three"]).each_page().labels == images.labels
+    assert Images(tmp_path, labels=["one", "three"]).each_page()[0].labels == images.labels
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,35 @@ def test_images_in_hidden_folders_are_named(tmp_path, png):
     assert names(tmp_path / ".cache") == ["thumb.png"]
 
 
+def test_hidden_folders_name_each_image_once_wherever_links_lead(tmp_path, png, monkeypatch):
+    for name in ("a.png", ".store/b.png", ".store/.deep/c.png", ".store/x/d.png", ".store/x/log.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png if name.endswith("png") else b"words")
+    (tmp_path / ".loop").symlink_to(tmp_path)
+    (tmp_path / ".store/x/.up").symlink_to(tmp_path / ".store")
+    (tmp_path / ".store/gone.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / ".store/pipe.png")
+    (tmp_path / ".locked").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == ".locked":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(tmp_path) == ["a.png"]
+    inside = [".store/.deep/c.png", ".store/b.png", ".store/gone.png", ".store/pipe.png", ".store/x/d.png"]
+    assert reasons(tmp_path) == {
+        **dict.fromkeys(inside, "in a hidden folder"),
+        ".locked": "a hidden folder that cannot be listed",
+        ".loop": "a link to a folder that is read already",
+    }
+    assert len(list_folder(tmp_path).ignored) == 7
+    (tmp_path / "shown").symlink_to(tmp_path / ".store/x")  # a visible way to it makes it part of the images
+    assert names(tmp_path) == ["a.png", "shown/d.png"] and ".store/x/d.png" not in reasons(tmp_path)
+
+
 def test_overlays_of_an_earlier_run_are_not_parts(tmp_path, png):
     for name in ("a.png", "out/overlays/a.png", "out/masks/a.png", "masks/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from PIL import Image
 from amiss.core.decode import read_image, read_page
 from amiss.core.errors import ImageError, InputError
 from amiss.core.images import Images
+from amiss.core.survey import survey
 
 FRAMES = [np.random.default_rng(seed).integers(0, 256, (12, 17, 3), np.uint8) for seed in range(3)]
 
@@ -48,7 +49,9 @@ def test_several_images_in_a_file_are_refused_or_read_one_by_one(tmp_path, name)
     assert images.names == tuple(f"{path}#{number}" for number in (1, 2, 3)) and images.paths == (None,) * 3
     for image, frame in zip(images, FRAMES, strict=True):
         assert np.array_equal(image, frame)
-    assert len(set(images.hashes())) == 3 and Images(tmp_path).each_page().names == images.names
+    split, sources = Images([tmp_path / "missing.png", path]).each_page()
+    assert split.names[1:] == images.names and sources.tolist() == [0, 1, 1, 1]
+    assert len(set(survey(images).identities)) == 3
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -64,7 +67,7 @@ def test_pages_of_16_bits_keep_them(tmp_path):
     pages = [np.full((5, 6), value, np.uint16) for value in (300, 4000)]
     tifffile.imwrite(tmp_path / "a.tif", np.stack(pages), photometric="minisblack")
     images = Images(tmp_path, pages="each", bits=12)
-    assert images.read(1).peak() == 4000
+    assert images.read(1).look().peak == 4000
     assert [int(image[0, 0, 0]) for image in images] == [round(value * 255 / 4095) for value in (300, 4000)]
 
 

@@ -32,7 +32,7 @@ def test_an_image_in_both_parts_is_an_error_and_copies_are_noted():
     assert found.errors == (
         "2 images are in both normal and test, so test figures are too good: such as the one of image 1",
     )
-    assert found.notes == ("1 of the 3 normal images is a copy of another, byte for byte: each image counts once.",)
+    assert found.notes == ("1 of the 3 normal images is a copy of another, pixel by pixel: each image counts once.",)
 
 
 def test_a_part_in_both_is_an_error_and_a_lot_in_both_is_noted():

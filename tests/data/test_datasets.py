@@ -8,6 +8,7 @@ import pytest
 
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.images import Images
+from amiss.core.survey import survey
 from amiss.data import GOOD, Dataset, open_dataset, read_elpv, read_folder, read_mvtec
 from amiss.data.elpv import elpv_cells
 
@@ -200,23 +201,25 @@ def test_test_images_that_are_normal_images_too_are_left_out_and_counted():
     test = [fresh[0], normal[2], fresh[1], fresh[2]]
     masks = (None, None, np.ones((8, 8), bool), None)
     whole = Dataset("bolt", Images(list(normal)), Images(test), (GOOD, GOOD, "scratch", GOOD), masks)
-    kept = whole.without_copies()
+    known = survey(whole.normal).identities
+    kept = whole.without_copies(known, survey(whole.test).identities)
     assert kept.defects == (GOOD, "scratch", GOOD) and len(kept.test) == 3 and kept.mask(1, (8, 8)).all()
-    assert kept.notes == ("left out 1 of 4 test images: they are normal images too.",)
-    assert kept.without_copies() is kept
+    assert kept.notes == ("left out 1 of 4 test images: the model has seen them while it was made.",)
+    assert kept.without_copies(known, survey(kept.test).identities) is kept
 
 
 def test_of_copies_one_is_measured_and_what_a_model_has_seen_is_not():
     rng = np.random.default_rng(1)
     a, b, c = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
     whole = Dataset("bolt", Images([c]), Images([a, b, a, c]), (GOOD, "dent", GOOD, GOOD))
-    kept = whole.without_copies(frozenset())
+    identities = survey(whole.test).identities
+    kept = whole.without_copies((), identities)
     assert kept.defects == (GOOD, "dent", GOOD)
-    assert kept.notes == ("left out 1 of 4 test images: they are copies of others, byte for byte.",)
-    seen = whole.without_copies(frozenset([whole.test.sha256(1)]))
+    assert kept.notes == ("left out 1 of 4 test images: they are copies of others, pixel by pixel.",)
+    seen = whole.without_copies([identities[1]], identities)
     assert seen.defects == (GOOD, GOOD) and "left out 1 of 4 test images: the model has seen them" in seen.notes[0]
     with pytest.raises(DataError, match="all 4 test images were seen in learning or calibration"):
-        whole.without_copies(frozenset(whole.test.hashes()))
+        whole.without_copies(identities, identities)
     mixed = Dataset("bolt", Images([]), Images([a, a]), (GOOD, "dent"))
     with pytest.raises(DataError, match=r"image 0 \(good\) and image 1 \(dent\) are the same image"):
-        mixed.without_copies(frozenset())
+        mixed.without_copies((), survey(mixed.test).identities)

@@ -45,6 +45,23 @@ def test_folders_may_be_numbered_but_a_number_says_nothing(name, defective):
     assert is_defective_folder(name) is defective
 
 
+def test_a_folder_that_is_itself_called_defective_is_not_taken_for_good(tmp_path, monkeypatch):
+    write(tmp_path / "NG", *(f"{n}.png" for n in range(4)))
+    monkeypatch.chdir(tmp_path / "NG")
+    for source in (tmp_path / "NG", "../NG/", "."):
+        with pytest.raises(DataError, match=r"the name says defective, and only good .* say so with folder:"):
+            open_dataset(source)
+        with pytest.raises(DataError, match="the name says defective"):
+            amiss.fit(source, method="knn", preset="tiny", size=32)
+    assert len(open_dataset("folder:../NG").normal) == 4 and len(amiss.Images("../NG")) == 4
+    write(tmp_path / "NG", "OK/1.png", "NG/2.png")
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/ok").symlink_to(tmp_path / "NG")  # the name that was typed counts
+    for name in ("0.png", "1.png", "2.png", "3.png"):
+        (tmp_path / "NG" / name).unlink()
+    assert len(open_dataset(tmp_path / "NG", seed=0).test) >= 1  # whose folders say what is in them
+
+
 def test_ok_and_ng_are_read_as_what_they_are(tmp_path):
     write(
         tmp_path, *(f"lot{lot}/OK/{n}.png" for lot in (1, 2) for n in range(5)), "lot1/NG/a.png", "lot2/NG/dent/b.png"

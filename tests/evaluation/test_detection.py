@@ -74,6 +74,6 @@ def test_an_evaluation_has_it(inspector, tmp_path):
     data = Dataset("toy", Images([]), images, ("good",) * 4 + ("dent",) * 24, masks=masks)
     found = evaluate(inspector, data)
     assert len(found.by_size.sizes) == 24 and found.summary()["by_size"]["defects"] == 24
-    write_report(tmp_path / "report.html", found, inspector, data)
+    write_report(tmp_path / "report.html", found, inspector)
     text = (tmp_path / "report.html").read_text()
     assert "Size of the defects" in text and text.count('fill-opacity="0.55"') == 24

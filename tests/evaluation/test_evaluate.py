@@ -367,7 +367,7 @@ def test_progress_counts_to_the_end(inspector: Inspector, dataset: Dataset) -> N
     calls: list[tuple[str, int, int]] = []
     evaluate(inspector, replace(dataset, masks=None), progress=lambda *call: calls.append(call))
     n = len(dataset.test)
-    assert calls == [("evaluating", done, n) for done in range(1, n + 1)]
+    assert calls == [(stage, done, n) for stage in ("reading", "evaluating") for done in range(1, n + 1)]
 
 
 def test_what_other_alphas_would_have_done(inspector: Inspector, dataset: Dataset, evaluation: Evaluation) -> None:

@@ -89,7 +89,7 @@ def test_verdicts_that_are_all_alike_have_no_kappa(inspector):
 
 def test_what_is_no_study(inspector):
     taken = [*taken_again()]
-    with pytest.raises(DataError, match="copies of one another, byte for byte"):
+    with pytest.raises(DataError, match="copies of one another, pixel by pixel"):
         gauge(inspector, study([*taken, taken[0]]))
     with pytest.raises(DataError, match="at least 5 parts"):
         gauge(inspector, study(taken[: 4 * STATIONS * REPEATS]))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.evaluation.shots import shots
 
 import amiss
 from amiss.core.images import Images
@@ -47,7 +48,7 @@ def several(dataset: Dataset, times: int, lots: int | None = None) -> Dataset:
     places = np.tile(np.arange(len(dataset.test)), times)
     return replace(
         dataset,
-        test=dataset.test.subset(places),
+        test=shots(dataset.test, times),
         defects=tuple(dataset.defects[i] for i in places),
         masks=tuple((dataset.masks or ())[i] for i in places),
         test_origins=tuple(Origin(part=str(i), lot=None if lots is None else f"lot {i % lots}") for i in places),

@@ -2,13 +2,10 @@
 
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.data import Dataset, Origin
 from amiss.evaluation import certify
-from amiss.evaluation.sequential import Demand, Turn
 from amiss.reporting import write_certificate
 from amiss.rules import Fixed
 from amiss.rules.sequential import anytime_needed, anytime_upper
@@ -62,11 +59,11 @@ def test_parts_come_in_order_of_time_with_their_images_together(inspector):
     assert found.looks.order == "in order of time" and found.false_alarms.rate.n == 10
 
 
-def test_a_copy_is_no_new_part():
-    turn = Turn(np.arange(4), (Origin(),) * 4, 0, (Demand("false alarms", 0.5, 0.9), Demand("escapes", None, 0.9)))
-    for digest in ("a", "b", "a", ""):
-        turn.count(True, False, [digest])
-    assert turn.demands[0].n == 3 and turn.demands[1].n == 0
+def test_a_copy_is_no_new_part(inspector):
+    images = toy_part(4, seed=11).images
+    twice = Dataset("parts", Images([]), Images.join([images, images]), ("good",) * 8)
+    found = certify(inspector.with_rule(Fixed(1e9)), twice, sequential=True)
+    assert found.looks.available == found.false_alarms.rate.n == 4
 
 
 def test_the_verb_and_the_page(inspector, tmp_path, amiss):

@@ -11,6 +11,7 @@ from amiss.calibration import largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.scores import Scores
+from amiss.core.survey import survey
 from amiss.data import Origin
 from amiss.inspector import Inspector
 from amiss.metrics.roc import auroc
@@ -45,7 +46,7 @@ def both(float32, parts):
 
 def calibrated_on(inspector, parts):
     wanted = inspector.parts.images.calibrated
-    return parts.subset([index for index in range(len(parts)) if parts.sha256(index) in wanted])
+    return parts.subset([index for index, one in enumerate(survey(parts).identities) if one in wanted])
 
 
 def test_scores_are_near_those_in_float32(both, float32):
@@ -109,7 +110,7 @@ def test_the_same_seed_makes_the_same_model(both, float32, parts):
 def test_the_price_is_what_counting_gives(both, float32, parts):
     int8, price = both
     normal = calibrated_on(float32, parts)
-    listed = [parts.sha256(index) for index in range(60)]
+    listed = list(survey(parts).identities)
     order = [listed.index(name) for name in float32.parts.images.calibrated]
     normal = parts.subset(order)
     defects = [
@@ -173,7 +174,7 @@ def test_what_the_caller_will_not_lose_is_refused(float32, parts):
 
 def test_other_data_is_refused(float32, parts):
     learned = float32.parts.images.learned
-    without = [index for index in range(60) if parts.sha256(index) not in learned]
+    without = [index for index, one in enumerate(survey(parts).identities) if one not in learned]
     with pytest.raises(DataError, match="0 of the 24 images that calibrated this model are among the 60 given"):
         quantise(float32, toy_part(60, seed=7).images)
     with pytest.raises(DataError, match=f"0 of the 36 images that this model has learned from.*at least {LEAST}"):

@@ -48,7 +48,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     empty.write_bytes(b"")
     defects = ("good",) * 6 + ("<b>blot</b>",) * 3 + ("good",)
     test = Images([*paths, empty])
-    return Dataset("toy & co", Images(paths[:1]), test, defects, (*masks, None), licence="<i>none</i>")
+    notes = ("<u>an own</u> split",)
+    return Dataset("toy & co", Images(paths[:1]), test, defects, (*masks, None), licence="<i>none</i>", notes=notes)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def page(
     inspector: Inspector, dataset: Dataset, evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
     path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
-    write_report(path, evaluation, inspector, dataset)
+    write_report(path, evaluation, inspector)
     return path.read_text(encoding="utf-8")
 
 
@@ -134,8 +135,17 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
         "Worst misses",
         "Worst false alarms",
         "Typical detections",
+        "The data",
         "How it was made",
     ]
+
+
+def test_notes_on_the_data_are_folded(page: str, evaluation: Evaluation) -> None:
+    assert len(evaluation.tested.notes) == 1 and "<u>an own" not in page
+    assert re.search(
+        r"<details>\s*<summary>1 note on images and masks</summary>\s*<ul>\s*<li>&lt;u&gt;an own&lt;/u&gt; split</li>",
+        page,
+    )
 
 
 def test_misses_and_false_alarms_are_shown(inspector: Inspector, dataset: Dataset, tmp_path: Path) -> None:
@@ -143,7 +153,7 @@ def test_misses_and_false_alarms_are_shown(inspector: Inspector, dataset: Datase
     for threshold, missed, false in ((float(np.nanmax(scores)) - 1e-3, 2, 0), (0.0, 0, 6)):
         ruled = inspector.with_rule(Fixed(threshold))
         found = evaluate(ruled, dataset)
-        write_report(tmp_path / "r.html", found, ruled, dataset, worst=4)
+        write_report(tmp_path / "r.html", found, ruled, worst=4)
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         images = [tag for tag, _ in parse(text).tags if tag == "img"]
         assert len(images) == 2 * (min(4, missed) + min(4, false) + (3 - missed))
@@ -173,7 +183,7 @@ def test_every_rule_and_poor_data_set_has_a_report(
     chosen = {"good": [0, 1], "defective": [6, 7], "errors": [9]}[kinds]
     poor = Dataset("poor", dataset.normal, dataset.test.subset(chosen), tuple(dataset.defects[i] for i in chosen))
     ruled = inspector.with_rule(rule)
-    write_report(tmp_path / "r.html", evaluate(ruled, poor), ruled, poor)
+    write_report(tmp_path / "r.html", evaluate(ruled, poor), ruled)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     parse(text)
     assert "nan" not in re.sub(r"base64,[^\"]*|[0-9a-f]{64}", "", text)
@@ -238,7 +248,7 @@ def test_review_and_types_are_on_the_page(inspector: Inspector, dataset: Dataset
     defects = ("good",) * 6 + ("dent", "scratch", "scratch", "good")
     typed = replace(dataset, defects=defects)
     found = evaluate(asking, typed)
-    write_report(tmp_path / "r.html", found, asking, typed)
+    write_report(tmp_path / "r.html", found, asking)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     parse(page)
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())

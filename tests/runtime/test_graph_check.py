@@ -1,5 +1,7 @@
 """A graph is refused before a runtime sees it when it has more than plain tensor operators and what they need."""
 
+import time
+
 import numpy as np
 import onnx
 import pytest
@@ -7,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from amiss.core.errors import ArtefactError
 from amiss.runtime import Graph
+from amiss.runtime.choice import ENGINES
 from amiss.runtime.graph_check import OPERATORS, check_graph
 
 SIZE = 8
@@ -177,6 +180,41 @@ def test_it_is_refused(kind, tmp_path, monkeypatch):
         check_graph(data(kind))
     with pytest.raises(ArtefactError):
         Graph(data(kind))
+
+
+@pytest.mark.parametrize("kind", ["loop", "tensor in another file", "8 GiB in 4 bytes"])
+def test_no_runtime_sees_what_is_refused(kind):
+    def spy(model, cores):
+        raise AssertionError("a runtime was given the graph")
+
+    with pytest.raises(ArtefactError):
+        Graph(data(kind), spy)
+    with pytest.raises(AssertionError):  # the spy would tell
+        Graph(plain().SerializeToString(), spy)
+
+
+@pytest.mark.parametrize("runtime", ENGINES)
+def test_a_graph_that_takes_too_long_is_stopped(runtime, monkeypatch):
+    """Not one product of 150, each of 2 x 10^9 multiplications, is known before the image is."""
+    pytest.importorskip(runtime)
+    for module in ("graph", "openvino"):
+        monkeypatch.setattr(f"amiss.runtime.{module}.PATIENCE", 0.2)
+    names = [f"product {number}" for number in range(150)]
+    nodes = [
+        helper.make_node("ReduceMax", ["bright"], ["peak"], keepdims=0),
+        helper.make_node("Expand", ["peak", "sides"], ["start"]),
+        *(
+            helper.make_node("MatMul", [before, "start"], [name])
+            for before, name in zip(["start", *names[:-1]], names, strict=True)
+        ),
+        helper.make_node("ReduceMax", [names[-1]], ["last peak"], keepdims=0),
+        helper.make_node("Add", ["bright", "last peak"], ["map"]),
+    ]
+    slow = model(nodes, [number("sides", [1280, 1280])])
+    begin = time.monotonic()
+    with pytest.raises(ArtefactError, match=r"cannot run the graph: it takes more than 0\.2 s"):
+        Graph(slow.SerializeToString(), ENGINES[runtime]).run(np.ones((1, SIZE, SIZE, 3), np.uint8))
+    assert time.monotonic() - begin < 5
 
 
 def test_messages_say_what_is_wrong():

@@ -9,6 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_file, progress_display, say, say_json
+from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
 
@@ -32,6 +33,7 @@ def calibrate(
         str | None,
         typer.Option(help="Of a model of several products: the one that the threshold is for, by its stored scores."),
     ] = None,
+    pages: Pages = "one",
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
@@ -57,7 +59,7 @@ def calibrate(
     if data is None:
         after = before.with_rule(chosen, future=future, product=product)
     else:
-        dataset = open_dataset(data, seed=before.record.seed)
+        dataset = open_dataset(data, seed=before.record.seed, pages=pages)
         with progress_display() as progress:
             after = replace(before, rule=chosen).calibrate(
                 dataset.normal, origins=dataset.normal_origins, future=future, progress=progress

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Future
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.checks import read_rate
@@ -38,17 +39,15 @@ def certify(
         ),
     ] = False,
     future: Future = None,
+    pages: Pages = "one",
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
-    from dataclasses import replace
-
     from amiss.data import open_dataset
     from amiss.evaluation import certify as show
-    from amiss.evaluation import only_unseen
     from amiss.front import load
     from amiss.reporting import write_certificate
 
@@ -56,8 +55,7 @@ def certify(
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    whole = open_dataset(data, seed=inspector.record.seed)
-    dataset = only_unseen(whole, inspector)
+    dataset = open_dataset(data, seed=inspector.record.seed, pages=pages)
     with progress_display() as progress:
         certificate = show(
             inspector,
@@ -69,13 +67,11 @@ def certify(
             future=future,
             progress=progress,
         )
-    left_out = dataset.notes[len(whole.notes) :]
-    certificate = replace(certificate, warnings=(*certificate.warnings, *left_out))
-    pages = [] if output is None else write_certificate(output, certificate)
+    written = [] if output is None else write_certificate(output, certificate)
     if json:
         say_json(certificate.summary())
     else:
-        say(*_lines(certificate), *(f"Written to {page}" for page in pages))
+        say(*_lines(certificate), *(f"Written to {page}" for page in written))
     if not certificate.shown:
         raise typer.Exit(ExitCode.PROMISE)
 
@@ -92,6 +88,7 @@ def _lines(certificate: Certificate) -> list[str]:
         f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence{_whose(certificate.future)}",
         *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
         *_looks(certificate),
+        *unusable_lines([(entry.name, entry.verdict.reason) for entry in certificate.errors]),
         *(f"Mind: {warning}" for warning in certificate.warnings),
         f"Inspector: SHA-256 {certificate.fingerprint}",
     ]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.evaluate import counted
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.words import percent
 
@@ -39,6 +40,7 @@ def compare(
         str | None,
         typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
     ] = None,
+    pages: Pages = "one",
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
@@ -48,7 +50,6 @@ def compare(
     from amiss.core.checks import read_rate
     from amiss.data import open_dataset
     from amiss.evaluation import compare as run
-    from amiss.evaluation import only_unseen
     from amiss.evaluation.conclusions import conclude
     from amiss.front import load
 
@@ -58,11 +59,11 @@ def compare(
         load(first, backend=backend, trusted_key=trusted_key, accepted=accepted),
         load(second, backend=backend, trusted_key=trusted_key, accepted=accepted),
     )
-    dataset = only_unseen(open_dataset(data, seed=models[0].record.seed), *models)
+    dataset = open_dataset(data, seed=models[0].record.seed, pages=pages)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     conclusions = conclude(comparison, allowed)
-    summary = comparison.summary() | {"conclusions": conclusions.summary(), "notes": list(dataset.notes)}
+    summary = comparison.summary() | {"conclusions": conclusions.summary()}
     if output is not None:
         import json as codec
 
@@ -74,7 +75,7 @@ def compare(
         say_json(summary)
     else:
         written = [] if output is None else [f"Written to {output / 'comparison.json'}"]
-        notes = [f"note: {note}" for note in dataset.notes]
+        notes = [f"note: {note}" for note in comparison.notes]
         say(*comparison_lines(comparison), *conclusion_lines(conclusions), *notes, *written)
     if not conclusions.shown:
         raise typer.Exit(ExitCode.PROMISE)
@@ -103,6 +104,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     }
     lines += [_difference(name, one) for name, one in differences.items() if not math.isnan(one.difference)]
     lines += [_agreement("good", comparison.good), _agreement("defective", comparison.defective)]
+    lines += unusable_lines(comparison.excluded)
     return [line for line in lines if line]
 
 

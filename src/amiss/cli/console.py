@@ -25,6 +25,9 @@ from amiss.storage import claim
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that are not printed: controls, formats (bidi among them), lone surrogates, line breaks."""
 
+SHOWN = 20
+"""Unusable images that are listed for a person; JSON has all of them."""
+
 
 class Unheard(SystemExit):
     """Nobody takes standard output any more: its reader has gone, or its disk is full."""
@@ -113,6 +116,12 @@ def say(*lines: str) -> None:
     """
     if lines:
         _print("\n".join(map(plain, lines)))
+
+
+def unusable_lines(images: Sequence[tuple[str, str]]) -> list[str]:
+    """Images that could not be used, by name and reason: the first `SHOWN`, and how many more."""
+    lines = [f"Unusable: {name}: {reason}" for name, reason in images[:SHOWN]]
+    return lines + ([f"and {len(images) - SHOWN} more; --json lists all"] if len(images) > SHOWN else [])
 
 
 def say_json(value: Any) -> None:

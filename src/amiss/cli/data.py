@@ -10,6 +10,7 @@ import typer
 
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
+from amiss.cli.pages_option import Pages
 from amiss.cli.suspect_lines import SUSPECT_METHOD, list_suspects
 from amiss.core.errors import InputError
 from amiss.core.listing import describe_ignored
@@ -36,10 +37,12 @@ def data(
     output: Annotated[
         Path | None, typer.Option(help="With --suspects: folder for suspects.html and suspects.json.")
     ] = None,
+    pages: Pages = "one",
     seed: Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Describe a data set. With --check, exits with 3 when a file is unusable or test figures would be misleading."""
+    from amiss.core.pages import check_pages
     from amiss.data.check import account_for, check_dataset, describe, sample_sizes
     from amiss.data.open import open_dataset, read_address
 
@@ -51,6 +54,7 @@ def data(
     root = address.path / (address.category or "")
     root = root if root.is_dir() else address.path
     account = account_for(dataset, root) if address.kind != "elpv" and root.is_dir() else None
+    dataset = dataset if check_pages(pages) == "one" else dataset.each_page()
     report: dict[str, Any] = {"kind": address.kind, **describe(dataset), "checked": check}
     report["files"] = None if account is None else account.summary()
     if check:

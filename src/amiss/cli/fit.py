@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,13 +84,12 @@ def fit(
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
     from amiss.artefact import check_place
-    from amiss.core.pages import check_pages
     from amiss.data import open_dataset
     from amiss.front import fit_recipe
 
     asked = read_recipe(context, recipe)  # of the options that make a recipe, those that are given count
     if roi is not None or ignore is not None:
-        height, width, _ = open_dataset(data, seed=asked.seed).normal[0].shape
+        height, width, _ = open_dataset(data, seed=asked.seed, pages=pages).normal[0].shape
         asked = with_region(asked, roi, ignore, (height, width))
     if print_recipe:
         say(*asked.to_toml().rstrip().splitlines())
@@ -101,11 +99,11 @@ def fit(
     page = output.with_name(f"{output.name}.suspects") if suspects else None
     hold_folder(context, page)
     training = _training_folder(output, resume)
-    dataset = open_dataset(data, seed=asked.seed)
-    normal = dataset.normal if check_pages(pages) == "one" else dataset.normal.each_page()
-    strange = list_suspects(replace(dataset, normal=normal), asked, 0, page) if suspects else ({}, [])
+    dataset = open_dataset(data, seed=asked.seed, pages=pages)
+    normal, origins = dataset.normal, dataset.normal_origins
+    strange = list_suspects(dataset, asked, 0, page) if suspects else ({}, [])
     with progress_display() as progress, _hint_at_resuming(training):
-        inspector = fit_recipe(normal, asked, origins=dataset.normal_origins, checkpoint=training, progress=progress)
+        inspector = fit_recipe(normal, asked, origins=origins, checkpoint=training, progress=progress)
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
     _report(inspector, output, normal.ignored, dataset.notes, strange, json=json)

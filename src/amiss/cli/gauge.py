@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_folder, progress_display, say, say_json
+from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.words import percent
@@ -64,7 +64,7 @@ def _lines(found: GaugeStudy) -> Iterator[str]:
         yield f"verdicts, {where}: {_agreement(agreement)}"
     for where, correctness in found.correctness.items():
         yield f"against the truth, {where}: {_correctness(correctness)}"
-    yield from (f"Unusable: {name}: {reason}" for name, reason in found.errors)
+    yield from unusable_lines(found.errors)
     yield from (f"Mind: {warning}" for warning in found.warnings)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_folder, parse_shifts, progress_display, say, say_json
+from amiss.cli.console import hold_folder, parse_shifts, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.sentence import Sentence
@@ -98,8 +98,7 @@ def _lines(found: Monitoring) -> list[str]:
         found.diagnosis.text,
         *(f"{run.name + ':':<13} {_words(found, run)}" for run in runs),
         *([] if found.health else [found.health_note]),
-        *(f"Unusable: {name}: {reason}" for name, reason in stream.errors[:20]),
-        *([f"and {len(stream.errors) - 20} more"] if len(stream.errors) > 20 else []),
+        *unusable_lines(stream.errors),
         *(f"Mind: {warning}" for warning in found.warnings),
         f"{len(stream)} parts, {len(stream.usable)} usable. {found.statement}",
         *([found.health_note] if found.health else []),

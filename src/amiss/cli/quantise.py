@@ -9,6 +9,7 @@ import typer
 
 from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import hold_file, progress_display, say, say_json
+from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 
 
@@ -17,6 +18,7 @@ def quantise(
     model: Annotated[Path, typer.Argument(help="Float32 artefact written by `amiss fit`.")],
     data: Annotated[str, typer.Argument(help="The folder or data set that the artefact was made from.")],
     *,
+    pages: Pages = "one",
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
@@ -33,7 +35,7 @@ def quantise(
     check_place(output)
     hold_file(context, output)
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    dataset = open_dataset(data, seed=before.record.seed)
+    dataset = open_dataset(data, seed=before.record.seed, pages=pages)
     with progress_display() as progress:
         after, price = make(before, dataset.normal, origins=dataset.normal_origins, seed=seed, progress=progress)
     after.save(output)

@@ -25,12 +25,13 @@ __all__ = [
     "check_bits",
     "count_pages",
     "decode_image",
-    "find_peak",
+    "decoded",
     "read_bytes",
     "read_image",
     "read_page",
     "read_values",
     "resize",
+    "to_rgb",
     "to_rgb8",
 ]
 
@@ -86,17 +87,35 @@ def read_values(path: str | Path) -> NDArray[Any]:
 
 def decode_image(data: bytes, *, name: str = "image", bits: int | None = None) -> NDArray[np.uint8]:
     """Decode the bytes of one image file; `name` is how errors call it. See `read_image`."""
+    with decoded(data, name) as values:
+        return to_rgb8(values, name, bits=bits)
+
+
+@contextmanager
+def decoded(data: bytes, name: str = "image") -> Iterator[NDArray[Any]]:
+    """The pixels of one image file as deep as they are stored; the memory for them is held until the block ends.
+
+    Args:
+        data: The bytes of the file.
+        name: How errors call it.
+
+    Yields:
+        RGB, uint8 or uint16 (H, W, 3), turned as EXIF says.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
     import cv2
 
     with _checked(data, name) as header:
         if header.kind == "JPEG" and header.channels in (1, 3):
-            return _turned(jpegs.decode(header.data, name, "RGB"), header.orientation)
+            yield _turned(jpegs.decode(header.data, name, "RGB"), header.orientation)
+            return
         if header.kind == "JPEG":  # OpenCV knows how to make RGB of it
             jpegs.decode(header.data, name, "CMYK")
         # in BGR, for IMREAD_COLOR_RGB garbles 16-bit RGB TIFF in OpenCV 5.0
-        image = _by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
-        image = np.asarray(cv2.cvtColor(to_rgb8(image, name, bits=bits), cv2.COLOR_BGR2RGB), np.uint8)
-        return _turned(image, header.orientation if header.kind == "PNG" else 1)
+        image = _red_first(_by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH), name)
+        yield _turned(image, header.orientation if header.kind == "PNG" else 1)
 
 
 def count_pages(path: Path) -> int:
@@ -152,16 +171,15 @@ def _frame(data: bytes, header: Header, name: str, number: int) -> NDArray[Any]:
     return np.asarray(found.frames[0])
 
 
-def to_rgb8(image: NDArray[Any], name: str = "image", *, bits: int | None = None) -> NDArray[np.uint8]:
-    """An array of any supported kind as RGB, uint8 (H, W, 3).
+def to_rgb(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
+    """An array of any supported kind as RGB (H, W, 3), as deep as it is.
 
     Args:
         image: uint8 or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), channels in RGB order.
         name: How errors call it.
-        bits: As for `read_image`.
 
     Raises:
-        ImageError: Another shape or type, no pixels, or values of more than `bits`.
+        ImageError: Another shape or type, or no pixels.
     """
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(name, f"pixels must be uint8 or uint16, got {image.dtype}")
@@ -169,12 +187,23 @@ def to_rgb8(image: NDArray[Any], name: str = "image", *, bits: int | None = None
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ImageError(name, f"shape must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}")
-    image = image[:, :, :3]
-    if image.dtype == np.uint16:
-        image = _eight_bits(image, name, 16 if bits is None else bits)
-    if image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    return np.ascontiguousarray(image, np.uint8)
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[:, :, :3]
+    return np.ascontiguousarray(image)
+
+
+def to_rgb8(image: NDArray[Any], name: str = "image", *, bits: int | None = None) -> NDArray[np.uint8]:
+    """As `to_rgb`, in uint8.
+
+    Args:
+        image: See `to_rgb`.
+        name: How errors call it.
+        bits: As for `read_image`.
+
+    Raises:
+        ImageError: As for `to_rgb`, or values of more than `bits`.
+    """
+    image = to_rgb(image, name)
+    return _eight_bits(image, name, 16 if bits is None else bits) if image.dtype == np.uint16 else image
 
 
 def check_bits(bits: int | None) -> int | None:
@@ -186,20 +215,6 @@ def check_bits(bits: int | None) -> int | None:
     if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int) or not 9 <= bits <= 16):
         raise InputError(f"bits must be a whole number from 9 to 16, such as 12, got {bits!r}")
     return bits
-
-
-def find_peak(data: bytes, *, name: str = "image") -> int | None:
-    """The largest value in the bytes of a 16-bit file, as stored and without alpha; None for a file of another depth.
-
-    Raises:
-        ImageError: As for `read_image`.
-    """
-    import cv2
-
-    if read_header(data, name).bits != 16:
-        return None
-    with _checked(data, name) as header:
-        return int(_by_opencv(header, name, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH).max())
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -252,7 +267,7 @@ def _checked(data: bytes, name: str, *, all_channels: bool = False) -> Iterator[
         raise ImageError(
             name,
             "holds several images, of which only the first would be seen; save each as a file of its own, or have each "
-            "page read as an image (--pages each, Images(..., pages='each'))",
+            "page read as an image where that is possible (--pages each of most verbs, Images(..., pages='each'))",
         )
     what = f"an image of {header.width} x {header.height} pixels, {header.channels} x {header.bits} bits,"
     with decoding(header.need(header.channels if all_channels else 3), name, what):
@@ -273,7 +288,15 @@ def _by_opencv(header: Header, name: str, flags: int) -> NDArray[Any]:
     return np.asarray(image)
 
 
-def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _red_first(image: NDArray[Any], name: str) -> NDArray[Any]:
+    import cv2
+
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(name, f"pixels must be uint8 or uint16, got {image.dtype}")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def _turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """As EXIF says: 1 to 8, of which 5 to 8 lie on their side."""
     if orientation > 4:
         image = image.transpose(1, 0, 2)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import readable
-from amiss.core.decode import check_bits, decode_image, find_peak, read_bytes, resize, to_rgb8
+from amiss.core.decode import check_bits, decode_image, decoded, read_bytes, resize, to_rgb, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
 from amiss.core.listing import Ignored, describe_ignored, list_folder
 from amiss.core.pages import check_pages, split_pages
@@ -31,6 +31,24 @@ class Image(Protocol):
     def read(self) -> NDArray[Any]:
         """Its pixels, read anew each time: uint8 or uint16, shaped as the arrays that `Images` takes."""
         ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one decoding of an image shows.
+
+    Args:
+        pixels: RGB uint8 (H, W, 3), as `Content.pixels`.
+        size: Height and width before any resizing.
+        peak: Largest value of an image of 16 bits, without alpha, as it is stored; None for one of 8 bits.
+        identity: SHA-256 (hex) of its pixels as they are stored: that of every file or array with the same RGB values,
+            whatever its format and whatever else is in it.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    size: Size
+    peak: int | None
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -66,16 +84,28 @@ class Content:
             image = to_rgb8(self.data, self.name, bits=self.bits)
         return image if self.size is None else resize(image, self.size)
 
-    def peak(self) -> int | None:
-        """The largest value of an image of 16 bits, without alpha, as it is stored; None for one of 8 bits.
+    def look(self) -> Look:
+        """Everything that decoding it once can tell.
 
         Raises:
             ImageError: Not a usable image.
         """
-        if isinstance(self.data, bytes):
-            return find_peak(self.data, name=self.name)
-        values = self.data if self.data.ndim == 2 else self.data[:, :, :3]
-        return int(values.max()) if values.dtype == np.uint16 else None
+        if not isinstance(self.data, bytes):
+            return self._look(to_rgb(self.data, self.name))
+        with decoded(self.data, self.name) as values:
+            return self._look(values)
+
+    def _look(self, values: NDArray[Any]) -> Look:
+        height, width, _ = values.shape
+        digest = hashlib.sha256(f"{height} {width} {values.dtype.itemsize} ".encode())
+        digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
+        pixels = to_rgb8(values, self.name, bits=self.bits)
+        return Look(
+            pixels if self.size is None else resize(pixels, self.size),
+            (height, width),
+            int(values.max()) if values.dtype == np.uint16 else None,
+            digest.hexdigest(),
+        )
 
 
 Item = Path | NDArray[Any] | Image
@@ -126,7 +156,8 @@ class Images:
             self._items = _items(source)
         self.labels = _check_labels(labels, len(self._items))
         if check_pages(pages) == "each":
-            self._items, self.labels = _each_page(self._items, self.labels)
+            every, _ = self.each_page()
+            self._items, self.labels = every._items, every.labels
 
     @classmethod
     def join(cls, parts: Sequence[Images]) -> Images:
@@ -195,16 +226,6 @@ class Images:
         """
         return self.read(index).sha256
 
-    def hashes(self) -> tuple[str, ...]:
-        """`sha256` of every image, "" for one that cannot be read: it becomes an error where it is used."""
-        found = []
-        for index in range(len(self)):
-            try:
-                found.append(self.sha256(index))
-            except ImageError:
-                found.append("")
-        return tuple(found)
-
     def resized(self, size: Size) -> Images:
         """The same images, each resized to (height, width)."""
         return self._with(self._items, self.labels, _check_size(size))
@@ -213,9 +234,16 @@ class Images:
         """The same images, none resized."""
         return self._with(self._items, self.labels, None)
 
-    def each_page(self) -> Images:
-        """The same images, and of files that hold several each of them; see `pages` of the class."""
-        return self._with(*_each_page(self._items, self.labels), self.size)
+    def each_page(self) -> tuple[Images, NDArray[np.intp]]:
+        """The same images, and of files that hold several each of them, see `pages` of the class.
+
+        Returns:
+            These images, with the labels of their files, and for each the number of the image here that it comes from.
+        """
+        pages = [split_pages(item) if isinstance(item, Path) else [item] for item in self._items]
+        sources = np.repeat(np.arange(len(pages)), [len(each) for each in pages])
+        labels = tuple(self.labels[source] for source in sources) if self.labels else ()
+        return self._with(tuple(one for each in pages for one in each), labels, self.size), sources
 
     def with_bits(self, bits: int | None) -> Images:
         """The same images, those of 16 bits read as numbers of so many bits."""
@@ -258,13 +286,6 @@ def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Ignored, ...]]:
     if not found.images:
         raise DataError(f"{folder}: no image inside. {describe_ignored(found.ignored)}".rstrip())
     return found.images, found.ignored
-
-
-def _each_page(items: tuple[Item, ...], labels: tuple[str, ...]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
-    """Each page of each item, with the label of its file."""
-    pages = [split_pages(item) if isinstance(item, Path) else [item] for item in items]
-    labelled = zip(pages, labels, strict=True) if labels else []
-    return tuple(page for one in pages for page in one), tuple(label for one, label in labelled for _ in one)
 
 
 def _check_labels(labels: Sequence[str], count: int) -> tuple[str, ...]:

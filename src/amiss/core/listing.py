@@ -22,6 +22,23 @@ ENDINGS = frozenset(f".{name}" for name in _NAMES.split())
 HEAD = 132
 """Bytes from the start of a file that tell what it is."""
 
+UNREAD: dict[bytes, str] = {
+    b"GIF8": "GIF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"II\xbc\x01": "JPEG XR",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"8BPS": "Photoshop",
+    b"\x59\xa6\x6a\x95": "Sun raster",
+    b"SIMPLE  =": "FITS",
+}
+"""Formats of images that Amiss knows and does not read, by their first bytes."""
+
+BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+"""What follows ``ftyp`` in AVIF and HEIC."""
+
 _STARTS = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",  # JPEG
@@ -29,18 +46,8 @@ _STARTS = (
     b"MM\0*",
     b"II+\0",
     b"MM\0+",
-    b"GIF8",
-    b"\0\0\0\x0cjP  ",  # JPEG 2000, and its bare stream
-    b"\xff\x4f\xff\x51",
-    b"\0\0\0\x0cJXL ",
-    b"II\xbc\x01",  # JPEG XR
-    b"\x76\x2f\x31\x01",  # OpenEXR
-    b"#?RADIANCE",
-    b"8BPS",
-    b"\x59\xa6\x6a\x95",  # Sun raster
-    b"SIMPLE  =",  # FITS
+    *UNREAD,
 )
-_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _PNM = re.compile(rb"P(?:[1-7]\s|[Ff]\s)[\s#\d.A-Z-]")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _APPLE_DOUBLE = b"\0\5\x16\7"
@@ -133,7 +140,7 @@ def is_image_start(head: bytes) -> bool:
         >>> is_image_start(b"GIF89a"), is_image_start(b"BMW 320"), is_image_start(b"P5\\n640 480\\n255\\n")
         (True, False, True)
     """
-    if head.startswith(_STARTS) or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS):
+    if head.startswith(_STARTS) or (head[4:8] == b"ftyp" and head[8:12] in BRANDS):
         return True
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
@@ -143,7 +150,10 @@ def is_image_start(head: bytes) -> bool:
 
 
 class _Walk:
-    """One search. Folders wait on a stack, and linked ones until all real ones are read: their own names come first."""
+    """One search. Folders wait on a stack, linked ones until all real ones are read: their own names come first.
+
+    A hidden folder belongs to a program and is read last: its images are named as ignored, and nothing else in it.
+    """
 
     def __init__(self, root: Path, deep: bool) -> None:
         self.root, self.deep = root, deep
@@ -151,6 +161,9 @@ class _Walk:
         self.ignored: list[Ignored] = []
         self._folders = [root]
         self._links: list[Path] = []
+        self._hidden: list[tuple[Path, Path]] = []  # and the outermost hidden folder that each lies in
+        self._inside: Path | None = None
+        self._named: set[Path] = set()
         self._read: dict[tuple[int, int], Path] = {}
         self._above: set[tuple[int, int]] = set()
 
@@ -160,6 +173,11 @@ class _Walk:
         self._above = {identity for path in real.parents if (identity := _identity(path)) is not None}
         while self._folders or self._links:
             self._enter(self._folders.pop() if self._folders else self._links.pop(0))
+        outermost = {folder for folder, _ in self._hidden}
+        while self._hidden:
+            folder, self._inside = self._hidden.pop()
+            self._enter(folder)
+        self.ignored += [Ignored(folder, "a hidden folder without images") for folder in outermost - self._named]
 
     def _enter(self, folder: Path) -> None:
         identity = _identity(folder)
@@ -173,10 +191,9 @@ class _Walk:
         except OSError as error:
             if folder == self.root:
                 raise DataError(f"{folder}: cannot be listed ({error.strerror or error})") from error
-            self.images.append(folder)
-            return None
+            return self._take(folder, "a hidden folder that cannot be listed")
         if not names and _ends_as_image(folder):
-            self.images.append(folder)
+            self._take(folder)
         for name in names:
             self._look(folder / name, written=name in WRITTEN and RESULTS in names)
         return None
@@ -195,25 +212,15 @@ class _Walk:
     def _look_in(self, folder: Path, *, written: bool) -> None:
         if written:
             return self._ignore(folder, "written by amiss inspect")
-        if folder.name.startswith("."):
-            return self._hide(folder)
+        if self._inside is not None or folder.name.startswith("."):
+            return self._hidden.append((folder, self._inside or folder))
         (self._links if folder.is_symlink() else self._folders).append(folder)
         return None
-
-    def _hide(self, folder: Path) -> None:
-        """A hidden folder belongs to a program, but no image in it goes unnamed."""
-        try:
-            inside = list_folder(folder).images
-        except DataError:
-            inside = ()
-        for path in inside or (folder,):
-            self._ignore(path, "in a hidden folder" if inside else "a hidden folder without images")
 
     def _look_at(self, path: Path) -> None:
         hidden = path.name.startswith(".")
         if _ends_as_image(path) and not hidden:
-            self.images.append(path)
-            return None
+            return self._take(path)
         try:
             with path.open("rb") as file:
                 head = file.read(HEAD)
@@ -221,17 +228,26 @@ class _Walk:
             return self._claim(path, "cannot be read")
         if head.startswith(_APPLE_DOUBLE):
             return self._ignore(path, "not an image")
-        return self.images.append(path) if is_image_start(head) else self._claim(path, "not an image", bare=False)
+        return self._take(path) if is_image_start(head) else self._claim(path, "not an image", bare=False)
 
     def _claim(self, path: Path, reason: str, *, bare: bool = True) -> None:
         """Of what cannot be seen, that which is called an image becomes an error; so does a bare name, which might."""
         if _ends_as_image(path) or (bare and not path.suffix):
-            self.images.append(path)
+            self._take(path)
         else:
             self._ignore(path, reason)
 
+    def _take(self, path: Path, hidden: str = "in a hidden folder") -> None:
+        if self._inside is None:
+            return self.images.append(path)
+        self._named.add(self._inside)
+        return self.ignored.append(Ignored(path, hidden))
+
     def _ignore(self, path: Path, reason: str) -> None:
-        self.ignored.append(Ignored(path, reason))
+        if self._inside == path:
+            self._named.add(path)
+        if self._inside in (None, path):
+            self.ignored.append(Ignored(path, reason))
 
 
 def _ends_as_image(path: Path) -> bool:

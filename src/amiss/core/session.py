@@ -1,12 +1,15 @@
-"""A session of ONNX Runtime: the only place where Amiss opens one."""
+"""A session of ONNX Runtime: the only place where Amiss opens one, and runs one within a time."""
 
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -39,6 +42,31 @@ def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
     if _bound_memory():
         options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_within(
+    seconds: float, session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, NDArray[Any]]
+) -> list[Any]:
+    """Run a graph, and stop it between two of its nodes once it has taken so long.
+
+    Raises:
+        TimeoutError: It was stopped.
+        Exception: It fails in another way; the runtime raises many kinds of its own.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    stop = threading.Timer(seconds, partial(setattr, options, "terminate", True))
+    stop.daemon = True
+    stop.start()
+    try:
+        return list(session.run(outputs, inputs, options))
+    except Exception as error:
+        if options.terminate:
+            raise TimeoutError(f"it takes more than {seconds:g} s") from error
+        raise
+    finally:
+        stop.cancel()
 
 
 @cache

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import ImageError
-from amiss.core.images import Images, Size
+from amiss.core.images import Images, Look, Size
 from amiss.core.origin import Origin, check_origins
 from amiss.core.progress import Progress, silent
 from amiss.core.threads import in_order, threads
@@ -24,20 +24,36 @@ CAMERA_BITS = (10, 12, 14)
 SHOWN = 3
 """Sizes that a note lists."""
 
+_NONE = np.zeros((0, 0, 3), np.uint8)
+
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found, image by image.
+    """What was found.
 
     Args:
-        hashes: SHA-256 (hex) of each, see `Images.sha256`.
-        sizes: Height and width of each, as it is read.
-        peaks: Largest value of each that has 16 bits, None for others.
+        identities: Of each image, see `amiss.core.images.Look`; "" of one that cannot be used.
+        sizes: Height and width of each usable image, before any resizing.
+        peaks: Largest value of each usable image that has 16 bits, None for others.
+        errors: The others.
     """
 
-    hashes: tuple[str, ...]
+    identities: tuple[str, ...]
     sizes: tuple[Size, ...]
     peaks: tuple[int | None, ...]
+    errors: tuple[ImageError, ...] = ()
+
+    def all_usable(self) -> Survey:
+        """The same survey, unless some images cannot be used; the error names the first one and says how many.
+
+        Raises:
+            ImageError: There are such images.
+        """
+        if self.errors:
+            first, n = self.errors[0], len(self.identities)
+            more = f"; {len(self.errors)} of {n} images cannot be used" if len(self.errors) > 1 else ""
+            raise ImageError(first.name, f"{first.reason}{more}")
+        return self
 
     def notes(self, size: Size | None, bits: int | None = None) -> tuple[str, ...]:
         """What a user should know of images that are resized to `size`, and read as numbers of so many `bits`."""
@@ -45,38 +61,35 @@ class Survey:
 
 
 def survey(images: Images, progress: Progress = silent) -> Survey:
-    """Read every image once.
+    """Decode every image once, several at a time, at its own size.
 
-    Raises:
-        ImageError: Some cannot be used; names the first one and says how many.
+    Args:
+        images: Whatever size they are to be resized to.
+        progress: Reports the stage "reading".
     """
     original = images.original()
-    broken: list[ImageError] = []
-    looks: list[tuple[str, Size, int | None]] = []
 
-    def look(index: int) -> tuple[str, Size, int | None] | ImageError:
+    def look(index: int) -> Look | ImageError:
         try:
-            content = original.read(index)
-            height, width, _ = content.pixels().shape
-            return content.sha256, (height, width), content.peak()
+            return replace(original.read(index).look(), pixels=_NONE)
         except ImageError as error:
             return error
 
-    for index, found in enumerate(in_order(look, len(images), threads())):
-        if isinstance(found, ImageError):
-            broken.append(found)
-        else:
-            looks.append(found)
-        progress("reading", index + 1, len(images))
-    if broken:
-        more = f"; {len(broken)} of {len(images)} images cannot be used" if len(broken) > 1 else ""
-        raise ImageError(broken[0].name, f"{broken[0].reason}{more}")
-    hashes, sizes, peaks = zip(*looks, strict=True) if looks else ((), (), ())
-    return Survey(hashes, sizes, peaks)
+    found: list[Look | ImageError] = []
+    for done, one in enumerate(in_order(look, len(images), threads()), start=1):
+        found.append(one)
+        progress("reading", done, len(images))
+    looks = [one for one in found if isinstance(one, Look)]
+    return Survey(
+        identities=tuple(one.identity if isinstance(one, Look) else "" for one in found),
+        sizes=tuple(one.size for one in looks),
+        peaks=tuple(one.peak for one in looks),
+        errors=tuple(one for one in found if isinstance(one, ImageError)),
+    )
 
 
-def first_of_each(hashes: Sequence[str]) -> NDArray[np.intp]:
-    """Indices of the images without their copies: of each content the first one. An image without a hash is no copy.
+def first_of_each(identities: Sequence[str]) -> NDArray[np.intp]:
+    """Indices of the images without their copies: of identical ones the first. Without identity it is no copy.
 
     Example:
         >>> first_of_each(["a", "b", "a", "", ""]).tolist()
@@ -84,11 +97,11 @@ def first_of_each(hashes: Sequence[str]) -> NDArray[np.intp]:
     """
     seen: set[str] = set()
     kept = []
-    for index, digest in enumerate(hashes):
-        if digest not in seen:
+    for index, identity in enumerate(identities):
+        if identity not in seen:
             kept.append(index)
-        if digest:
-            seen.add(digest)
+        if identity:
+            seen.add(identity)
     return np.array(kept, np.intp)
 
 
@@ -97,39 +110,43 @@ class Distinct:
     """Images without copies.
 
     Args:
-        images: The first of each content, in order.
+        images: The first of identical ones, in order.
         origins: Where each comes from, or nothing.
-        hashes: SHA-256 (hex) of each.
+        identities: Of each.
         copies: How many were left out.
     """
 
     images: Images
     origins: Sequence[Origin]
-    hashes: tuple[str, ...]
+    identities: tuple[str, ...]
     copies: int
 
 
-def distinct(images: Images, origins: Sequence[Origin], hashes: Sequence[str]) -> Distinct:
+def distinct(images: Images, origins: Sequence[Origin], identities: Sequence[str]) -> Distinct:
     """The same images without their copies: one image is no more evidence for being there twice.
 
     Raises:
         InputError: Not one origin per image.
     """
     check_origins(len(images), origins)
-    kept = first_of_each(hashes)
+    kept = first_of_each(identities)
     return Distinct(
         images.subset(kept),
         [origins[index] for index in kept] if origins else (),
-        tuple(hashes[index] for index in kept),
+        tuple(identities[index] for index in kept),
         len(images) - len(kept),
     )
+
+
+COPIES = "copies of others, pixel by pixel"
+"""What identical images are called."""
 
 
 def copy_note(copies: int, what: str = "images") -> str:
     """A sentence on so many copies."""
     if copies == 1:
-        return f"1 of the {what} is a copy of another, byte for byte: each image counts once."
-    return f"{copies} of the {what} are copies of others, byte for byte: each image counts once."
+        return f"1 of the {what} is a copy of another, pixel by pixel: each image counts once."
+    return f"{copies} of the {what} are {COPIES}: each image counts once."
 
 
 def depth_notes(peaks: Sequence[int | None]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import copy_note, depth_notes, first_of_each
 from amiss.data.dataset import GOOD, Dataset
-from amiss.data.truth import doubtful_masks, mask_paths, read_mask
+from amiss.data.truth import doubtful_masks, empty_note, mask_paths, read_mask
 
 SAMPLE = 20
 """Images of each part whose size is looked at without a full check."""
@@ -126,7 +126,7 @@ def sample_sizes(dataset: Dataset) -> Counter[tuple[int, int]]:
 def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
     """Decode every image and mask once, and look for what is in both parts.
 
-    An image counts as the same when its bytes are; the same part photographed twice is found by its origin only.
+    An image counts as the same when its pixels are; the same part photographed twice is found by its origin only.
 
     Args:
         dataset: What to check.
@@ -136,29 +136,28 @@ def check_dataset(dataset: Dataset, *, progress: Progress = silent) -> Check:
     notes: list[str] = []
     sizes: Counter[tuple[int, int]] = Counter()
     peaks: list[int | None] = []
-    hashes: dict[str, list[str]] = {"normal": [], "test": []}
+    identities: dict[str, list[str]] = {"normal": [], "test": []}
     total, done = len(dataset.normal) + len(dataset.test), 0
     empty = 0
     for part, images in (("normal", dataset.normal), ("test", dataset.test)):
         for index in range(len(images)):
             try:
-                hashes[part].append("")
-                content = images.read(index)
-                hashes[part][-1] = content.sha256
-                shape = content.pixels().shape[:2]
-                sizes[shape] += 1
-                peaks.append(content.peak())
+                identities[part].append("")
+                look = images.read(index).look()
+                identities[part][-1] = look.identity
+                sizes[look.size] += 1
+                peaks.append(look.peak)
                 if part == "test":
-                    empty += _check_mask(dataset, index, shape)
+                    empty += _check_mask(dataset, index, look.size)
             except (ImageError, DataError) as error:
                 errors.append(str(error))
             done += 1
             progress("checking", done, total)
     notes += [*doubtful_masks(dataset.masks or ()), *depth_notes(peaks)]
     if empty:
-        notes.append(f"{empty} defective test images have an empty mask: pixel figures see no defect in them.")
-    errors += dataset.contradictions(hashes["test"]) + _leaks(dataset, hashes)
-    notes += _repeats(hashes) + _shared_lots(dataset)
+        notes.append(empty_note(empty))
+    errors += dataset.contradictions(identities["test"]) + _leaks(dataset, identities)
+    notes += _repeats(identities) + _shared_lots(dataset)
     return Check(tuple(errors), tuple(notes), sizes)
 
 
@@ -173,11 +172,11 @@ def _check_mask(dataset: Dataset, index: int, shape: tuple[int, int]) -> bool:
     return not marked and dataset.defects[index] != GOOD
 
 
-def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
+def _leaks(dataset: Dataset, identities: dict[str, list[str]]) -> list[str]:
     errors = []
-    both = set(hashes["normal"]) & set(hashes["test"]) - {""}
+    both = set(identities["normal"]) & set(identities["test"]) - {""}
     if both:
-        index = next(number for number, value in enumerate(hashes["test"]) if value in both)
+        index = next(number for number, value in enumerate(identities["test"]) if value in both)
         errors.append(
             f"{len(both)} images are in both normal and test, so test figures are too good: such as the one "
             f"of {dataset.test.names[index]}"
@@ -188,10 +187,10 @@ def _leaks(dataset: Dataset, hashes: dict[str, list[str]]) -> list[str]:
     return errors
 
 
-def _repeats(hashes: dict[str, list[str]]) -> list[str]:
+def _repeats(identities: dict[str, list[str]]) -> list[str]:
     return [
         copy_note(copies, f"{len(found)} {part} images")
-        for part, found in hashes.items()
+        for part, found in identities.items()
         if (copies := len(found) - len(first_of_each(found)))
     ]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from amiss.core.errors import DataError
 from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
-from amiss.core.survey import first_of_each
+from amiss.core.survey import COPIES, first_of_each
 from amiss.data.truth import GroundTruthRegion, MaskSource, RegionFiles, read_mask, resize_mask
 
 GOOD = "good"
@@ -54,6 +54,31 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, normal = {len(self.normal)}, test = {len(self.test)})"
+
+    def each_page(self) -> Dataset:
+        """The same data set, and of files that hold several images each of them, with what is known of its file.
+
+        Raises:
+            DataError: A file of several images has a mask, which can be of one only.
+        """
+        normal, learned = self.normal.each_page()
+        test, measured = self.test.each_page()
+        counts = np.bincount(measured, minlength=len(self.test))
+        for index, mask in enumerate(self.masks or ()):
+            if mask is not None and counts[index] > 1:
+                raise DataError(
+                    f"{self.test.names[index]}: a file with a mask must hold one image, got {counts[index]}; save each "
+                    "as a file of its own"
+                )
+        return replace(
+            self,
+            normal=normal,
+            test=test,
+            defects=tuple(self.defects[index] for index in measured),
+            masks=None if self.masks is None else tuple(self.masks[index] for index in measured),
+            normal_origins=tuple(self.normal_origins[index] for index in learned) if self.normal_origins else (),
+            test_origins=tuple(self.test_origins[index] for index in measured) if self.test_origins else (),
+        )
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
@@ -101,33 +126,33 @@ class Dataset:
         found = [(region, resize_mask(region.mask, size)) for region in source.regions(own)]
         return [GroundTruthRegion(mask, min(region.saturation * scale, float(mask.sum()))) for region, mask in found]
 
-    def without_copies(self, known: Collection[str] | None = None) -> Dataset:
+    def without_copies(self, known: Collection[str], identities: Sequence[str]) -> Dataset:
         """Without test images that are known already, and of copies only the first; notes say how many were left out.
 
-        Nothing is measured on what learning knows, and one image is no more evidence for being there twice. Reads every
-        image once.
+        Nothing is measured on what learning knows, and one image is no more evidence for being there twice.
 
         Args:
-            known: `Images.sha256` of what learning knows; None for the normal images of this data set.
+            known: Identities of what learning knows.
+            identities: Those of the test images, see `amiss.core.survey.Survey`.
 
         Raises:
             DataError: Two copies are called different defect types, or no test image is left.
         """
-        hashes = self.test.hashes()
-        knows = {digest for digest in self.normal.hashes() if digest} if known is None else known
-        if wrong := self.contradictions(hashes):
+        if wrong := self.contradictions(identities):
             raise DataError(wrong[0])
-        first = set(first_of_each(hashes).tolist())
-        new = [index for index, digest in enumerate(hashes) if digest not in knows]
+        first = set(first_of_each(identities).tolist())
+        new = [index for index, identity in enumerate(identities) if identity not in known]
         kept = [index for index in new if index in first]
-        if len(kept) == len(hashes):
+        if len(kept) == len(identities):
             return self
         if not kept:
             raise DataError(
-                f"{self.name}: all {len(hashes)} test images were seen in learning or calibration; give others"
+                f"{self.name}: all {len(identities)} test images were seen in learning or calibration; give others"
             )
-        whose = "they are normal images too" if known is None else "the model has seen them while it was made"
-        notes = {whose: len(hashes) - len(new), "they are copies of others, byte for byte": len(new) - len(kept)}
+        notes = {
+            "the model has seen them while it was made": len(identities) - len(new),
+            f"they are {COPIES}": len(new) - len(kept),
+        }
         return replace(
             self,
             test=self.test.subset(np.array(kept, np.intp)),
@@ -136,20 +161,20 @@ class Dataset:
             test_origins=tuple(self.test_origins[index] for index in kept) if self.test_origins else (),
             notes=(
                 *self.notes,
-                *(f"left out {n} of {len(hashes)} test images: {why}." for why, n in notes.items() if n),
+                *(f"left out {n} of {len(identities)} test images: {why}." for why, n in notes.items() if n),
             ),
         )
 
-    def contradictions(self, hashes: Sequence[str]) -> list[str]:
+    def contradictions(self, identities: Sequence[str]) -> list[str]:
         """A sentence on every test image that is the same as another one of another defect type.
 
         Args:
-            hashes: `Images.sha256` of the test images, "" for one that cannot be read.
+            identities: Of the test images, see `amiss.core.survey.Survey`.
         """
         first: dict[str, int] = {}
         wrong = []
-        for index, digest in enumerate(hashes):
-            other = first.setdefault(digest, index) if digest else index
+        for index, identity in enumerate(identities):
+            other = first.setdefault(identity, index) if identity else index
             if self.defects[other] != self.defects[index]:
                 one, two = (f"{self.test.names[at]} ({self.defects[at]})" for at in (other, index))
                 wrong.append(f"{one} and {two} are the same image")

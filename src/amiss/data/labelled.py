@@ -74,6 +74,19 @@ def check_all_good(root: Path) -> None:
         )
 
 
+def check_name(root: Path) -> None:
+    """Refuse to take a folder of images for good that is itself named by a word for defective.
+
+    Raises:
+        DataError: It is; says how to have it read all the same.
+    """
+    if is_defective_folder(Path(os.path.abspath(root)).name):  # noqa: PTH100  the name that was typed, not a link's goal
+        raise DataError(
+            f"{root}: the name says defective, and only good images can be learned from or calibrated on; if they are "
+            f"good, say so with folder:{root}, in Python with Images({str(root)!r}), or rename the folder"
+        )
+
+
 def is_labelled(root: Path) -> bool:
     """True for a folder with one below it that is named by a word for defective."""
     return root.is_dir() and bool(defective_folders(root))

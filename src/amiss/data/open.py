@@ -8,8 +8,10 @@ from pathlib import Path
 
 from amiss.core.checks import readable
 from amiss.core.errors import DataError, InputError
+from amiss.core.pages import check_pages
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.elpv import read_elpv
+from amiss.data.labelled import check_name
 from amiss.data.readers import list_readers, recognise
 
 
@@ -28,7 +30,7 @@ class Address:
     category: str | None
 
 
-def open_dataset(source: str | Path, *, category: str | None = None, seed: int = 0) -> Dataset:
+def open_dataset(source: str | Path, *, category: str | None = None, seed: int = 0, pages: str = "one") -> Dataset:
     """Open a data set by what it looks like.
 
     Args:
@@ -38,22 +40,30 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
             solar cells that a package brings.
         category: The same as after #.
         seed: Seed of the random split, for sets that come without one.
+        pages: What to do with a file of several images, as for `Images`.
 
     Raises:
-        DataError: Nothing there, no images, or a layout that no reader knows.
+        DataError: Nothing there, no images, a layout that no reader knows, or a folder of images that is named by a
+            word for defective; "folder:PATH" says that they are good.
         InputError: An unknown kind or category.
         ImageError: Only where a mask tells which image is good; images are read when they are used.
     """
+    check_pages(pages)
     with readable(source):
-        return _open(source, category, seed)
+        dataset = _open(source, category, seed)
+    return dataset if pages == "one" else dataset.each_page()
 
 
 def _open(source: str | Path, category: str | None, seed: int) -> Dataset:
     address = read_address(source, category)
     if address.kind == "elpv":
         return read_elpv(address.category or "mono", seed=seed)
-    if address.kind == "folder" and (address.path / "test").is_dir() and str(source) == str(address.path):
-        raise DataError(f"{source}: test/ is there but train/{GOOD}/ is not; good images to learn from belong there")
+    if address.kind == "folder" and not str(source).startswith("folder:"):
+        if (address.path / "test").is_dir():
+            raise DataError(
+                f"{source}: test/ is there but train/{GOOD}/ is not; good images to learn from belong there"
+            )
+        check_name(address.path)
     return list_readers()[address.kind].read(address.path, address.category, seed)
 
 

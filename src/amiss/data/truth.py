@@ -177,6 +177,11 @@ def marked_share(source: MaskSource) -> float | None:
         return None
 
 
+def empty_note(count: int) -> str:
+    """A sentence on so many masks without a mark."""
+    return f"{count} defective test images have an empty mask: pixel figures see no defect in them."
+
+
 def doubtful_masks(masks: Sequence[MaskSource | None]) -> list[str]:
     """A sentence on masks that mark more than half of their image, which an inverted mask and one on white do.
 

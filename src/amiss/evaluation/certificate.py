@@ -19,7 +19,7 @@ from amiss.core.verdict import Label
 from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.counting import Count, Entry, Finding, alarming, by_part, escaping, left_to_a_person, whose_parts
 from amiss.evaluation.sequential import Demand, Looks, Turn, bound_of
-from amiss.evaluation.unseen import check_unseen
+from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 
 RESAMPLES = 2000
@@ -123,7 +123,8 @@ def certify(
 
     Args:
         inspector: Ready to inspect.
-        dataset: Its test images, good and defective; none of them may be one that the inspector has seen.
+        dataset: Its test images, good and defective. Those that the inspector has seen are left out, and of copies all
+            but the first; warnings say how many.
         confidence: Confidence level of every bound, in (0, 1).
         false_alarm: Rate among good parts that is to be shown, in (0, 1), or None.
         escape: Rate among defective parts that is to be shown, in (0, 1), or None.
@@ -136,16 +137,17 @@ def certify(
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test images, or some that the inspector has learned from or was calibrated on.
+        DataError: No test images, none that the inspector has not seen, or copies that are called different types.
         InputError: A rate out of range; a future is asked for where lots are not known; or new lots and `sequential`.
     """
     check_rate("confidence", confidence)
     demands = [None if rate is None else check_rate("demanded rate", rate) for rate in (false_alarm, escape)]
     if len(dataset.test) == 0:
         raise DataError(f"{dataset.name}: no test images; give good and defective parts that the model never saw")
+    given, dataset = dataset, only_unseen(dataset, inspector, progress=progress)
     whose = whose_parts([origin.lot for origin in dataset.test_origins], future, sequential=sequential)
     turn = _turn(dataset, seed, confidence, demands) if sequential else None
-    entries, copies = _distinct(_inspect(inspector, dataset, progress, turn))
+    entries = _inspect(inspector, dataset, progress, turn)
     of_lot = Count(confidence, bound_of(sequential))
     counted = replace(of_lot, by_lot=whose == NEW_LOTS)
     good = [entry for entry in entries if entry.defect == GOOD]
@@ -173,14 +175,13 @@ def certify(
             for defect in sorted({entry.defect for entry in defective})
         },
         per_lot={lot: of_lot.find(alarming, [e for e in good if e.lot == lot]) for lot in lots},
-        warnings=tuple(_warnings(inspector, entries, copies, counted, seed)),
+        warnings=(*_warnings(inspector, entries, counted, seed), *dataset.notes[len(given.notes) :]),
         looks=None if turn is None else turn.looks(len({entry.part for entry in entries})),
     )
 
 
 def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress, turn: Turn | None) -> list[Entry]:
     images, n = dataset.test, len(dataset.test)
-    hashes = check_unseen(inspector, images, where=dataset.name)
     origins = dataset.test_origins or (Origin(),) * n
     parts = part_numbers(np.arange(n), origins)
     order = np.arange(n) if turn is None else turn.order()
@@ -188,7 +189,7 @@ def _inspect(inspector: Inspector, dataset: Dataset, progress: Progress, turn: T
     for done, (index, verdict) in enumerate(zip(order, inspector.inspect(images.subset(order)), strict=True), 1):
         name, part = images.names[index], int(parts[index])  # arrays are numbered anew in a subset
         small = replace(verdict.without_arrays(), name=name)
-        entries.append(Entry(name, hashes[index], dataset.defects[index], part, origins[index].lot, small))
+        entries.append(Entry(name, verdict.sha256, dataset.defects[index], part, origins[index].lot, small))
         progress("certifying", done, n)
         if turn is not None and (done == n or parts[order[done]] != part):
             _count(turn, [entry for entry in entries[-_most_images(parts) :] if entry.part == part])
@@ -215,25 +216,13 @@ def _count(turn: Turn, entries: Sequence[Entry]) -> None:
         some = [entry for entry in entries if (entry.defect == GOOD) == good]
         if some:
             event = (alarming(some) if good else escaping(some))[0]
-            turn.count(good, event, [entry.sha256 for entry in some])
+            turn.count(good, event)
 
 
-def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
-    """Without the copies of an image: the same file twice is not a second part. Also returns the number of copies."""
-    first: dict[str, Entry] = {}
-    for entry in entries:
-        kept = first.setdefault(entry.sha256 or entry.name, entry)
-        if kept.defect != entry.defect:
-            raise DataError(f"{kept.name} ({kept.defect}) and {entry.name} ({entry.defect}) are the same image")
-    return list(first.values()), len(entries) - len(first)
-
-
-def _warnings(inspector: Inspector, entries: Sequence[Entry], copies: int, counted: Count, seed: int) -> Iterator[str]:
+def _warnings(inspector: Inspector, entries: Sequence[Entry], counted: Count, seed: int) -> Iterator[str]:
     parts = len({entry.part for entry in entries})
     if parts < len(entries):
         yield f"{len(entries)} images show {parts} parts; n counts parts, and one alarming image rejects its part."
-    if copies:
-        yield f"{copies} images are copies of others, byte for byte; each image counts once."
     errors = sum(entry.verdict.label is Label.ERROR for entry in entries)
     if errors:
         yield f"{errors} images could not be used; each counts as a false alarm, or as an escape of a defective part."

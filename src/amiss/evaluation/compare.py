@@ -19,7 +19,7 @@ from amiss.evaluation.measure import MOST
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import PRO_LIMITS, Pixels
 from amiss.evaluation.sampling import Sampling, sampling_of
-from amiss.evaluation.unseen import check_unseen
+from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Agreement, Difference, Rate, estimate_auroc, mcnemar, paired_difference
 from amiss.metrics.estimate import estimate_shares
@@ -65,12 +65,14 @@ class Comparison:
         second: The second.
         sampling: Which images show the same part, and which lots they are of.
         usable: Images that both could use, (N,); everything below is made of those.
+        excluded: Name and reason of each other image.
         image_auroc: Difference of the AUROC of the image scores.
         pixel_aupro: Difference of the per-region overlap up to 0.3, each on its own map size; NaN
             without masks or maps.
         pixel_aupro_05: The same up to 0.05.
         good: On which good parts which of them is right, that is, raises no alarm.
         defective: On which defective parts which of them is right, that is, raises an alarm.
+        notes: Of the data set: images that were left out, and what a reader should know.
     """
 
     dataset: str
@@ -78,11 +80,13 @@ class Comparison:
     second: Side
     sampling: Sampling
     usable: NDArray[np.bool_]
+    excluded: tuple[tuple[str, str], ...]
     image_auroc: Difference
     pixel_aupro: Difference
     pixel_aupro_05: Difference
     good: Agreement
     defective: Agreement
+    notes: tuple[str, ...] = ()
 
     @property
     def n_good(self) -> int:
@@ -101,12 +105,15 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; None where a number is not defined."""
-        others = {name: value for name, value in vars(self).items() if name not in ("dataset", "sampling", "usable")}
+        apart = ("dataset", "sampling", "usable", "excluded", "notes")
+        others = {name: value for name, value in vars(self).items() if name not in apart}
         return {
             "dataset": self.dataset,
             **self.sampling.summary(self.usable),
             "n_excluded": self.n_excluded,
+            "excluded": [{"name": name, "reason": reason} for name, reason in self.excluded],
             **{name: value.summary() for name, value in others.items()},
+            "notes": list(self.notes),
         }
 
 
@@ -126,17 +133,18 @@ def compare(
     Args:
         first: Ready to inspect.
         second: Ready to inspect; its method, image size and rule may differ.
-        dataset: Whose test images are used, and whose masks where it has some.
+        dataset: Whose test images are used, and whose masks where it has some. Images that one of the inspectors has
+            seen are left out, and of copies all but the first; notes say how many.
         names: How the two are called.
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test images, some that one of the inspectors has seen, or masks that do not fit their images.
+        DataError: No test images, none that both have not seen, copies that are called different defect types, or masks
+            that do not fit their images.
         ImageError: A mask cannot be read.
     """
     check_tests(dataset)
-    for inspector, name in zip((first, second), names, strict=True):
-        check_unseen(inspector, dataset.test, where=dataset.name, name=name)
+    dataset = only_unseen(dataset, first, second, progress=progress)
     pixels = (pixels_of(first, dataset), pixels_of(second, dataset))
     verdicts = _inspect(first, second, dataset, pixels, progress)
     usable, sampling = paired(*verdicts), sampling_of(dataset)
@@ -156,11 +164,13 @@ def compare(
         second=sides[1],
         sampling=sampling,
         usable=usable,
+        excluded=tuple((v.name, v.reason) for v in map(_error_of, *verdicts) if v is not None),
         image_auroc=paired_difference(*(estimate_auroc(units, one) for one in scores)),
         pixel_aupro=overlap[0],
         pixel_aupro_05=overlap[1],
         good=_agreement(verdicts, sampling, usable & ~dataset.anomalous, alarm=False),
         defective=_agreement(verdicts, sampling, usable & dataset.anomalous, alarm=True),
+        notes=dataset.notes,
     )
 
 
@@ -181,6 +191,10 @@ def paired(first: Sequence[Verdict], second: Sequence[Verdict]) -> NDArray[np.bo
     return np.array(
         [Label.ERROR not in (one.label, other.label) for one, other in zip(first, second, strict=True)], bool
     )
+
+
+def _error_of(one: Verdict, other: Verdict) -> Verdict | None:
+    return next((verdict for verdict in (one, other) if verdict.label is Label.ERROR), None)
 
 
 def _inspect(

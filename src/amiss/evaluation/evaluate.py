@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from amiss.core.errors import DataError
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
+from amiss.data.truth import empty_note
 from amiss.evaluation.detection import detection_by_size
 from amiss.evaluation.evaluation import Evaluation
 from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
@@ -19,7 +22,7 @@ from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.evaluation.sampling import Sampling, sampling_of
 from amiss.evaluation.tried import Alternatives
-from amiss.evaluation.unseen import check_unseen
+from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.metrics.border import peaks_on_rim, rim_area
@@ -41,16 +44,17 @@ def evaluate(
 
     Args:
         inspector: Ready to inspect; nothing is learned or tuned here.
-        dataset: Its test images are used, and its masks where it has some.
+        dataset: Its test images are used, and its masks where it has some. Images that the inspector has learned from
+            or was calibrated on are left out, and of copies all but the first; `Evaluation.tested` says how many.
         progress: See `amiss.core.progress`.
 
     Raises:
-        DataError: No test images, some that the inspector has learned from or was calibrated on, or masks that do not
-            fit their images.
+        DataError: No test images, none that the inspector has not seen, copies that are called different defect types,
+            or masks that do not fit their images.
         ImageError: A mask cannot be read. A test image that cannot be read is counted as an error instead.
     """
     check_tests(dataset)
-    check_unseen(inspector, dataset.test, where=dataset.name)
+    dataset = only_unseen(dataset, inspector, progress=progress)
     pixels = pixels_of(inspector, dataset)
     rim, alternatives = RimCount(), Alternatives(inspector)
     verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives), progress)
@@ -63,6 +67,7 @@ def evaluate(
     )
     return Evaluation(
         dataset=dataset.name,
+        tested=replace(dataset, notes=(*dataset.notes, *_empty_masks(pixels))),
         method=inspector.record.method,
         statement=inspector.statement(),
         rule=inspector.rule.name,
@@ -82,6 +87,12 @@ def evaluate(
         rim_area=rim.area,
         by_size=detection_by_size(dataset, verdicts),
     )
+
+
+def _empty_masks(pixels: Pixels) -> Iterator[str]:
+    bare = sum(not pixels.masks[index].any() for index in np.flatnonzero(pixels.defective).tolist())
+    if bare:
+        yield empty_note(bare)
 
 
 def _types(

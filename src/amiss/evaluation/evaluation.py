@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.verdict import Label, Verdict
-from amiss.data.dataset import GOOD
+from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
 from amiss.evaluation.sampling import Sampling
@@ -31,6 +31,7 @@ class Evaluation:
 
     Args:
         dataset: Name of the data set.
+        tested: The data set without the images that were left out, which its notes name.
         method: Registry name of the method.
         statement: The inspector's promise, for a person.
         rule: Name of the rule.
@@ -54,6 +55,7 @@ class Evaluation:
     """
 
     dataset: str
+    tested: Dataset
     method: str
     statement: str
     rule: str
@@ -173,6 +175,7 @@ class Evaluation:
             "n_errors": len(self.errors),
             "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
             "seconds_per_image": _finite(self.seconds_per_image),
+            "notes": list(self.tested.notes),
         }
 
     def _type_summary(self, defect: str, rate: Rate) -> dict[str, Any]:

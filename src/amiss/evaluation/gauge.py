@@ -145,8 +145,8 @@ def gauge(inspector: Inspector, study: Study, *, progress: Progress = silent) ->
     Raises:
         DataError: Images that the inspector has seen, one image twice, fewer than 5 parts, or no part with two images.
     """
-    hashes = check_unseen(inspector, study.images, where=study.name)
-    _check_repeats(study, hashes)
+    identities = check_unseen(inspector, study.images, where=study.name)
+    _check_repeats(study, identities)
     verdicts = []
     for index, verdict in enumerate(inspector.inspect(study.images)):
         verdicts.append(verdict.without_arrays())
@@ -182,13 +182,13 @@ def gauge(inspector: Inspector, study: Study, *, progress: Progress = silent) ->
     )
 
 
-def _check_repeats(study: Study, hashes: Sequence[str]) -> None:
-    counts = Counter(digest for digest in hashes if digest)
-    twice = [name for name, digest in zip(study.images.names, hashes, strict=True) if counts[digest] > 1]
+def _check_repeats(study: Study, identities: Sequence[str]) -> None:
+    counts = Counter(identity for identity in identities if identity)
+    twice = [name for name, identity in zip(study.images.names, identities, strict=True) if counts[identity] > 1]
     if twice:
         raise DataError(
-            f"{study.name}: {len(twice)} images are copies of one another, byte for byte, such as {twice[0]}; a repeat "
-            "must be a new image, taken after the part was put in again"
+            f"{study.name}: {len(twice)} images are copies of one another, pixel by pixel, such as {twice[0]}; a "
+            "repeat must be a new image, taken after the part was put in again"
         )
     parts = Counter(study.parts)
     if len(parts) < LEAST_PARTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,6 @@ class Turn:
     origins: Sequence[Origin]
     seed: int
     demands: tuple[Demand, Demand]
-    _known: set[str] = field(default_factory=set)
 
     @property
     def by_time(self) -> bool:
@@ -107,18 +106,13 @@ class Turn:
             rank = np.random.default_rng(self.seed).permutation(count)
         return np.argsort(rank[self.parts], kind="stable")
 
-    def count(self, good: bool, event: bool, hashes: Sequence[str]) -> None:
-        """A part has been inspected. Copies of images that were inspected before are no new part.
+    def count(self, good: bool, event: bool) -> None:
+        """A part has been inspected.
 
         Args:
             good: Whether the part is truly good.
             event: Whether it raised a false alarm, or escaped.
-            hashes: SHA-256 of its images.
         """
-        fresh = [digest for digest in hashes if not digest or digest not in self._known]
-        self._known.update(hashes)
-        if not fresh:
-            return
         demand = self.demands[0 if good else 1]
         demand.n += 1
         demand.count += event

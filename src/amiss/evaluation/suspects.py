@@ -105,8 +105,10 @@ def find_suspects(
         from amiss.registry import create
     from amiss.runtime import Tiles
 
-    given = distinct(images, origins, survey(images, progress).hashes)
-    images = given.images.with_bits(recipe.bits)
+    images = images.with_bits(recipe.bits)
+    found = survey(images, progress).all_usable()
+    given = distinct(images, origins, found.identities)
+    images = given.images
     side, tiling = recipe.make_input()
     plan = plan_calibration(len(images), f"folds:{FOLDS}", Fixed(0.0), recipe.seed, given.origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)

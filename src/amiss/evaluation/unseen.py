@@ -1,45 +1,66 @@
 """Nothing honest is measured on images that an inspector was made from, nor on one image twice.
 
-The verbs and the benchmark leave such images out and say so, see `only_unseen`; the functions behind them refuse."""
+What is measured on a data set leaves such images out and says so; a stream and a gauge study are refused with them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.progress import Progress, silent
+from amiss.core.survey import Survey, depth_notes, survey
 from amiss.data.dataset import Dataset
+from amiss.data.truth import doubtful_masks
 from amiss.inspector import Inspector
 
 
-def only_unseen(dataset: Dataset, *inspectors: Inspector) -> Dataset:
-    """The data set without test images that these inspectors have seen, and without copies; its notes say how many.
+def only_unseen(dataset: Dataset, *inspectors: Inspector, progress: Progress = silent) -> Dataset:
+    """The data set without test images that these inspectors have seen, and without copies.
+
+    Its notes say how many were left out, and what a reader of the figures should know of images and masks.
+
+    Args:
+        dataset: Every test image is decoded once.
+        inspectors: To be measured.
+        progress: Reports the stage "reading".
 
     Raises:
         DataError: No test image is left, or two copies are called different defect types.
     """
-    return dataset.without_copies(frozenset().union(*(inspector.seen for inspector in inspectors)))
+    known: frozenset[str] = frozenset().union(*(inspector.seen for inspector in inspectors))
+    found = survey(dataset.test, progress)
+    kept = dataset.without_copies(known, found.identities)
+    return replace(kept, notes=tuple(dict.fromkeys([*kept.notes, *_notes(kept, found, *inspectors)])))
 
 
-def check_unseen(inspector: Inspector, images: Images, *, where: str, name: str = "the inspector") -> tuple[str, ...]:
-    """None of the images was learned from or calibrated on, file by file or pixel by pixel; else a `DataError`.
+def _notes(dataset: Dataset, found: Survey, *inspectors: Inspector) -> Iterator[str]:
+    if not all(inspector.learned.bits for inspector in inspectors):
+        yield from depth_notes(found.peaks)
+    yield from doubtful_masks(dataset.masks or ())
+
+
+def check_unseen(inspector: Inspector, images: Images, *, where: str) -> tuple[str, ...]:
+    """None of the images was learned from or calibrated on, pixel by pixel; else a `DataError`.
 
     Args:
         inspector: Whose `seen` is asked.
-        images: To be measured on.
-        where: What the images are called, such as the name of their data set.
-        name: What the inspector is called.
+        images: To be measured on; every one is decoded once.
+        where: What the images are called, such as the name of a study.
 
     Returns:
-        SHA-256 (hex) of each image, "" for one that cannot be read: it becomes an error where it is inspected.
+        The identity of each image, see `amiss.core.survey.Survey`.
 
     Raises:
         DataError: The inspector has seen some of them; says how many, and names one.
     """
-    known, hashes = inspector.seen, images.hashes()
-    seen = [image for image, digest in zip(images.names, hashes, strict=True) if digest in known]
+    known, identities = inspector.seen, survey(images).identities
+    seen = [image for image, identity in zip(images.names, identities, strict=True) if identity in known]
     if seen:
         raise DataError(
-            f"{where}: {name} has seen {len(seen)} of these {len(images)} images while it was made, such as {seen[0]}; "
-            "what is measured on them would flatter it. Give images that it has neither learned from nor been "
-            "calibrated on, or leave these out (amiss.evaluation.only_unseen)"
+            f"{where}: the inspector has seen {len(seen)} of these {len(images)} images while it was made, such as "
+            f"{seen[0]}; what is measured on them would flatter it. Give images that it has neither learned from nor "
+            "been calibrated on"
         )
-    return hashes
+    return identities

@@ -16,6 +16,7 @@ from amiss.core.lots import NEW_LOTS, Lots
 from amiss.core.origin import Origin
 from amiss.core.products import UNSTATED, find_products
 from amiss.core.progress import Progress, silent
+from amiss.core.survey import survey
 from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.price import Price, measure_price
@@ -160,8 +161,8 @@ def _check(inspector: Inspector) -> bytes:
 def _find(inspector: Inspector, images: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the images that the inspector has learned from, as far as they are there, and is calibrated on."""
     places: dict[str, list[int]] = {}
-    for index in range(len(images)):
-        places.setdefault(images.sha256(index), []).append(index)
+    for index, identity in enumerate(survey(images).identities):
+        places.setdefault(identity, []).append(index)
     seen = inspector.parts.images
     wanted = {"calibrated": seen.calibrated, "learned": seen.learned}
     found = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amiss.core.verdict import Label
-from amiss.data.dataset import GOOD, Dataset
+from amiss.data.dataset import GOOD
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery
@@ -70,25 +70,22 @@ class Figure:
     n: str
 
 
-def write_report(
-    path: str | Path, evaluation: Evaluation, inspector: Inspector, dataset: Dataset, *, worst: int = 6
-) -> None:
+def write_report(path: str | Path, evaluation: Evaluation, inspector: Inspector, *, worst: int = 6) -> None:
     """Write one HTML file: no network, no scripts, all images and charts inside. Complete or not at all.
 
     A few test images are read and inspected again to draw their maps; the rest comes from the evaluation.
 
     Args:
         path: The file; folders are made when they are missing.
-        evaluation: What `amiss.evaluation.evaluate` returned for this inspector and data set.
+        evaluation: What `amiss.evaluation.evaluate` returned for this inspector.
         inspector: Whose scale, promise and origin are shown.
-        dataset: Whose test images are shown.
         worst: At most this many misses, false alarms and typical detections each.
     """
-    write_file(Path(path), render(TEMPLATE, **_context(evaluation, inspector, dataset, worst)))
+    write_file(Path(path), render(TEMPLATE, **_context(evaluation, inspector, worst)))
 
 
-def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, worst: int) -> dict[str, Any]:
-    scale = ColourScale.of_rule(inspector.rule)
+def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[str, Any]:
+    dataset, scale = evaluation.tested, ColourScale.of_rule(inspector.rule)
     names = gallery.short_names([verdict.name for verdict in evaluation.verdicts])
     chosen = {
         "misses": gallery.misses(evaluation, worst),
@@ -126,7 +123,7 @@ def _context(evaluation: Evaluation, inspector: Inspector, dataset: Dataset, wor
         "legend": charts.legend(inspector.rule, scale),
         "cards": {kind: [card for card in found if card is not None] for kind, found in cards.items()},
         "size_chart": None if evaluation.by_size is None else pod_chart(evaluation.by_size),
-        "facts": origin(evaluation, inspector, dataset),
+        "facts": origin(evaluation, inspector),
     }
 
 
@@ -238,7 +235,7 @@ def type_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [{"defect": defect, **part} for defect, part in measured.items()] if len(measured) > 1 else []
 
 
-def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> list[tuple[str, str]]:
+def origin(evaluation: Evaluation, inspector: Inspector) -> list[tuple[str, str]]:
     """How the inspector was made and the report too: title and text, in order."""
     record = inspector.record
     settings = ", ".join(f"{name} = {value}" for name, value in sorted(record.hyperparameters.items()))
@@ -258,7 +255,7 @@ def origin(evaluation: Evaluation, inspector: Inspector, dataset: Dataset) -> li
         ("Calibrated on", f"{evaluation.n_calibration} good images, {record.calibration.kind}"),
         ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),
         ("Filters", filters),
-        ("Data set", f"{evaluation.dataset} (licence of the images: {dataset.licence or 'not stated'})"),
+        ("Data set", f"{evaluation.dataset} (licence of the images: {evaluation.tested.licence or 'not stated'})"),
         ("Time per image", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
         ("Seed", f"{record.seed} to learn"),
         ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),

@@ -14,7 +14,7 @@ from amiss.core.errors import AmissError, ArtefactError, InputError
 from amiss.core.images import Images, Size
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
-from amiss.core.session import open_session
+from amiss.core.session import open_session, run_within
 from amiss.core.threads import in_order, threads
 from amiss.runtime.graph_check import check_graph
 
@@ -42,6 +42,11 @@ class Program:
 
 Engine = Callable[[bytes, int], Program]
 """A runtime: loads an ONNX graph for so many threads."""
+
+
+PATIENCE = 60.0
+"""Seconds that a run may take per image. A detector takes milliseconds; what takes longer is stopped, for a graph may
+ask for any amount of work."""
 
 
 @contextmanager
@@ -80,7 +85,7 @@ def onnxruntime_engine(model: bytes, cores: int) -> Program:
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with running("ONNX Runtime"):
-            (output,) = session.run([result.name], {entry.name: pixels})
+            (output,) = run_within(PATIENCE * len(pixels), session, [result.name], {entry.name: pixels})
         return np.asarray(output, np.float32)
 
     return Program(

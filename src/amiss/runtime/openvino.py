@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import MissingExtraError
-from amiss.runtime.graph import Program, loading, running
+from amiss.runtime.graph import PATIENCE, Program, loading, running
 
 
 def openvino_engine(model: bytes, cores: int) -> Program:
@@ -42,7 +43,7 @@ def openvino_engine(model: bytes, cores: int) -> Program:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
         with running("OpenVINO"):
-            found = [requests.own.infer({0: np.ascontiguousarray(one[None])})[0] for one in pixels]
+            found = [_run_within(PATIENCE, requests.own, np.ascontiguousarray(one[None])) for one in pixels]
         return np.concatenate(found).astype(np.float32, copy=False)
 
     return Program(
@@ -53,6 +54,17 @@ def openvino_engine(model: bytes, cores: int) -> Program:
         result=result.any_name,
         run=run,
     )
+
+
+def _run_within(seconds: float, request: Any, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The output for one image; the run is stopped between two nodes of the graph once it has taken so long."""
+    request.start_async({0: pixels})
+    if not request.wait_for(int(1000 * seconds)):
+        request.cancel()
+        with suppress(RuntimeError):  # that it was cancelled; a request nobody waited for would block when it is freed
+            request.wait()
+        raise TimeoutError(f"it takes more than {seconds:g} s")
+    return np.array(request.get_output_tensor(0).data)
 
 
 @cache

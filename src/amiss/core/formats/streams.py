@@ -44,18 +44,19 @@ def inflated_parts(parts: Sequence[bytes | memoryview], most: int) -> tuple[int 
 
 def packbits(data: memoryview, most: int) -> int | None:
     """Bytes in a PackBits stream; None if it ends inside a run, or has zeros in the place of runs."""
-    if bytes(_PACKBITS_ZEROS) in bytes(data):
+    runs, end = bytes(data), len(data)  # of which a byte is had sooner than of a memoryview
+    if bytes(_PACKBITS_ZEROS) in runs:
         return None
     found, start = 0, 0
-    while start < len(data) and found <= most:
-        head = data[start]
+    while start < end and found <= most:
+        head = runs[start]
         if head < 128:
             found += head + 1
             start += head + 2
         else:
             found += 257 - head if head > 128 else 0
             start += 2 if head > 128 else 1
-    return found if start <= len(data) else None
+    return found if start <= end else None
 
 
 def lzw(data: memoryview, most: int) -> int | None:
@@ -69,14 +70,16 @@ def lzw(data: memoryview, most: int) -> int | None:
     tables = 16 + most // _SHORTEST
     if len(bits) < 3 or bits[0] != 0x80 or bits[1] >= 0x80:
         return None
+    end = np.concatenate([bits, np.zeros(2, np.uint8)]).astype(np.int32)
+    three = (end[:-2] << 16) | (end[1:-1] << 8) | end[2:]  # no code is spread over more bytes
     while found <= most and tables:
         tables -= 1
-        codes = _codes(bits, place)
-        stops = np.flatnonzero((codes == _CLEAR) | (codes == _END))
+        codes = _codes(three, place)
+        stops = np.flatnonzero((codes >> 1) == _CLEAR >> 1)  # or the end
         if not len(stops):
             return None
         used = codes[: stops[0]]
-        if np.any(used >= _FIRST + np.arange(len(used))):  # the n-th code may name entries 0 to n - 1
+        if np.any(used >= _NEXT[: len(used)]):
             return None
         found += int(_lengths(used).sum())
         place += int(_STARTS[stops[0] + 1])
@@ -85,29 +88,39 @@ def lzw(data: memoryview, most: int) -> int | None:
     return None
 
 
-def _codes(bits: NDArray[np.uint8], place: int) -> NDArray[np.int64]:
-    """The codes from bit `place` on, as long as the table has room."""
-    starts = place + _STARTS[:-1]
-    starts = starts[starts + _WIDTHS <= 8 * len(bits)]
-    widths = _WIDTHS[: len(starts)]
-    first = starts // 8
-    last = len(bits) - 1
-    three = sum(bits[np.minimum(first + i, last)].astype(np.int64) << (16 - 8 * i) for i in range(3))
-    return np.asarray(three >> (24 - starts % 8 - widths) & ((1 << widths) - 1), np.int64)
+def _codes(three: NDArray[np.int32], place: int) -> NDArray[np.int32]:
+    """The codes from bit `place` on, as long as the table has room and there are bits for them.
+
+    Args:
+        three: For each byte it and the two after it, as one number.
+        place: Bit number.
+    """
+    first, shift = _FIRSTS[place % 8], _SHIFTS[place % 8]
+    room = int(np.searchsorted(_STARTS[1:], 8 * len(three) - place, side="right"))
+    return np.asarray(three[first[:room] + place // 8] >> shift[:room] & _MASKS[:room], np.int32)
 
 
-def _lengths(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _lengths(codes: NDArray[np.int32]) -> NDArray[np.int64]:
     """How many bytes each code stands for: 1 for a byte, and for an entry 1 more than for the code that made it."""
     none = len(codes)  # a place of its own, of length 0, which is its own parent
     parents = np.append(np.where(codes < _CLEAR, none, codes - _FIRST), none)  # which earlier code
     lengths = np.ones(none + 1, np.int64)
     lengths[none] = 0
-    while np.any(parents != none):  # twice as far back each time
-        lengths += lengths[parents]
-        parents = parents[parents]
+    open_ends = np.flatnonzero(parents != none)
+    while len(open_ends):  # twice as far back each time
+        before = parents[open_ends]
+        further = parents[before]
+        lengths[open_ends] += lengths[before]
+        parents[open_ends] = further
+        open_ends = open_ends[further != none]
     return lengths
 
 
 # The table grows by one entry per code from the second on; with 511, 1023 and 2047 entries the codes get wider.
 _WIDTHS = 9 + np.searchsorted([511, 1023, 2047], np.arange(_MOST) + _CLEAR + 1, side="right")
 _STARTS = np.concatenate([[0], np.cumsum(_WIDTHS)])
+_NEXT = _FIRST + np.arange(_MOST, dtype=np.int32)  # the n-th code may name entries 0 to n - 1
+_MASKS = ((1 << _WIDTHS) - 1).astype(np.int32)
+# For each place of the first code in its byte: the byte in which each code begins, and how far it lies from the right.
+_FIRSTS = [(_STARTS[:-1] + bit) // 8 for bit in range(8)]
+_SHIFTS = [(24 - (_STARTS[:-1] + bit) % 8 - _WIDTHS).astype(np.int32) for bit in range(8)]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from amiss.core.errors import ImageError
 from amiss.core.formats import bmp, jpeg, png, pnm, tiff, webp
 from amiss.core.formats.header import Header
+from amiss.core.listing import BRANDS, UNREAD
 
 _STARTS: dict[bytes, Callable[[bytes, str], Header]] = {
     b"\x89PNG\r\n\x1a\n": png.check,
@@ -37,7 +38,7 @@ def read_header(data: bytes, name: str) -> Header:
         raise ImageError(name, "the file is empty")
     check = next((check for start, check in _STARTS.items() if data.startswith(start)), None)
     if check is None or (check is webp.check and data[8:12] not in (b"WEBP", b"")):
-        raise ImageError(name, "not a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM image (its first bytes say so)")
+        raise ImageError(name, _unread(data))
     try:
         header = check(data, name)
     except (struct.error, IndexError) as error:
@@ -45,3 +46,13 @@ def read_header(data: bytes, name: str) -> Header:
     if header.width < 1 or header.height < 1:
         raise ImageError(name, "the header is damaged: an image without pixels")
     return header
+
+
+def _unread(data: bytes) -> str:
+    kind = next((kind for start, kind in UNREAD.items() if data.startswith(start)), "")
+    if data[4:8] == b"ftyp" and data[8:12] in BRANDS:
+        kind = "AVIF" if data[8:12].startswith(b"avi") else "HEIC"
+    if kind:
+        each = ", each of its frames as a file of its own" if kind == "GIF" else ""
+        return f"a {kind} image, which Amiss does not read; save it as PNG{each}"
+    return "not a PNG, JPEG, BMP, TIFF, WebP, PGM or PPM image (its first bytes say so)"

@@ -45,19 +45,19 @@ def measure_run(recipe: Recipe, address: str, *, progress: Progress = silent) ->
     from amiss.evaluation.evaluate import evaluate
     from amiss.front import fit_recipe
 
-    whole = open_dataset(address, seed=recipe.seed)
-    dataset = whole.without_copies()
+    dataset = open_dataset(address, seed=recipe.seed)
     start = time.perf_counter()
     inspector = fit_recipe(dataset.normal, recipe, progress=progress)
     fit_seconds = time.perf_counter() - start
-    summary = evaluate(inspector, dataset, progress=progress).summary()
+    evaluation = evaluate(inspector, dataset, progress=progress)
+    summary, left_out = evaluation.summary(), len(dataset.test) - len(evaluation.tested.test)
     seconds = summary["seconds_per_image"]
     return {
         **{name: summary[name] for name in FIGURES},
         **{name: summary[name] for name in EXTRAS if summary.get(name) is not None},
         **{name: summary[name] for name in COUNTS},
         "n_errors": summary["n_errors"],
-        **({"n_copies": len(whole.test) - len(dataset.test)} if dataset is not whole else {}),
+        **({"n_copies": left_out} if left_out else {}),
         "fit_seconds": round(fit_seconds, 2),
         "seconds_per_image": None if seconds is None else round(seconds, 5),
         "peak_mb": peak_mb(),
