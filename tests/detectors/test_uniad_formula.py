@@ -120,8 +120,8 @@ def test_heads_must_divide_the_width() -> None:
 
 def test_one_model_of_two_products_finds_defects_of_both() -> None:
     worlds = (toy_part, toy_texture)
-    both = Images.join([world(10, seed=0).images for world in worlds])
+    both = Images.join([world(8, seed=0).images for world in worlds])
     detector = UniAD(**UniAD.card.presets["tiny"]).fit(both)
     for world in worlds:
-        good, bad = (detector.score(world(12, seed=1, defective=one).images).image for one in (False, True))
+        good, bad = (detector.score(world(8, seed=1, defective=one).images).image for one in (False, True))
         assert (bad[:, None] > good).mean() > 0.8

@@ -1,0 +1,56 @@
+"""The published recipe of every reconstruction method takes 20 steps on real images, so that it is known to work.
+
+The networks are those of the preset, the images are photographs of solar cells at 128 x 128 pixels, and a batch has
+four of them. Weights of other people's networks do not come with Amiss: there another frozen network stands in.
+"""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from amiss.core.images import Images
+from amiss.data import open_dataset
+from amiss.registry import create, find_method, list_methods
+
+METHODS = [name for name in list_methods() if find_method(name).card.family == "reconstruction"]
+STEPS, SIDE = 20, 128
+STAND_INS = {
+    "uniad": {"backbone": "efficientnet-lite2", "stages": (2, 4, 8, 16), "neighbours": 5},
+    "dinomaly": {"backbone": "efficientnet-lite2", "stages": (4, 8, 16), "width": 768},
+}
+"""For weights that are a user's own; 128 pixels have fewer cells than the paper's images."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("elpv_dataset") is None, reason="pip install 'amiss[demo]'"),
+]
+
+
+@pytest.fixture(scope="module")
+def cells() -> Images:
+    return open_dataset("elpv:mono").normal.resized((SIDE, SIDE)).subset(range(12))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_published_recipe_runs(method: str, cells: Images) -> None:
+    card, settings = find_method(method).card, dict(STAND_INS.get(method, {}))
+    declared = find_method(method).declared
+    settings |= {name: STEPS for name in declared if name == "steps" or name.endswith("_steps")}
+    if "batch" in declared:
+        settings["batch"] = 4
+    if "texture_count" in declared:
+        settings["texture_count"] = 20
+    taken, losses = [], []
+
+    def progress(stage: str, done: int, total: int, note: str = "") -> None:
+        if note.startswith("loss"):
+            taken.append(stage)
+            losses.append(float(note.split()[1].rstrip(",")))
+
+    detector = create(method, "paper", **settings).fit(cells, progress=progress)
+    assert taken and all(taken.count(stage) == STEPS for stage in set(taken)) and np.isfinite(losses).all()
+    scores = detector.score(cells.subset(range(2)))
+    assert np.isfinite(scores.image).all() and scores.image[0] != scores.image[1]
+    if card.localises:
+        assert scores.map.shape == (2, SIDE, SIDE) and np.isfinite(scores.map).all() and scores.map.std() > 0
