@@ -80,6 +80,19 @@ def parameter(kind: str, area: float) -> float:
     return round(float(optimize.brentq(off, -3.0, 15.0, xtol=1e-4)), 6)
 
 
+def clustered(alike: float, shift: float, tails: int) -> Callable[[int, int, int, np.random.Generator], Classes]:
+    """Scores of which a share `alike` of the variance is between parts; normal, or t with `tails` degrees."""
+
+    def draw(bad: int, good: int, each: int, rng: np.random.Generator) -> Classes:
+        def noise(*shape: int) -> NDArray[np.float64]:
+            return rng.standard_t(tails, shape) if tails else rng.normal(size=shape)
+
+        scores = np.sqrt(alike) * noise(bad + good, 1) + np.sqrt(1 - alike) * noise(bad + good, each)
+        return scores[:bad].ravel() + shift, scores[bad:].ravel()
+
+    return draw
+
+
 def two_scores(
     kind: str, one: float, other: float, common: float, bad: int, good: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
@@ -98,6 +111,19 @@ PIXEL_KINDS = ("easy", "faint", "missed", "rarely missed", "skewed")
 
 
 @dataclass(frozen=True, eq=False)
+class Region:
+    """A rectangle that counts as found, for sPRO, when a part of it is.
+
+    Args:
+        mask: True = inside, (H, W).
+        saturation: Pixels that are enough.
+    """
+
+    mask: NDArray[np.bool_]
+    saturation: float
+
+
+@dataclass(frozen=True, eq=False)
 class World:
     """Maps with rectangles that score higher.
 
@@ -112,12 +138,18 @@ class World:
     defective: NDArray[np.bool_]
 
     def cells(self) -> Cells:
-        """The images reduced to counts."""
-        return reduce_images(self.masks, self.maps, self.defective)
+        """The images reduced to counts; a rectangle is saturated at half of its area."""
+        regions = [[Region(mask, mask.sum() / 2)] if mask.any() else [] for mask in self.masks]
+        return reduce_images(self.masks, self.maps, self.defective, regions=regions)
 
 
-def pixel_world(kind: str, bad: int, good: int, each: int, side: int, rng: np.random.Generator) -> World:
-    """Noise that is brighter in some images, and rectangles of 3 to 8 pixels a side; `each` images are of one part."""
+def pixel_world(
+    kind: str, bad: int, good: int, each: int, side: int, rng: np.random.Generator, step: float = 0.0
+) -> World:
+    """Noise that is brighter in some images, and rectangles of 3 to 8 pixels a side; `each` images are of one part.
+
+    Scores are rounded to multiples of `step`.
+    """
     n, groups = bad + good, bad // each
     level = rng.normal(0, 0.3, n) * (1 if each == 1 else 0.2)
     if each > 1:
@@ -137,4 +169,5 @@ def pixel_world(kind: str, bad: int, good: int, each: int, side: int, rng: np.ra
         masks[number, y : y + height, x : x + width] = True
         found = strength[number // each] * rng.uniform(0.6, 1.2, (height, width))
         maps[number, y : y + height, x : x + width] += found
+    maps = np.round(maps / np.float32(step)) * np.float32(step) if step else maps
     return World(maps, masks, np.arange(n) < bad)

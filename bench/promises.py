@@ -13,12 +13,13 @@ from pathlib import Path
 
 import promises_monitor
 import promises_rules
+import promises_tail
 from promises_cases import Case
 
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "promises.json"
-CASES: dict[str, Case] = {**promises_rules.CASES, **promises_monitor.CASES}
+CASES: dict[str, Case] = {**promises_rules.CASES, **promises_tail.CASES, **promises_monitor.CASES}
 
 
 def main() -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
-from promises_cases import EXPONENTIAL, HEAVY, NORMAL, SIZES, WORLDS, Case, Floats, World, case, clustered, continuous
-from scipy import stats
+from promises_cases import NORMAL, SIZES, WORLDS, Case, Floats, World, case
 
-from amiss.core.errors import CalibrationError
 from amiss.core.scores import Scores
-from amiss.rules import Bootstrap, Certified, Conformal, Quantile, Sigma, Tail
+from amiss.rules import Bootstrap, Certified, Conformal, Quantile, Sigma
 from amiss.rules.ranks import RankRule, count_bound, false_alarm_bound
-from amiss.rules.tail import ANYWAY_LEVEL
 
 ALPHAS = (0.01, 0.05, 0.1)
-TAIL_WORLDS = (NORMAL, EXPONENTIAL, continuous("Student's t with 4 degrees of freedom", stats.t(4)))
 
 
 def _rank(rule: RankRule, n: int) -> int:
@@ -137,69 +132,6 @@ def bootstrap_interval(trials: int) -> dict[str, Any]:
     return case(what, "at least 0.95, but for chance of 0.01", trials, found())
 
 
-@cache
-def _tails(world: World, n: int, alpha: float, trials: int) -> tuple[Floats, Floats, Floats, float]:
-    """True rates, bounds and bounds for any distribution of the samples that are not refused; share refused."""
-    rng = np.random.default_rng([n, round(1 / alpha)])
-    rows = []
-    for seed in range(trials):
-        try:
-            rule = Tail(alpha, seed=seed).calibrate(Scores(world.draw(rng, (n,))))
-        except CalibrationError:
-            continue
-        above = int((rule.normal > np.float32(rule.threshold)).sum())
-        rows.append(
-            (float(world.above(np.float64(rule.threshold))), rule.fit.bound, count_bound(above, n, ANYWAY_LEVEL))
-        )
-    rates, bounds, free = np.array(rows).T
-    return rates, bounds, free, 1 - len(rows) / trials
-
-
-def tail_mean(trials: int) -> dict[str, Any]:
-    """Mean true rate over alpha."""
-    return _tail_case(trials, "mean true false-alarm rate over alpha", "at most 1, but for chance of 0.1", 0)
-
-
-def tail_bound(trials: int) -> dict[str, Any]:
-    """Share of samples whose rate is below the bound, if the tail is as fitted."""
-    return _tail_case(trials, "share of samples whose true rate is below the bound", "at least 0.95", 1)
-
-
-def _tail_case(trials: int, what: str, demanded: str, which: int) -> dict[str, Any]:
-    trials = max(1, trials // 10)
-
-    def found() -> Iterator[tuple[str, float]]:
-        for world in TAIL_WORLDS:
-            for n, alpha in ((300, 0.002), (300, 0.01), (1000, 0.001)):
-                rates, bounds, _, _ = _tails(world, n, alpha, trials)
-                yield (
-                    f"{world.name}, n = {n}, alpha = {alpha:g}",
-                    (rates.mean() / alpha, (rates <= bounds).mean())[which],
-                )
-
-    return case(what, demanded, trials, found())
-
-
-def tail_anyway(trials: int) -> dict[str, Any]:
-    """Share of samples whose rate is below the bound for any distribution; beside it the bound of the fit."""
-    trials = max(1, trials // 10)
-    beside = {}
-
-    def found() -> Iterator[tuple[str, float]]:
-        for world in (*TAIL_WORLDS[:1], HEAVY, clustered(0.005), clustered(0.01), clustered(0.003, 5.0)):
-            for n, alpha in ((300, 0.002), (300, 0.01), (1000, 0.001)):
-                rates, bounds, free, refused = _tails(world, n, alpha, trials)
-                setting = f"{world.name}, n = {n}, alpha = {alpha:g}"
-                beside[setting] = {
-                    "refused": round(refused, 3),
-                    "bound of the fit held": round((rates <= bounds).mean(), 3),
-                }
-                yield setting, (rates <= free + 1e-12).mean()
-
-    result = case("share of samples whose true rate is below the bound", "at least 0.95", trials, found())
-    return result | {"beside": beside}
-
-
 CASES: dict[str, Case] = {
     "conformal-mean": conformal_mean,
     "rank-mean": rank_mean,
@@ -208,7 +140,4 @@ CASES: dict[str, Case] = {
     "count-bound": count_bounds,
     "sigma-nominal": sigma_nominal,
     "bootstrap-interval": bootstrap_interval,
-    "tail-mean": tail_mean,
-    "tail-bound": tail_bound,
-    "tail-anyway": tail_anyway,
 }

@@ -3,7 +3,8 @@
     model.json                what it is: method, settings, rule, versions, hashes, licence of the weights
     model.onnx                the graph that is run (absent for methods that cannot be exported)
     weights.safetensors       the detector's state, to take it back to the lab
-    calibration.safetensors   "scores": how normal parts score, float32 (n,); "lots": the lot of each, int32 (n,)
+    calibration.safetensors   "scores": how normal parts score, float32 (n,); "lots": the lot of each, int32 (n,);
+                              "weights": what each counts for, float64 (n,)
     golden.safetensors        "pixels", "image" and "map": images and the scores they must get on every machine
     images.safetensors        "learned" and "calibrated": SHA-256 of the pixels of images it has seen, uint8 (n, 32)
 
@@ -235,7 +236,7 @@ def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     plain = record.model_dump(mode="json")
     if record.tiling is None:  # what is not there is not written, so that older fingerprints hold
         del plain["tiling"], plain["calibration"]["tiles"]
-    for name in ("future", "variance"):
+    for name in ("future", "variance", "recent"):
         if plain["calibration"][name] is None:
             del plain["calibration"][name]
     for name in ("quantised", "recipe"):

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from amiss.core.checks import check_choice, check_count, check_rate, read_rate
 from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.images import Images
 from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
 from amiss.core.products import Products, find_products, only_product
+from amiss.core.progress import Progress
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
-from amiss.record import Calibration, Component, Variance
+from amiss.record import Calibration, Component, Recent, Variance
 from amiss.rules.variance import between_lots, components, normal_scores
 
 FOLDS_BELOW = 50
@@ -271,6 +273,44 @@ def calibrate_rule(
     return Calibrated(rule.calibrate(largest, lots), calibration, products)
 
 
+def weigh(
+    found: Calibrated,
+    normal: NDArray[np.float32],
+    parts: NDArray[np.intp],
+    images: Images,
+    recent: Images,
+    bits: int | None,
+    progress: Progress,
+) -> Calibrated:
+    """The same with what each calibration image counts for among images that look like recent ones.
+
+    Args:
+        found: Calibrated on these images.
+        normal: Score of each, (N,).
+        parts: The part that each shows, (N,).
+        images: They.
+        recent: See `Inspector.calibrate`.
+        bits: Of the values of 16-bit images, see `amiss.record.Learned.bits`.
+        progress: See `amiss.core.progress`.
+
+    Raises:
+        CalibrationError: Too few images, nothing in common, or a rule that counts all alike.
+        ImageError: An image cannot be used.
+        InputError: Several images of one part.
+    """
+    from amiss.monitoring.shift import measure_shift
+
+    if found.rule.n < len(parts):
+        raise InputError(
+            f"weighted calibration takes one image of each part, got {len(parts)} images of {found.rule.n} parts; give "
+            "one of each"
+        )
+    shift = measure_shift(images.with_bits(bits), recent.with_bits(bits), progress)
+    facts = Recent(images=shift.recent, moved={name: round(by, 3) for name, by in shift.moved.items()})
+    rule = found.rule.weighted(shift.weights[np.argsort(normal)])
+    return found._replace(rule=rule, calibration=found.calibration.model_copy(update={"recent": facts}))
+
+
 def change_rule(rule: Rule, present: Calibrated, future: str | None, product: str | None) -> Calibrated:
     """Calibrate another rule on scores that are known already.
 
@@ -281,16 +321,21 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
         product: The product whose scores count; None for those of all.
 
     Raises:
-        CalibrationError: The scores cannot support the rule's promise.
+        CalibrationError: The scores cannot support the rule's promise, or are weighted and it counts all alike.
         InputError: They cannot support that future, or are of no such product.
     """
     lots, scores, products = change_future(present.rule.lots, future), Scores(present.rule.normal), present.products
     changed: dict[str, Any] = {"future": None if lots is None else lots.future}
+    weights = present.rule.weights
+    if product is not None and weights is not None:
+        raise InputError(f"product must be left out where scores are weighted, got {product!r}; choose it before")
     if product is not None:
         scores, lots, products = only_product(products, product, scores.image, lots)
         count = None if lots is None else lots.count
         changed |= {"products": products.counts, "images": len(scores), "lots": count, "variance": None}
-    return Calibrated(rule.calibrate(scores, lots), present.calibration.model_copy(update=changed), products)
+    made = rule.calibrate(scores, lots)
+    made = made if weights is None else made.weighted(weights)
+    return Calibrated(made, present.calibration.model_copy(update=changed), products)
 
 
 def divide_variance(scores: NDArray[np.float32], parts: NDArray[np.intp], lots: Lots | None) -> Variance | None:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.artefact import (
-    CALIBRATION,
-    Artefact,
-    Parts,
-    SeenImages,
-    fingerprint,
-    pack,
-    read_artefact,
-    write_artefact,
+from amiss.artefact import CALIBRATION, Artefact, Parts, SeenImages, fingerprint, read_artefact, write_artefact
+from amiss.calibration import (
+    Calibrated,
+    CalibrationPlan,
+    calibrate_rule,
+    change_rule,
+    check_support,
+    parts_and_lots,
+    weigh,
 )
-from amiss.calibration import Calibrated, CalibrationPlan, calibrate_rule, change_rule, check_support, parts_and_lots
 from amiss.core.errors import DataError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.lots import NEW_LOTS
@@ -34,7 +33,7 @@ from amiss.core.scores import Decision, Scores
 from amiss.core.survey import distinct, survey
 from amiss.core.tiling import Tiling
 from amiss.core.verdict import Label, Verdict
-from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer
+from amiss.opening import as_written, check_golden, open_detector, open_rule, open_scorer, pack_calibration
 from amiss.postprocess import (
     MaskFilter,
     ScoreFilter,
@@ -251,6 +250,7 @@ class Inspector:
         *,
         origins: Sequence[Origin] = (),
         future: str | None = None,
+        recent: Images | None = None,
         progress: Progress = silent,
     ) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
@@ -260,11 +260,13 @@ class Inspector:
             origins: Where each comes from, or nothing; n counts parts, see `amiss.calibration`.
             future: Whose parts the promise is for, where lots are known, one of `amiss.core.lots.FUTURES`; for None as
                 before, or new lots, which should be lots that the detector has not learned from.
+            recent: Images under the light that the promise is for, good or not: scores are weighted for them, see
+                `amiss.monitoring.shift`, and images that the detector has learned from left out. One image per part.
             progress: See `amiss.core.progress`.
 
         Raises:
-            CalibrationError: Too few parts or lots for the rule's promise.
-            DataError: The detector has learned from some of the images.
+            CalibrationError: Too few parts or lots for the rule's promise, or too few that look like recent ones.
+            DataError: The detector has learned from some of the images, or from all where `recent` is given.
             ImageError: An image cannot be used.
             InputError: A future is asked for where no lots are known.
         """
@@ -272,6 +274,7 @@ class Inspector:
         check_support(self.rule, *parts_and_lots(np.arange(len(images)), origins, future, usual=usual))
         known = survey(images.with_bits(self.learned.bits), progress).all_usable()
         given = distinct(images, origins, known.identities)
+        given = given if recent is None else given.without(self.parts.images.learned)
         images, everyone = given.images, np.arange(len(given.images))
         parts, lots = parts_and_lots(everyone, given.origins, future, usual=usual)
         check_support(self.rule, parts, lots)
@@ -282,6 +285,8 @@ class Inspector:
         filters = tuple(map(Component.of, self.score_filters))
         plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
         found = calibrate_rule(self.rule, plan, normal, given.origins, tiles, filters, given.copies)
+        if recent is not None:
+            found = weigh(found, normal, parts, images, recent, self.learned.bits, progress)
         seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.identities))
         return replace(self, parts=seen, **found._asdict())
 
@@ -308,9 +313,8 @@ class Inspector:
         write_artefact(path, self._artefact())
 
     def _artefact(self) -> Artefact:
-        known = {"lots": self.rule.lots, "products": self.products}
-        numbers = {name: one.numbers.astype(np.int32) for name, one in known.items() if one is not None}
-        return Artefact(self.record, {**self.parts.files(), CALIBRATION: pack(scores=self.rule.normal, **numbers)})
+        known = pack_calibration(self.rule, self.products)
+        return Artefact(self.record, {**self.parts.files(), CALIBRATION: known})
 
     @classmethod
     def load(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amiss.artefact import CALIBRATION, RECORD, Golden, Parts, unpack
+from amiss.artefact import CALIBRATION, RECORD, Golden, Parts, pack, unpack
 from amiss.core.errors import ArtefactError, CalibrationError, InputError, TamperedArtefactError
 from amiss.core.lots import NEW_LOTS, Lots
 from amiss.core.products import Products
@@ -67,12 +67,21 @@ def open_rule(record: Record, calibration: bytes) -> tuple[Rule, Products | None
     calibrated = unpack(CALIBRATION, calibration, "scores")
     lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
     rule = create_rule(record.rule.name, **record.rule_config()).calibrate(Scores(calibrated["scores"]), lots)
+    rule = rule if "weights" not in calibrated else rule.weighted(calibrated["weights"])
     if "products" not in calibrated:
         return rule, None
     products = Products(tuple(record.calibration.products), calibrated["products"])
     if len(products.numbers) != rule.n or products.counts != record.calibration.products:
         raise InputError(f"products must be those of the record, one per score, got {products.counts}")
     return rule, products
+
+
+def pack_calibration(rule: Rule, products: Products | None) -> bytes:
+    """What `open_rule` needs beside the record: scores, and what is known of each."""
+    known = {"lots": rule.lots, "products": products}
+    numbers = {name: one.numbers.astype(np.int32) for name, one in known.items() if one is not None}
+    weights = {} if rule.weights is None else {"weights": rule.weights}
+    return pack(scores=rule.normal, **numbers, **weights)
 
 
 def open_detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:

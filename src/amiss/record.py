@@ -104,6 +104,26 @@ class Variance(_Part):
         return BETWEEN_LOTS(**written, n=n, effective=f"{self.effective:.0f}")
 
 
+class Recent(_Part):
+    """Recent images that the calibration scores are weighted for.
+
+    Args:
+        images: How many.
+        moved: By how many standard deviations of the calibration images the mean of each measure has moved.
+    """
+
+    images: int
+    moved: dict[str, float]
+
+    def words(self) -> str:
+        """Sentences for the statement."""
+        moved = ", ".join(f"{name} {by:+.1f}" for name, by in self.moved.items())
+        return (
+            f"The weights are estimated from {self.images} recent images, of which nobody has said whether they are "
+            f"good. Their measures moved by, in standard deviations of the calibration images: {moved or 'nothing'}."
+        )
+
+
 class Calibration(_Part):
     """Where the calibration scores come from: so many images, of so many lots where lots are known.
 
@@ -111,7 +131,8 @@ class Calibration(_Part):
     of earlier builds, which counted parts. `variance` says how alike the scores of one lot are.
     Where images are cut into tiles, `tiles` are those of the calibration image with the fewest and with the most.
     `copies` images were left out: the same bytes as others. `products` are the parts of each product, by name, where
-    products are stated. `score_filters` are those that the scores went through.
+    products are stated. Where scores are weighted, `recent` says for which images. `score_filters` are those that the
+    scores went through.
     """
 
     kind: Literal["held out", "folds"]
@@ -122,11 +143,12 @@ class Calibration(_Part):
     tiles: tuple[int, int] | None = None
     copies: int = 0
     products: dict[str, int] = Field(default_factory=dict)
+    recent: Recent | None = None
     score_filters: tuple[Component, ...] = Field(default=(), exclude=True)  # the file has them once, in its record
 
     def words(self, n: int) -> list[str]:
         """What weakens the promise of a rule that n parts calibrate, a sentence each."""
-        notes = [self._lot_words(), *self._product_words()]
+        notes = [self._lot_words() if self.recent is None else self.recent.words(), *self._product_words()]
         if self.images > n:
             notes.append(
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "

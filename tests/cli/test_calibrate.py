@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from amiss.front import fit
@@ -95,3 +96,22 @@ def test_a_mistake_gets_one_line_and_exit_code_2(amiss, world, tmp_path, monkeyp
     for word in words:
         assert word in err
     assert not list(tmp_path.iterdir())
+
+
+def test_recent_images_weigh_the_scores(amiss, world, tmp_path):
+    recent = [(image * 1.02).clip(0, 255).astype(np.uint8) for image in toy_part(60, seed=3).images]
+    write_images(tmp_path / "recent", recent)
+    asked = ("calibrate", world / "model.amiss", world / "more", "--recent", tmp_path / "recent")
+    code, out, err = amiss(*asked, "--alpha", "20%", "--output", tmp_path / "n.amiss")
+    assert code == 0 and "measuring: 60 done" in err
+    assert "conformal, weighted: at most 20 %" in out and "60 recent images" in out
+    after = Inspector.load(tmp_path / "n.amiss")
+    assert after.rule.weights is not None and after.statement() in out
+    code, _, err = amiss("calibrate", world / "model.amiss", "--recent", tmp_path, "--output", tmp_path / "o.amiss")
+    assert code == 2 and "--recent needs the good images to weigh too" in err
+    write_images(tmp_path / "dark", [image // 4 for image in recent])
+    code, _, err = amiss(*asked[:-1], tmp_path / "dark", "--output", tmp_path / "o.amiss")
+    assert code == 4 and "too few of them look like the recent ones" in err and not (tmp_path / "o.amiss").exists()
+    assert amiss("inspect", tmp_path / "n.amiss", tmp_path / "recent", "--output", tmp_path / "r")[0] in (0, 4)
+    code, out, _ = amiss("monitor", tmp_path / "n.amiss", tmp_path / "r")
+    assert code in (0, 4) and "The model is weighted for recent images" in out

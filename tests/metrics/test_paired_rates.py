@@ -85,6 +85,33 @@ def test_the_number_of_parts_has_the_power():
     )
 
 
+@pytest.mark.parametrize(("first", "second"), [(0.02, 0.10), (0.05, 0.15), (0.01, 0.04), (0.10, 0.20)])
+@pytest.mark.parametrize("power", [0.8, 0.9])
+def test_the_number_of_parts_is_near_the_formula_of_connett_smith_and_mchugh(first, second, power):
+    """Statistics in Medicine 1987, by the normal distribution; the exact test takes some more."""
+    differ, gap = first + second, second - first
+    formula = (norm.ppf(0.975) * differ**0.5 + norm.ppf(power) * (differ - gap**2) ** 0.5) ** 2 / gap**2
+    assert formula <= parts_for_difference(first, second, power) <= 1.15 * formula + 15
+
+
+@pytest.mark.parametrize(("each", "margin"), [(0.05, 0.05), (0.03, 0.04), (0.10, 0.08)])
+def test_the_number_of_parts_of_non_inferiority_is_near_that_of_the_score_statistic(each, margin):
+    """By the normal distribution: Tango's variance at the margin, and that of the truth, written out."""
+    d, middle = -margin, -2 * each - 2 * margin
+    at_margin = (np.sqrt(middle**2 + 8 * each * d * (1 - d)) - middle) / 4
+    deviations = norm.ppf(0.95) * np.sqrt(2 * at_margin + d * (1 - d)) + norm.ppf(0.9) * np.sqrt(2 * each)
+    formula = (deviations / margin) ** 2
+    assert parts_for_non_inferiority(each, each, margin) == pytest.approx(formula, rel=0.06, abs=8)
+
+
+@pytest.mark.parametrize(("shares", "margin", "n"), [((0.05, 0.05), 0.05, 300), ((0.02, 0.04), 0.06, 250)])
+def test_the_power_of_non_inferiority_by_simulation(shares, margin, n):
+    drawn = np.random.default_rng(9).multinomial(n, [*shares, 1 - sum(shares)], size=4000)
+    known = {}
+    shown = [known.setdefault((b, c), non_inferiority(int(b), int(c), n, margin).shown) for b, c, _ in drawn]
+    assert power_of_non_inferiority(n, *shares, margin) == pytest.approx(np.mean(shown), abs=0.025)
+
+
 def test_what_cannot_be():
     with pytest.raises(InputError, match="must be at most n"):
         rate_difference(5, 6, 10)

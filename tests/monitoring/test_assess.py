@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from amiss.core.errors import AmissError, CalibrationError, DataError, InputError
+from amiss.core.lots import Lots
+from amiss.core.scores import Scores
 from amiss.monitoring import Health, Stream, monitor, read_results
 from amiss.rules import Conformal
 
@@ -217,6 +219,16 @@ def test_results_are_read_in_their_order(tmp_path: Path) -> None:
     stream = read_results(write(tmp_path / "results.jsonl", lines), NORMAL.astype(np.float32))
     assert list(stream.names) == ["0.png", "x.png", "1.png", "2.png"]
     assert stream.values.tolist() == [0.5, -0.5, 3.0] and stream.errors == [("x.png", "empty file")]
+
+
+def test_results_of_a_rule_that_counts_lots_are_its_own(tmp_path: Path) -> None:
+    normal = np.random.default_rng(0).normal(size=200).astype(np.float32)
+    rule = Conformal(0.1).calibrate(Scores(normal), Lots(np.repeat(np.arange(20), 10)))
+    row = {"name": "a.png", "label": "good", "score": 0.25, "p_value": float(rule.p_value(np.float32(0.25)))}
+    path = write(tmp_path / "results.jsonl", [row])
+    assert read_results(path, rule.normal, rule.p_value).values.tolist() == [0.25]
+    with pytest.raises(DataError, match="give the model that made it"):
+        read_results(path, rule.normal)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,11 @@ def test_residuals_are_independent_again():
     assert np.array_equal(Memory(0.0, 5).residuals(z[:5]), z[:5])
 
 
+def test_one_standard_error_more_is_taken_out():
+    assert Memory(0.6, 100).taken == pytest.approx(0.6 + 0.8 / 10) and Memory(0.0, 100).taken == 0
+    assert Memory(0.94, 100).taken == 0.95 and Memory(0.6, 100).shift_left == pytest.approx((0.32 / 1.68) ** 0.5)
+
+
 def test_a_lasting_shift_is_no_memory():
     z = np.random.default_rng(2).normal(size=200)
     z[100:] += 2
@@ -45,7 +50,7 @@ def test_false_alarms_stay_near_what_is_stated():
         z = normal_scores(remembering(rng, 0.6, 200), normal)
         plain += chart.path(z).max() > limit
         taken_out += chart.path(find_memory(z).residuals(z)).max() > limit
-    assert plain / 300 > 0.85 and taken_out / 300 < 0.52
+    assert plain / 300 > 0.85 and taken_out / 300 < 0.47
 
 
 def test_the_page_says_what_was_done():

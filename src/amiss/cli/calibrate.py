@@ -34,6 +34,13 @@ def calibrate(
         typer.Option(help="Of a model of several products: the one that the threshold is for, by its stored scores."),
     ] = None,
     pages: Pages = "one",
+    recent: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of recent images, good or not, under other light: the scores of DATA are weighted to promise "
+            "the rate for images like these. At least 50."
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
@@ -44,14 +51,11 @@ def calibrate(
     from dataclasses import replace
 
     from amiss.artefact import check_place
-    from amiss.core.errors import InputError
+    from amiss.core.images import Images
     from amiss.data import open_dataset
     from amiss.front import load
 
-    if data is None and all(option is None for option in (rule, alpha, confidence, threshold, future, product)):
-        raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
-    if data is not None and product is not None:
-        raise InputError(f"--product chooses among the stored scores; with good images give theirs: {data}#{product}")
+    _check(data, recent, product, rule, alpha, confidence, threshold, future)
     check_place(output)
     hold_file(context, output)
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
@@ -62,7 +66,11 @@ def calibrate(
         dataset = open_dataset(data, seed=before.record.seed, pages=pages)
         with progress_display() as progress:
             after = replace(before, rule=chosen).calibrate(
-                dataset.normal, origins=dataset.normal_origins, future=future, progress=progress
+                dataset.normal,
+                origins=dataset.normal_origins,
+                future=future,
+                recent=None if recent is None else Images(recent, pages=pages),
+                progress=progress,
             )
     after.save(output)
     if json:
@@ -77,6 +85,17 @@ def calibrate(
         *trade_of(after)[0],
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
     )
+
+
+def _check(data: str | None, recent: Path | None, product: str | None, *others: object) -> None:
+    from amiss.core.errors import InputError
+
+    if recent is not None and data is None:
+        raise InputError("--recent needs the good images to weigh too: amiss calibrate MODEL GOOD --recent FOLDER")
+    if data is None and all(option is None for option in (product, *others)):
+        raise InputError("nothing to change; give good images to calibrate on, or --rule, such as certified:1%")
+    if data is not None and product is not None:
+        raise InputError(f"--product chooses among the stored scores; with good images give theirs: {data}#{product}")
 
 
 def _kept(before: float | None, after: float | None) -> str:

@@ -44,6 +44,7 @@ class Rule(ABC):
     def __init__(self) -> None:
         self._normal: NDArray[np.float32] | None = None
         self._lots: Lots | None = None
+        self._relative: NDArray[np.float64] | None = None
         self._weight_from: NDArray[np.float64] | None = None
 
     def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
@@ -67,8 +68,23 @@ class Rule(ABC):
         calibrated = copy.copy(self)
         calibrated._normal = normal.image[order]
         calibrated._lots = None if lots is None else lots[order]
+        calibrated._relative = None
         calibrated._weight_from = calibrated._weights()
         return calibrated
+
+    def weighted(self, weights: NDArray[np.floating]) -> Self:
+        """A copy of this calibrated rule in which some calibration scores count more than others.
+
+        For parts to come that look otherwise than the calibration images, see `amiss.monitoring.shift`.
+
+        Args:
+            weights: Of each score of `normal`, in its order, (n,), above 0; the next part weighs 1.
+
+        Raises:
+            CalibrationError: The rule counts all scores alike, or they are worth too few once weighted.
+            InputError: Not one number above 0 per score.
+        """
+        raise CalibrationError(f"{self.name}: this rule counts all good images alike; take the rule conformal")
 
     def check_all(self, n: int, lots: int | None = None) -> None:
         """Refuse what cannot support the promise. Costs nothing: call it first.
@@ -132,7 +148,7 @@ class Rule(ABC):
         """How small a p-value can be, to be said where p-values are shown; nothing before calibration."""
         return (
             SMALLEST(
-                least=f"{1 / (self.units + 1):.2g}",
+                least=f"{float(self.p_value(np.array(np.inf))):.2g}",
                 units=f"{self.units} lots" if self.by_lot else f"n = {self.n} good images",
             )
             if self.n
@@ -165,6 +181,11 @@ class Rule(ABC):
         return self._lots
 
     @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """What each score of `normal` counts for, (n,), where the next part counts 1; None where all count 1."""
+        return self._relative
+
+    @property
     def by_lot(self) -> bool:
         """Whether the promise is for new lots, so that the lot is the unit of evidence."""
         return self._lots is not None and self._lots.future == NEW_LOTS
@@ -185,18 +206,21 @@ class Rule(ABC):
         """Conformal p-values: (1 + number of normals that score at least as high) / (n + 1). Any shape.
 
         Where the promise is for new lots each lot counts with the share of its normals that score at least as high, and
-        the number of lots takes the place of n (Lee, Barber and Willett 2023).
+        the number of lots takes the place of n (Lee, Barber and Willett 2023). Where scores are weighted each counts
+        with its weight, and their sum takes the place of n (Tibshirani et al. 2019).
         """
         if self._weight_from is None:
             return np.full(np.shape(scores), np.nan)
         as_high = self._weight_from[np.searchsorted(self.normal, np.asarray(scores, np.float32), side="left")]
-        return np.asarray((1.0 + as_high) / (self.units + 1.0), np.float64)
+        return np.asarray((1.0 + as_high) / (self._weight_from[0] + 1.0), np.float64)
 
     def _weights(self) -> NDArray[np.float64]:
         """For k = 0 to n the weight of the n - k largest calibration scores, (n + 1,): each unit weighs 1 in all."""
-        if self._lots is None or not self.by_lot:
+        weights = self._relative
+        if self._lots is not None and self.by_lot:
+            weights = 1 / self._lots.sizes[self._lots.numbers]
+        if weights is None:
             return np.arange(self.n, -1, -1, dtype=np.float64)
-        weights = 1 / self._lots.sizes[self._lots.numbers]
         return np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]])
 
     def decide(self, scores: Scores) -> Decision:

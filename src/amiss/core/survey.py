@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import ImageError
+from amiss.core.errors import DataError, ImageError
 from amiss.core.images import Images, Look, Size
 from amiss.core.origin import Origin, check_origins
 from amiss.core.progress import Progress, silent
@@ -120,6 +120,22 @@ class Distinct:
     origins: Sequence[Origin]
     identities: tuple[str, ...]
     copies: int
+
+    def without(self, learned: Sequence[str]) -> Distinct:
+        """Those that were not learned from, so that the folder that a model was made of serves as it is.
+
+        Args:
+            learned: Identities of those that were.
+
+        Raises:
+            DataError: None is left.
+        """
+        known = set(learned)
+        kept = [index for index, one in enumerate(self.identities) if one not in known]
+        if not kept:
+            raise DataError(f"all {len(self.identities)} good images were learned from; calibrate on others")
+        origins = [self.origins[index] for index in kept] if self.origins else ()
+        return Distinct(self.images.subset(kept), origins, tuple(self.identities[index] for index in kept), self.copies)
 
 
 def distinct(images: Images, origins: Sequence[Origin], identities: Sequence[str]) -> Distinct:

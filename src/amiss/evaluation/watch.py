@@ -81,7 +81,7 @@ def _read(inspector: Inspector, source: Path, by_time: bool, progress: Progress)
         raise InputError(
             f"by_time must be off for {results.name}, whose order is that of its lines, got on (--by-time)"
         )
-    stream = read_results(results, inspector.rule.normal)
+    stream = read_results(results, inspector.rule.normal, inspector.rule.p_value)
     return replace(stream, health=_measure_again(stream, progress))
 
 
@@ -146,5 +146,10 @@ def _notes(inspector: Inspector) -> Iterator[str]:
     lower = "so scores may seem to fall without a cause, and rising ones are noticed later."
     if calibration.kind == "folds":
         yield f"Calibration was by folds: good parts now score slightly lower than it says, {lower}"
+    if inspector.rule.weights is not None:
+        yield (
+            "The model is weighted for recent images, the charts are not: they compare with its calibration images, "
+            "so under the conditions it is weighted for they alarm."
+        )
     if calibration.images > calibration.n:
         yield f"Calibration took the largest of several images per part; single ones score lower, {lower}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,8 +27,10 @@ from amiss.metrics.roc import auroc, average_precision
 from amiss.metrics.units import Units
 
 Interval = tuple[float, float]
-NORMAL = 1.959964
-"""97.5 % of a standard normal lie below it."""
+
+SKEWED = 3
+"""Over the number of units: by so much of itself the measured variance counts more, since influences are skewed and few
+of them often lack the largest."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,16 @@ class Spread:
         model: Variance at a true value in [0, 1]; 0 at both ends.
         prior: Units as many as these speak for the model, until the data say otherwise.
         floor: The variance is at least this share of the model's.
+        start: The share of the model's that is taken until then.
+        few: Few images may decide about the metric: what the data say is weighed by the number of units that have an
+            influence, and not by those of the smaller class.
     """
 
     model: Callable[[float], float]
     prior: float
     floor: float
+    start: float = 1.0
+    few: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +91,25 @@ class Estimate:
         return self._end(0.0, reach), self._end(1.0, reach)
 
     def widened(self, ends: Interval) -> Interval:
-        """An interval that holds for fixed good images, such as of a quantile, widened by what those move the value."""
+        """An interval that holds for fixed good images, such as of a quantile, widened by what those move the value.
+
+        Often a few good images do most of that, and their variance is only known to so many degrees of freedom.
+        """
+        from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
+
         axis = np.where(self.units.defective, 0.0, self.influence)
-        moved = NORMAL**2 * self.units.covariance(axis, axis)
+        freedom = max(1.0, self.units.influential(axis) - 1)
+        moved = float(stdtrit(freedom, 0.975)) ** 2 * self.units.covariance(axis, axis)
         down, up = (math.sqrt((self.value - end) ** 2 + moved) for end in ends)
         return max(0.0, self.value - down), min(1.0, self.value + up)
 
     @property
     def _ratio(self) -> float:
-        least, expected = self.units.least, self.spread.model(self.value)
-        ratio = self.variance / expected if expected > 1e-12 else 1.0
-        return max(self.spread.floor, (ratio * least + self.spread.prior) / (least + self.spread.prior))
+        spread, expected = self.spread, self.spread.model(self.value)
+        variance = self.variance * (1 + SKEWED / self.units.least)
+        ratio = variance / expected if expected > 1e-12 else spread.start
+        units = self.units.influential(self.influence) if spread.few else self.units.least
+        return max(spread.floor, (ratio * units + spread.start * spread.prior) / (units + spread.prior))
 
     def _end(self, outside: float, reach: float) -> float:
         """The value furthest towards 0 or 1 that the measured one does not speak against, by bisection."""
@@ -121,9 +136,16 @@ def estimate_auroc(units: Units, scores: NDArray[Any]) -> Estimate:
 
 
 def estimate_precision(units: Units, scores: NDArray[Any]) -> Estimate:
-    """Average precision of image scores (N,)."""
+    """Average precision of image scores (N,).
+
+    Where defects score nearly alike, one good image above them lowers all steps of recall, the m-th by 1 / m: the sum
+    of these, ln m, times as much as the model says. The data do not show it before there is such an image, so half of
+    that is what the ratio of variances starts from.
+    """
     influence = precision_influence(units.defective, scores)
-    return Estimate(average_precision(units.defective, scores), influence, units, share_spread(units, floor=1))
+    harmonic = math.log(max(1, units.count(defective=True))) + 0.577
+    spread = replace(share_spread(units, floor=1), prior=3, start=max(1.0, harmonic / 2), few=True)
+    return Estimate(average_precision(units.defective, scores), influence, units, spread)
 
 
 def estimate_shares(values: Mapping[str, float], measure: Weighted, units: Units) -> dict[str, Estimate]:

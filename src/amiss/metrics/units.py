@@ -96,6 +96,12 @@ class Units:
             found.append(images / min(most, max(1.0, effect)))
         return found[0], found[1]
 
+    def influential(self, influence: NDArray[np.float64]) -> float:
+        """As how many units of equal influence those of these images count: 0 where none has any."""
+        squares = self.sums(influence).ravel() ** 2
+        total = float((squares**2).sum())
+        return float(squares.sum()) ** 2 / total if total > 0 else 0.0
+
     @cached_property
     def _scale(self) -> NDArray[np.float64]:
         counts = np.array([self.count(defective=False), self.count(defective=True)], np.float64)

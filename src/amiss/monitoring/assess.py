@@ -62,7 +62,7 @@ TAKEN_OUT = Sentence(
     "Successive scores resemble each other (lag-1 correlation {correlation}, n = {n}): the charts follow what each "
     "part adds to the one before, so that their false alarms stay near what is stated. A lasting shift counts as "
     "{left} of itself.",
-    "tests/monitoring/test_memory.py::test_false_alarms_stay_near_what_is_stated",
+    "bench/memory_charts.py taken-out",
 )
 NOT_CHARTED = Sentence(
     "Not charted for that reason, since false alarms would come more often than stated: {charts}.",

@@ -31,6 +31,8 @@ ADVICE = {
     "colour": "look at the colour of the light and the white balance first",
 }
 
+STAYS = " If it is to stay as it is now: amiss calibrate MODEL GOOD --recent IMAGES calibrates for images like these."
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -173,7 +175,7 @@ def _rose(
     share = f"{stretch.count} parts, no threshold" if evidence.more is None else share
     if images:
         text = f"Scores rose {when}{_also(images)}: {ADVICE[images[0].measure]}. Until that is settled the alarms "
-        return Diagnosis("light", text + f"since then say little about the parts ({share}).", stretch)
+        return Diagnosis("light", text + f"since then say little about the parts ({share}).{STAYS}", stretch)
     more = evidence.more is not None and evidence.more < LEVEL
     if more and evidence.above == stretch.count:
         text = f"Every part alarms {when}: {share}. No ordinary part is left to tell defects from a changed process."

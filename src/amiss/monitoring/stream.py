@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,9 @@ class Stream:
         return {"part": at + 1, "name": self.names[at], "time": self.times[at] if self.times else None}
 
 
-def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
+def read_results(
+    path: str | Path, normal: NDArray[np.floating], p_value: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+) -> Stream:
     """The stream in a ``results.jsonl`` that ``amiss inspect --output`` wrote, in the order of its lines.
 
     Every p-value is computed again from the calibration scores, so that results of another model are found out.
@@ -96,6 +98,7 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
     Args:
         path: The file.
         normal: Calibration scores of the model, ascending, (n,).
+        p_value: Of scores under the model's rule; by default each calibration score counts alike.
 
     Raises:
         DataError: Missing, empty, a line that is not a verdict, or verdicts of another model.
@@ -108,7 +111,7 @@ def read_results(path: str | Path, normal: NDArray[np.floating]) -> Stream:
         raise DataError(f"{path}: not a text file in UTF-8; give results.jsonl of amiss inspect") from error
     whole = text.split("\n")[: -1 if _cut_off(text) else None]
     lines = [(number, line) for number, line in enumerate(whole, start=1) if line.strip()]
-    verdicts = [_verdict(f"{path}, line {number}", line, normal) for number, line in lines]
+    verdicts = [_verdict(f"{path}, line {number}", line, p_value or _alike(normal)) for number, line in lines]
     if not verdicts:
         raise DataError(f"{path}: no verdict inside")
     names, scores, reasons = zip(*verdicts, strict=True)
@@ -125,7 +128,12 @@ def _cut_off(text: str) -> bool:
     return False
 
 
-def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, float | None, str]:
+def _alike(normal: NDArray[np.floating]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    n = len(normal)
+    return lambda scores: (1 + n - np.searchsorted(normal, scores, side="left")) / (n + 1)
+
+
+def _verdict(where: str, line: str, expected: Callable[[NDArray[Any]], NDArray[Any]]) -> tuple[str, float | None, str]:
     try:
         verdict = parse_json(line)
     except ValueError:
@@ -140,8 +148,7 @@ def _verdict(where: str, line: str, normal: NDArray[np.floating]) -> tuple[str, 
     score, p_value = verdict["score"], verdict["p_value"]
     if not is_finite(score) or not is_finite(p_value) or abs(score) > float(np.finfo(np.float32).max):
         raise DataError(f"{where}: score and p-value must be finite numbers, got {score!r} and {p_value!r}"[:300])
-    as_high = len(normal) - np.searchsorted(normal, np.float32(score), side="left")
-    if abs((1 + as_high) / (len(normal) + 1) - p_value) > 1e-6:
+    if abs(float(expected(np.array(score, np.float32))) - p_value) > 1e-6:
         raise DataError(
             f"{where}: score {score:g} has not p = {p_value:g} under this model; give the model that made it"
         )

@@ -155,6 +155,11 @@ def _check(inspector: Inspector) -> bytes:
             "this model was calibrated by folds, and the detectors of the folds are gone, so it cannot be calibrated "
             "anew in int8; fit with --calibration 20%, or calibrate it on good images that it never saw"
         )
+    if inspector.rule.weights is not None:
+        raise InputError(
+            "this model's scores are weighted for recent images; quantise the model that it was made from, and weigh "
+            "the scores of the int8 model anew (amiss calibrate --recent)"
+        )
     return inspector.parts.graph
 
 

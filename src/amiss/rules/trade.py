@@ -86,6 +86,7 @@ def _other(rule: Rule, alpha: float) -> RankRule:
 
 def _row(rank_rule: RankRule, rule: Rule, alpha: float | None, *, in_use: bool = False) -> Choice:
     known = rank_rule if in_use else rank_rule.calibrate(Scores(rule.normal), rule.lots)
+    known = known if in_use or rule.weights is None else known.weighted(rule.weights)
     return Choice(alpha, known.threshold, rate_bound(known, known.rank - 1, confidence_in(rule)), in_use, known)
 
 
