@@ -2,7 +2,7 @@
 
 docs/cli.md from the command line; docs/methods.md and docs/which_method.md from cards and figures; the figures that
 `amiss methods` shows, src/amiss/evaluation/benchmark/measured.jsonl; and docs/theory/sentences.md, every claim that is
-printed.
+printed; and how often the intervals of metrics hold, src/amiss/metrics/coverage.json.
 
 python docs/generate.py            write
 python docs/generate.py --check    fail when a page is not what the code says
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import coverage
 import sentences
 
 import amiss.evaluation.benchmark
@@ -203,8 +204,12 @@ def _results(name: str) -> str:
 
 
 def main() -> None:
+    held = Path(amiss.__file__).parent / "metrics" / "coverage.json"
+    if "--check" not in sys.argv:
+        held.write_text(coverage.text(), encoding="utf-8")  # pages say what it says
     lines = current_lines()
     pages = {
+        held: coverage.text(),
         DOCS / "cli.md": cli_page(),
         DOCS / "methods.md": methods_page(lines),
         DOCS / "theory" / "sentences.md": HEADER + sentences.page(),

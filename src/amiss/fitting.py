@@ -18,8 +18,9 @@ from amiss.core.errors import ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
+from amiss.core.scores import Scores
 from amiss.core.survey import distinct, survey
-from amiss.detectors.detector import Detector, TorchScorer
+from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
 from amiss.device import AUTO
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
@@ -32,9 +33,6 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-
-STRETCH = 3.0
-"""Ratio of scores of unseen to learned normal images from which a note is made (decision 15)."""
 
 KNOWN = 16
 """Learned images that are scored for it."""
@@ -84,14 +82,13 @@ def fit_inspector(
         normal = np.concatenate([scores.image for scores in each])
     used = None if tiles is None else tiles.range(plan.calibrate)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
-    some = score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
-    known = np.concatenate([scores.image for scores in some])
+    some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
     notes = found.notes(side if tiles is None else None, recipe.bits)
     return Inspector(
         scorer=scorer,
         rule=calibrated.rule,
         calibration=calibrated.calibration,
-        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(known, normal))),
+        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(some, normal))),
         parts=Parts(weights, golden, _seen_images(given.identities, plan), graph),
         score_filters=filters,
         mask_filters=recipe.make_mask_filters(),
@@ -237,13 +234,15 @@ def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, .
     )
 
 
-def _by_heart(known: NDArray[np.float32], unseen: NDArray[np.float32]) -> tuple[str, ...]:
+def _by_heart(known: Sequence[Scores], unseen: NDArray[np.float32]) -> tuple[str, ...]:
     """A note where normal images that were not learned from score far higher than those that were."""
-    before, after = float(np.median(known)), float(np.median(unseen))
-    if not 0 < STRETCH * before < after:
+    before = np.concatenate([scores.image for scores in known])
+    least = min(float((scores.image if scores.map is None else scores.map).min()) for scores in known)
+    times = stretched(float(np.median(before)), float(np.median(unseen)), least)
+    if times <= STRETCH:
         return ()
     return (
-        f"Good images that the detector has not learned from score {after / before:.1f} times as high as those it has "
+        f"Good images that the detector has not learned from score {times:.1f} times as high as those it has "
         "(medians): it knows these by heart. Either parts do not lie at the same place in every image, or the images "
         "are too few for this method; patchcore is less demanding.",
     )

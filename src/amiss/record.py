@@ -12,7 +12,7 @@ from amiss.core.lots import NEW_LOTS, THESE_LOTS
 from amiss.core.sentence import Sentence
 from amiss.core.survey import copy_note
 from amiss.core.tiling import Tiling
-from amiss.core.words import counted_percent
+from amiss.core.words import counted_percent, low_to_high
 
 SCHEMA = 2
 
@@ -20,8 +20,8 @@ MOST_TOLERANCE = 0.02
 """Share of the largest golden score that golden images may score differently; what int8 needs."""
 
 BETWEEN_LOTS = Sentence(
-    "Of the variance of their scores (by rank) {correlation} lies between lots (95 % interval {low} to {high}, if "
-    "normally distributed), so as far as the mean goes n = {n} parts are worth {effective} independent ones.",
+    "Of the variance of their scores (by rank) {correlation} lies between lots (95 % interval {interval}, if normally "
+    "distributed), so as far as the mean goes n = {n} parts are worth {effective} independent ones.",
     "tests/rules/test_variance.py::test_the_interval_covers",
 )
 
@@ -99,9 +99,10 @@ class Variance(_Part):
 
     def words(self, n: int) -> str:
         """A sentence for the statement of n parts."""
-        shares = {"correlation": self.correlation, "low": self.low, "high": self.high}
-        written = {name: counted_percent(share) for name, share in shares.items()}
-        return BETWEEN_LOTS(**written, n=n, effective=f"{self.effective:.0f}")
+        interval = low_to_high((self.low, self.high))
+        return BETWEEN_LOTS(
+            correlation=counted_percent(self.correlation), interval=interval, n=n, effective=f"{self.effective:.0f}"
+        )
 
 
 class Recent(_Part):

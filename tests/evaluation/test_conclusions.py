@@ -7,7 +7,8 @@ import pytest
 
 from amiss.core.errors import InputError
 from amiss.evaluation import compare
-from amiss.evaluation.conclusions import conclude
+from amiss.evaluation.conclusions import conclude, difference_of, no_worse
+from amiss.metrics import mcnemar
 from amiss.metrics.multiplicity import holm, simultaneous
 from amiss.metrics.paired_rates import non_inferiority, rate_difference
 from amiss.rules import Fixed
@@ -85,3 +86,27 @@ def test_intervals_of_defect_types_hold_together(inspector):
         count, n = part["count"], part["n"]
         assert low == pytest.approx(0 if count == 0 else beta.ppf(tail, count, n - count + 1))
         assert high == pytest.approx(1 if count == n else beta.ppf(1 - tail, count + 1, n - count))
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 10)])
+def test_over_lots_intervals_and_margins_hold(shape):
+    """Each lot has its own shares of parts on which only one is right; the second is worse by 0.05 on average."""
+    rng, (count, each), held, shown = np.random.default_rng(8), shape, 0, 0
+    trials, mean = 120, np.array([0.08, 0.03, 0.89])
+    for _ in range(trials):
+        own = rng.dirichlet(mean * 4, count)  # a fifth of the variance lies between lots
+        kinds = (rng.random((count, each, 1)) > own.cumsum(axis=1)[:, None, :2]).sum(axis=2).ravel()
+        found = mcnemar(kinds != 1, kinds != 0, np.repeat(np.arange(count), each))
+        low, high = difference_of(found).interval
+        held += low <= -0.05 <= high
+        shown += no_worse(found, 0.05).shown
+    assert held >= 0.93 * trials and shown <= 0.05 * trials
+
+
+def test_with_lots_of_one_part_the_conclusions_are_those_of_parts():
+    one, other = np.repeat([1, 1, 0, 0], [40, 3, 5, 2]), np.repeat([1, 0, 1, 0], [40, 3, 5, 2])
+    plain, lots = mcnemar(one, other), mcnemar(one, other, np.arange(50))
+    assert difference_of(lots).lots == 50 and no_worse(lots, 0.1).lots == 50 and no_worse(plain, 0.1).lots is None
+    narrow, wide = (np.diff(difference_of(found).interval)[0] for found in (plain, lots))
+    assert narrow <= wide < 1.1 * narrow
+    assert no_worse(lots, 0.1).bound < no_worse(plain, 0.1).bound

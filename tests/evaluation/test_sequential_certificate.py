@@ -2,13 +2,15 @@
 
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.data import Dataset, Origin
 from amiss.evaluation import certify
 from amiss.reporting import write_certificate
 from amiss.rules import Fixed
-from amiss.rules.sequential import anytime_needed, anytime_upper
+from amiss.rules.sequential import anytime_needed, anytime_upper, anytime_upper_of
 from amiss.testing import toy_part, write_mvtec
 
 
@@ -60,10 +62,49 @@ def test_parts_come_in_order_of_time_with_their_images_together(inspector):
 
 
 def test_a_copy_is_no_new_part(inspector):
-    images = toy_part(4, seed=11).images
-    twice = Dataset("parts", Images([]), Images.join([images, images]), ("good",) * 8)
-    found = certify(inspector.with_rule(Fixed(1e9)), twice, sequential=True)
-    assert found.looks.available == found.false_alarms.rate.n == 4
+    images = [*toy_part(20, seed=11).images]
+    twice = Dataset("copies", Images([]), Images([*images, *images]), ("good",) * 40)
+    found = certify(inspector.with_rule(Fixed(1e9)), twice, false_alarm=0.1, sequential=True)
+    assert found.looks.taken == 20 and found.false_alarms.rate.n == 20 and not found.shown  # 36 parts would show it
+    assert f"{anytime_needed(0.1) - 20} more parts" in found.looks.ended
+
+
+def lots_of(n, each, start=None):
+    return [
+        Origin(lot=f"L{i // each}", part=str(i), time=None if start is None else start - timedelta(hours=i // each))
+        for i in range(n)
+    ]
+
+
+def test_for_new_lots_whole_lots_are_looked_at(inspector):
+    """With whole lots quiet or alarming, the bound is that of parts with lots in their place."""
+    quiet = inspector.with_rule(Fixed(1e9))
+    data = dataset(48, origins=lots_of(48, 4))
+    found = certify(quiet, data, false_alarm=0.5, sequential=True)
+    needed = anytime_needed(0.5)
+    assert found.future == "new-lots" and found.shown
+    assert (found.looks.unit, found.looks.taken, found.looks.available) == ("lots", needed, 12)
+    assert found.false_alarms.lots == needed and len(found.entries) == 4 * needed
+    assert found.false_alarms.bound == anytime_upper(needed)
+    assert "4 of 12 lots" not in found.looks.words() and f"{needed} of 12 lots inspected" in found.looks.words()
+    open_ = certify(quiet, data, false_alarm=0.1, sequential=True)
+    assert f"{anytime_needed(0.1) - 12} more lots without one" in open_.looks.ended and open_.looks.taken == 12
+    parts = certify(quiet, data, false_alarm=0.5, sequential=True, future="these-lots")
+    assert parts.looks.unit == "parts" and len(parts.entries) == needed
+
+
+def test_lots_come_in_order_of_time_and_count_by_their_shares(inspector):
+    images = [*toy_part(24, seed=11).images]
+    images = [image // 3 if i % 4 == 0 else image for i, image in enumerate(images)]  # a quarter of each lot alarms
+    origins = lots_of(24, 4, datetime(2026, 3, 1))
+    data = Dataset("lots", Images([]), Images(images), ("good",) * 24, test_origins=tuple(origins))
+    scores = inspector.image_scores(Images(images)).image
+    dark = np.arange(24) % 4 == 0
+    loud = inspector.with_rule(Fixed(float(scores[~dark].max() + scores[dark].min()) / 2))
+    found = certify(loud, data, sequential=True)
+    assert [entry.lot for entry in found.entries][::4] == [f"L{i}" for i in range(5, -1, -1)]
+    assert found.false_alarms.bound == anytime_upper_of([0.25] * 6)
+    assert found.false_alarms.rate.count == 6 and found.looks.order == "in order of time"
 
 
 def test_the_verb_and_the_page(inspector, tmp_path, amiss):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -118,3 +119,31 @@ def test_undefined_values_are_null():
     json.dumps(nothing.summary(), allow_nan=False)
     with pytest.raises(InputError, match="the same images"):
         paired_difference(*(estimate_auroc(units_of(one), np.arange(3.0)) for one in ([0, 1, 1], [0, 0, 1])))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_a_lot_for_each_part_the_test_over_lots_is_mcnemars(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, 40)) < 0.7
+    assert mcnemar(a, b, np.arange(40)).p_value == pytest.approx(mcnemar(a, b).p_value)
+    lots = rng.integers(0, 7, 40)
+    found = mcnemar(a, b, lots)
+    moved = np.bincount(lots, a.astype(int) - b, minlength=7)
+    signs = np.array(list(itertools.product((-1, 1), repeat=7)))
+    assert found.p_value == pytest.approx((np.abs(signs @ moved) >= abs(moved.sum()) - 1e-9).mean())
+    assert sum(n for _, _, n in found.lots) == 40 and found.summary()["n_lots"] == len(set(lots.tolist()))
+    with pytest.raises(InputError, match="one lot per image"):
+        mcnemar(a, b, lots[:3])
+
+
+def test_the_tests_of_verdicts_err_as_stated() -> None:
+    """Over parts at most 5 % where neither is better; over lots too, where McNemar's test errs far more often."""
+    rng = np.random.default_rng(5)
+    lots, small = np.repeat(np.arange(12), 20), np.zeros(3)
+    for _ in range(300):
+        a, b = rng.random((2, 60)) < 0.8
+        first = np.repeat(rng.random(12) < 0.5, 20)  # in each lot one of the two is better
+        one, other = rng.random(240) < np.where(first, 0.95, 0.7), rng.random(240) < np.where(first, 0.7, 0.95)
+        found = (mcnemar(a, b), mcnemar(one, other, lots), mcnemar(one, other))
+        small += [agreement.p_value <= 0.05 for agreement in found]
+    assert small[0] <= 0.07 * 300 and small[1] <= 0.07 * 300 and small[2] > 0.2 * 300

@@ -13,7 +13,7 @@ import pytest
 import amiss
 from amiss.core.images import Images
 from amiss.core.verdict import Label
-from amiss.core.words import counted_percent
+from amiss.core.words import low_to_high
 from amiss.data import Dataset
 from amiss.evaluation import Evaluation, evaluate
 from amiss.evaluation.sampling import Sampling
@@ -121,7 +121,7 @@ def test_promise_counts_and_errors_are_on_the_page(page: str, inspector: Inspect
     assert f"{100 * (evaluation.alpha or 0):.1f} %" in text
     assert f"n = {inspector.rule.n}" in text
     low, high = evaluation.detections.interval
-    assert f"{counted_percent(low)} to {counted_percent(high)}" in text
+    assert low_to_high((low, high)) in text
     assert inspector.fingerprint in text
     assert "No p-value is below" in text and "certify it on other parts" in text
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
@@ -259,7 +259,7 @@ def test_review_and_types_are_on_the_page(inspector: Inspector, dataset: Dataset
     for defect in ("dent", "scratch"):
         measured = found.types[defect]
         low, high = measured.image_auroc_interval
-        assert f"{measured.image_auroc:.4f} {low:.4f} to {high:.4f} {measured.pixel_aupro:.4f}" in text
+        assert f"{measured.image_auroc:.4f} {low_to_high((low, high), '.4f')} {measured.pixel_aupro:.4f}" in text
     assert f"{found.metrics.seg_f1:.4f}" in text and "nan" not in re.sub(r"base64,[^\"]*|[0-9a-f]{64}", "", page)
 
 
@@ -267,5 +267,5 @@ def test_every_metric_shows_its_interval(page: str, evaluation: Evaluation) -> N
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     for name in ("image_auroc", "image_ap", "fpr_at_95_tpr", "pixel_auroc", "pixel_ap", "pixel_aupro", "f1", "seg_f1"):
         low, high = evaluation.metrics.interval(name)
-        assert f"{getattr(evaluation.metrics, name):.4f} {low:.4f} to {high:.4f}" in text, name
+        assert f"{getattr(evaluation.metrics, name):.4f} {low_to_high((low, high), '.4f')}" in text, name
     assert "AUPIMO" not in text and "sPRO" not in text  # not defined here, so not shown

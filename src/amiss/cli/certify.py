@@ -17,7 +17,6 @@ from amiss.core.checks import read_rate
 
 if TYPE_CHECKING:
     from amiss.evaluation.certificate import Certificate
-    from amiss.evaluation.counting import Finding
 
 
 def certify(
@@ -34,8 +33,8 @@ def certify(
         bool,
         typer.Option(
             "--sequential",
-            help="Inspect part after part and stop as soon as the required rates are shown or refuted; the bounds "
-            "hold at every look.",
+            help="Inspect part after part, or lot after lot where lots are known, and stop as soon as the required "
+            "rates are shown or refuted; the bounds hold at every look.",
         ),
     ] = False,
     future: Future = None,
@@ -77,49 +76,18 @@ def certify(
 
 
 def _lines(certificate: Certificate) -> list[str]:
-    from amiss.core.words import percent
-
     findings = {"false alarms": certificate.false_alarms, "escapes": certificate.escapes}
     findings |= {f"{truth} parts for review": finding for truth, finding in certificate.reviews.items()}
     findings |= {f"escapes, {kind}": finding for kind, finding in certificate.per_defect.items()}
     findings |= {f"false alarms, lot {lot}": finding for lot, finding in certificate.per_lot.items()}
     return [
         f"{certificate.dataset}: {len(certificate.entries)} images that {certificate.method} has never seen, "
-        f"{certificate.date}; bounds with {percent(certificate.confidence)} confidence{_whose(certificate.future)}",
-        *(f"{title + ':':<28} {_words(finding)}" for title, finding in findings.items()),
-        *_looks(certificate),
+        f"{certificate.date}",
+        certificate.in_short(),
+        *(f"{title + ':':<28} {finding.words()}" for title, finding in findings.items()),
+        certificate.bounds_words(),
+        *([] if certificate.looks is None else [certificate.looks.words()]),
         *unusable_lines([(entry.name, entry.verdict.reason) for entry in certificate.errors]),
         *(f"Mind: {warning}" for warning in certificate.warnings),
         f"Inspector: SHA-256 {certificate.fingerprint}",
     ]
-
-
-def _looks(certificate: Certificate) -> list[str]:
-    looks = certificate.looks
-    if looks is None:
-        return []
-    return [
-        f"Sequential: {looks.taken} of {looks.available} parts inspected, {looks.order}; {looks.ended}. "
-        "Each bound holds at every look."
-    ]
-
-
-def _whose(future: str | None) -> str:
-    return {
-        None: "",
-        "new-lots": ", for parts of new lots (each lot counts once)",
-        "these-lots": ", for further parts of these lots",
-    }[future]
-
-
-def _words(finding: Finding) -> str:
-    from amiss.core.words import percent
-
-    if finding.rate.n == 0:
-        text = "no part was inspected; nothing is shown"
-    else:
-        lots = "" if finding.lots is None else f" of {finding.lots} {'lot' if finding.lots == 1 else 'lots'}"
-        text = f"{finding.rate.count} of {finding.rate.n}{lots}, so at most {percent(finding.bound)}"
-    if finding.demanded is None:
-        return text
-    return f"{text}; at most {percent(finding.demanded)} was to be shown: {'shown' if finding.shown else 'NOT SHOWN'}"

@@ -14,7 +14,31 @@ from amiss.cli.evaluate import counted
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import low_to_high, percent, rounded_down, sure
+
+RIGHT = Sentence(
+    "right verdicts on {kind} parts, B - A: {value} (95 % interval {interval}, n = {n}{lots})",
+    "tests/evaluation/test_conclusions.py::test_over_lots_intervals_and_margins_hold",
+)
+NO_WORSE = Sentence(
+    "B worse than A by less than {margin} on {kind} parts: {shown} (B - A is at least {bound} with {confidence} "
+    "confidence, n = {n}{lots})",
+    "bench/verdicts.py margins",
+)
+AREA = Sentence(
+    "{name}: A {first}, B {second}, A - B = {difference} ({confidence} interval {interval}, p = {p})",
+    "bench/interval_coverage.py paired",
+)
+TOGETHER = Sentence(
+    "all {count} tests together, p-values by Holm: {each}",
+    "tests/evaluation/test_conclusions.py::test_the_family_error_holds",
+)
+VERDICTS = Sentence(
+    "right on {kind} parts: both {both}, only A {first}, only B {second}, neither {neither} (n = {n}{lots}, {test} "
+    "p = {p})",
+    "tests/metrics/test_paired.py::test_the_tests_of_verdicts_err_as_stated",
+)
 
 TESTS = {
     "image_auroc": "image AUROC",
@@ -102,7 +126,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         "AUPRO to FPR 0.3": comparison.pixel_aupro,
         "AUPRO to FPR 0.05": comparison.pixel_aupro_05,
     }
-    lines += [_difference(name, one) for name, one in differences.items() if not math.isnan(one.difference)]
+    held = comparison.held
+    lines += [_difference(name, one, held) for name, one in differences.items() if not math.isnan(one.difference)]
     lines += [_agreement("good", comparison.good), _agreement("defective", comparison.defective)]
     lines += unusable_lines(comparison.excluded)
     return [line for line in lines if line]
@@ -112,34 +137,61 @@ def conclusion_lines(conclusions: Conclusions) -> list[str]:
     """Rates, margins, and all tests together, as text."""
     rates = {"good": conclusions.right_on_good, "defective": conclusions.right_on_defective}
     lines = [
-        f"right verdicts on {kind} parts, B - A: {100 * one.value:+.1f} % (95 % interval {100 * one.interval[0]:+.1f} "
-        f"to {100 * one.interval[1]:+.1f} %, n = {one.n})"
+        RIGHT(
+            kind=kind,
+            value=f"{100 * one.value:+.1f} %",
+            interval=low_to_high(one.interval, "+.1%"),
+            n=one.n,
+            lots=_lots(one.lots),
+        )
         for kind, one in rates.items()
         if one is not None
     ]
     lines += [
-        f"B worse than A by less than {percent(one.margin)} on {kind} parts: {'shown' if one.shown else 'NOT SHOWN'} "
-        f"(B - A is at least {100 * one.bound:+.1f} % with {percent(one.confidence)} confidence, n = {one.n})"
+        NO_WORSE(
+            margin=percent(one.margin),
+            kind=kind,
+            shown="shown" if one.shown else "NOT SHOWN",
+            bound=rounded_down(one.bound, "+.1%"),
+            confidence=sure(one.confidence),
+            n=one.n,
+            lots=_lots(one.lots),
+        )
         for kind, one in conclusions.non_inferior.items()
     ]
     if len(conclusions.adjusted) > 1:
         each = ", ".join(f"{TESTS[name]} {p:.2g}" for name, p in conclusions.adjusted.items())
-        lines.append(f"all {len(conclusions.adjusted)} tests together, p-values by Holm: {each}")
+        lines.append(TOGETHER(count=len(conclusions.adjusted), each=each))
     return lines
 
 
-def _difference(name: str, one: Difference) -> str:
-    low, high = one.interval
-    return (
-        f"{name}: A {one.first:.4f}, B {one.second:.4f}, A - B = {one.difference:+.4f} "
-        f"(95 % interval {low:+.4f} to {high:+.4f}, p = {one.p_value:.2g})"
+def _lots(count: int | None) -> str:
+    return "" if count is None else f" of {count} lots"
+
+
+def _difference(name: str, one: Difference, confidence: float) -> str:
+    return AREA(
+        name=name,
+        first=f"{one.first:.4f}",
+        second=f"{one.second:.4f}",
+        difference=f"{one.difference:+.4f}",
+        confidence=sure(confidence),
+        interval=low_to_high(one.interval, "+.4f"),
+        p=f"{one.p_value:.2g}",
     )
 
 
 def _agreement(kind: str, one: Agreement) -> str:
     if one.n == 0:
         return ""
-    return (
-        f"right on {kind} parts: both {one.both}, only A {one.only_first}, only B {one.only_second}, "
-        f"neither {one.neither} (n = {one.n}, McNemar p = {one.p_value:.2g})"
+    return VERDICTS(
+        kind=kind,
+        both=one.both,
+        first=one.only_first,
+        second=one.only_second,
+        neither=one.neither,
+        n=one.n,
+        lots=_lots(len(one.lots) or None),
+        test="exact test over lots," if one.lots else "McNemar",
+        p=f"{one.p_value:.2g}",
     )

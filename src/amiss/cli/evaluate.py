@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from amiss.cli.backend_option import Backend, backend_line
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
+from amiss.core.sentence import Sentence
+from amiss.core.words import low_to_high, sure
 
 if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
@@ -56,6 +59,12 @@ def evaluate(
         say(f"Report: {output / 'report.html'}")
 
 
+MEASURED = Sentence("{value} ({confidence} interval {interval})", "bench/interval_coverage.py image")
+TYPE = Sentence(
+    "{defect}: {count} of {n} detected ({interval}, 95 % for all types together)",
+    "tests/metrics/test_intervals.py::test_intervals_of_several_types_hold_together",
+)
+
 _METRICS = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -77,7 +86,9 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     summary = evaluation.summary()
     seconds = summary["seconds_per_image"]
     asked = evaluation.review_threshold is not None
-    measured = [f"{label:<36}{_value(summary, key)}" for key, label in _METRICS.items() if summary[key] is not None]
+    held = evaluation.metrics.held
+    shown = {label: key for key, label in _METRICS.items() if summary[key] is not None}
+    measured = [f"{label:<36}{_value(summary, key, held)}" for label, key in shown.items()]
     return [
         f"{summary['dataset']}: {counted(summary)} test images, {summary['method']}",
         *([words] if (words := evaluation.sampling.words()) else []),
@@ -86,14 +97,15 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *([f"escapes:      {evaluation.escapes}"] if asked else []),
         *([f"review:       of good {evaluation.good_reviews}"] if asked else []),
         *([f"              of defective {evaluation.defective_reviews}"] if asked else []),
-        f"precision:    {evaluation.outcomes.precision}",
-        f"accuracy:     {evaluation.outcomes.accuracy}",
+        f"precision:    {evaluation.precision}",
+        f"accuracy:     {evaluation.accuracy}",
         *([f"errors:       {_images(summary['n_errors'])} could not be inspected"] if summary["errors"] else []),
         *unusable_lines([(one["name"], one["reason"]) for one in summary["errors"]]),
         *measured,
+        *([evaluation.metrics.words()] if measured else []),
         *_rim_line(evaluation),
         *_size_lines(evaluation),
-        *_type_lines(summary),
+        *_type_lines(summary, held),
         *([f"{1000 * seconds:.1f} ms per image, from file to verdict"] if seconds is not None else []),
         evaluation.statement,
     ]
@@ -133,32 +145,21 @@ def _size_lines(evaluation: Evaluation) -> list[str]:
         return []
     if found.pod is None:
         return [f"size of defects: {found.note}"]
-    pod = found.pod
-    low, high = (f"{end:.1f}" if end < 1e9 else "no limit" for end in pod.a90_interval)
-    shown = f"{pod.a90_95:.1f} pixels" if pod.a90_95 < 1e9 else "not shown at any size"
-    return [
-        f"size of defects: 90 % are found from a diameter of {pod.a90:.1f} pixels on (a90, 95 % interval {low} to "
-        f"{high}, n = {pod.n}); with 95 % confidence (a90/95): {shown}",
-        *([found.note] if found.note else []),
-    ]
+    return [f"size of defects: {found.words()}", *([found.note] if found.note else [])]
 
 
 def _images(count: int) -> str:
     return f"{count} image{'' if count == 1 else 's'}"
 
 
-def _value(summary: dict[str, Any], key: str) -> str:
-    interval = summary.get(f"{key}_interval")
-    width = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-    return f"{summary[key]:.4f}{width}"
+def _value(summary: dict[str, Any], key: str, held: Mapping[str, float]) -> str:
+    interval, value = summary.get(f"{key}_interval"), f"{summary[key]:.4f}"
+    if not interval:
+        return value
+    return MEASURED(value=value, confidence=sure(held[key]), interval=low_to_high(interval, ".4f"))
 
 
-def _together(part: dict[str, Any]) -> str:
-    low, high = part["simultaneous_interval"]
-    return f"{100 * low:.1f} to {100 * high:.1f} %, 95 % for all types together"
-
-
-def _type_lines(summary: dict[str, Any]) -> list[str]:
+def _type_lines(summary: dict[str, Any], held: Mapping[str, float]) -> list[str]:
     """One line per defect type, where there are several."""
     parts = summary["per_defect"]
     if len(parts) < 2:
@@ -166,9 +167,9 @@ def _type_lines(summary: dict[str, Any]) -> list[str]:
     lines = []
     for defect, part in parts.items():
         shown = {"image AUROC": "image_auroc", "AUPRO 0.3": "pixel_aupro", "sPRO 0.05": "pixel_spro_05"}
-        values = [f"{label} {_value(part, key)}" for label, key in shown.items() if part.get(key) is not None]
-        lines.append(
-            f"  {defect}: {part['count']} of {part['n']} detected ({_together(part)}); {', '.join(values)}".rstrip("; ")
-        )
+        values = [f"{label} {_value(part, key, held)}" for label, key in shown.items() if part.get(key) is not None]
+        together = low_to_high(part["simultaneous_interval"])
+        words = TYPE(defect=defect, count=part["count"], n=part["n"], interval=together)
+        lines.append(f"  {words}; {', '.join(values)}".rstrip("; "))
     mean = {key: value for key, value in (summary["mean_over_types"] or {}).items() if value is not None}
     return lines + ([f"  mean of the types: {', '.join(f'{k} {v:.4f}' for k, v in mean.items())}"] if mean else [])

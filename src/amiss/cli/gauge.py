@@ -12,7 +12,34 @@ from amiss.cli.backend_option import Backend
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import counted_percent, low_to_high, percent
+
+HEAD = Sentence(
+    "{name}: {parts} parts, {stations}, {images} images, {method}; 95 % intervals, which count parts",
+    "tests/metrics/test_kappa.py::test_the_interval_of_fleiss_covers",
+)
+DEVIATION = Sentence(
+    "score, {name} standard deviation {value}", "tests/metrics/test_gauge.py::test_the_intervals_cover"
+)
+GRR = Sentence(
+    "%GRR: {value} of the study variation: {judgement} (AIAG: below {acceptable} acceptable, above {unacceptable} not "
+    "acceptable)",
+    "tests/metrics/test_gauge.py::test_the_intervals_cover",
+)
+CATEGORIES = Sentence(
+    "distinct categories (1.41 parts / gauge): {value} (AIAG: its whole part at least {least})",
+    "tests/metrics/test_gauge.py::test_the_intervals_cover",
+)
+ALIKE = Sentence(
+    "all alike on {parts} parts; Fleiss' kappa {kappa}{limits}",
+    "tests/metrics/test_kappa.py::test_the_interval_of_fleiss_covers",
+)
+AGAINST_TRUTH = Sentence(
+    "all right on {parts} parts (AIAG: at least {effective}); missed {missed} (at most {most_missed}); falsely stopped "
+    "{stopped} (at most {most_stopped}); Cohen's kappa {kappa}",
+    "tests/metrics/test_kappa.py::test_cohen_covers_when_verdicts_on_a_part_repeat_each_other",
+)
 
 if TYPE_CHECKING:
     from amiss.evaluation.gauge import Agreement, Correctness, GaugeStudy
@@ -58,7 +85,7 @@ def gauge(
 
 def _lines(found: GaugeStudy) -> Iterator[str]:
     several = f"{len(found.stations)} stations" if len(found.stations) > 1 else "one station"
-    yield f"{found.name}: {found.n_parts} parts, {several}, {found.n_images} images, {found.method}; 95 % intervals"
+    yield HEAD(name=found.name, parts=found.n_parts, stations=several, images=found.n_images, method=found.method)
     yield from _score_lines(found)
     for where, agreement in found.agreement.items():
         yield f"verdicts, {where}: {_agreement(agreement)}"
@@ -74,15 +101,14 @@ def _score_lines(found: GaugeStudy) -> Iterator[str]:
     if found.score is not None and found.near is not None:
         score = found.score
         for name, one in score.deviations.items():
-            yield f"score, {name + ':':<17} standard deviation {_number(one)}"
-        yield (
-            f"%GRR: {_percent(score.grr)} of the study variation: {score.judgement} (AIAG: below {percent(ACCEPTABLE)} "
-            f"acceptable, above {percent(UNACCEPTABLE)} not acceptable)"
+            yield DEVIATION(name=f"{name + ':':<17}", value=_number(one))
+        yield GRR(
+            value=_percent(score.grr),
+            judgement=score.judgement,
+            acceptable=percent(ACCEPTABLE),
+            unacceptable=percent(UNACCEPTABLE),
         )
-        yield (
-            f"distinct categories (1.41 parts / gauge): {_number(score.categories)} (AIAG: its whole part at least "
-            f"{LEAST_CATEGORIES})"
-        )
+        yield CATEGORIES(value=_number(score.categories), least=LEAST_CATEGORIES)
         yield f"so near the threshold that the gauge decides (1.96 standard deviations): {found.near} parts"
     if found.score_note:
         yield found.score_note
@@ -94,37 +120,38 @@ def _agreement(one: Agreement) -> str:
     limits = (
         f"; AIAG: above {GOOD_ABOVE:g} good, below {POOR_BELOW:g} poor" if one.kappa.value == one.kappa.value else ""
     )
-    return f"all alike on {one.alike} parts; Fleiss' kappa {_kappa(one.kappa)}{limits}"
+    return ALIKE(parts=one.alike, kappa=_kappa(one.kappa), limits=limits)
 
 
 def _correctness(one: Correctness) -> str:
     from amiss.evaluation.gauge import EFFECTIVE, FALSELY_STOPPED, MISSED
 
-    return (
-        f"all right on {one.effective} parts (AIAG: at least {percent(EFFECTIVE)}); "
-        f"missed {_share(one.missed)} (at most {percent(MISSED)}); "
-        f"falsely stopped {_share(one.falsely_stopped)} (at most {percent(FALSELY_STOPPED)}); "
-        f"Cohen's kappa {_kappa(one.kappa)}"
+    return AGAINST_TRUTH(
+        parts=one.effective,
+        effective=percent(EFFECTIVE),
+        missed=_share(one.missed),
+        most_missed=percent(MISSED),
+        stopped=_share(one.falsely_stopped),
+        most_stopped=percent(FALSELY_STOPPED),
+        kappa=_kappa(one.kappa),
     )
 
 
 def _number(one: Estimate) -> str:
-    return f"{one.value:.4g} ({one.interval[0]:.4g} to {one.interval[1]:.4g})"
+    return f"{one.value:.4g} ({low_to_high(one.interval, '.4g')})"
 
 
 def _percent(one: Estimate) -> str:
-    low, high = one.interval
-    return f"{100 * one.value:.1f} % ({100 * low:.1f} to {100 * high:.1f} %)"
+    return f"{counted_percent(one.value)} ({low_to_high(one.interval)})"
 
 
 def _kappa(one: Kappa) -> str:
     if one.value != one.value:
         return "not defined"
-    return f"{one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f}, n = {one.n} parts)"
+    return f"{one.value:.2f} ({low_to_high(one.interval, '.2f')}, n = {one.n} parts)"
 
 
 def _share(one: PartShare) -> str:
     if one.n == 0:
         return "unknown"
-    low, high = one.interval
-    return f"{100 * one.value:.1f} % ({100 * low:.1f} to {100 * high:.1f} %, n = {one.n} parts)"
+    return f"{counted_percent(one.value)} ({low_to_high(one.interval)}, n = {one.n} parts)"

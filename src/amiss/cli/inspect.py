@@ -18,12 +18,19 @@ from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.listing import describe_ignored
 from amiss.core.progress import Progress
+from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
     from amiss.core.verdict import Verdict
     from amiss.inspector import Inspector
     from amiss.reporting import Journal
+
+TOGETHER = Sentence(
+    "Together, {named} of {judged} images are named anomalous; on average at most {rate} of such names are good parts "
+    "(Benjamini-Hochberg, n = {n}).",
+    "tests/rules/test_batch.py::test_the_false_discovery_rate_holds_with_one_calibration_set_for_all_parts",
+)
 
 SHOWN = 10
 """Files that are listed for a person; JSON has all of them."""
@@ -86,7 +93,7 @@ def inspect(
         judged, failed = _judge(inspector, found, root, journal, options, json=json, progress=progress)
     counts = Counter(line["label"] for line in judged)
     if journal is not None:
-        journal.complete(counts, _ignored(found))
+        journal.complete(counts, _ignored(found), _said(inspector))
     _conclude(inspector, found, judged, counts, (together, shift), output, backend, json=json)
     for name, reason in list(failed.items())[:SHOWN]:
         aside(f"amiss: {name}: not drawn ({reason}); its verdict is kept")
@@ -166,9 +173,7 @@ def _conclude(
         ignored = _ignored(found)
         errors = counts["error"]
         seen = {"found": len(found) + len(ignored), "judged": len(found) - errors, "errors": errors}
-        rule = {"threshold": inspector.rule.threshold, "alpha": inspector.rule.alpha, "n": inspector.rule.n}
-        run = {**seen, "ignored": ignored, "labels": dict(sorted(counts.items())), **rule}
-        say_json({"run": {**run, "statement": inspector.statement(), "p_values": inspector.rule.p_value_words()}})
+        say_json({"run": {**seen, "ignored": ignored, "labels": dict(sorted(counts.items())), **_said(inspector)}})
         return
     say(f"{len(found)} images: " + ", ".join(f"{counts[label]} {label}" for label in sorted(counts)))
     say(inspector.statement(), inspector.rule.p_value_words(), *backend_line(inspector, backend))
@@ -176,6 +181,13 @@ def _conclude(
         say(describe_ignored(found.ignored))
     if output is not None:
         say(f"Written to {output}")
+
+
+def _said(inspector: Inspector) -> dict[str, Any]:
+    """What p-values, thresholds and margins are to be read with."""
+    rule = inspector.rule
+    said = {"threshold": rule.threshold, "alpha": rule.alpha, "n": rule.n}
+    return {**said, "statement": inspector.statement(), "p_values": rule.p_value_words()}
 
 
 def _ignored(found: Images) -> list[dict[str, str]]:
@@ -204,8 +216,7 @@ def _decide_together(judged: list[dict[str, Any]], rate: float, n: int, json: bo
         say_json({"batch": {"rate": rate, "judged": decision.judged, "named": named, "warning": decision.warning}})
         return
     say(
-        f"Together, {len(named)} of {decision.judged} images are named anomalous; on average at most {percent(rate)} "
-        f"of such names are good parts (Benjamini-Hochberg, n = {n}).",
+        TOGETHER(named=len(named), judged=decision.judged, rate=percent(rate), n=n),
         *(f"  {name}" for name in named),
         *([f"Mind: {decision.warning}"] if decision.warning else []),
     )

@@ -8,9 +8,39 @@ import typer
 
 from amiss.cli.console import say, say_json
 from amiss.core.checks import read_rate
+from amiss.core.sentence import Sentence
+from amiss.core.words import percent, sure
 
 if TYPE_CHECKING:
     from amiss.rules.planning import PartsPlan
+
+NEEDED = "tests/evaluation/test_certificate.py::test_parts_needed_by_search"
+
+ALARMS = Sentence("At most {rate} of good parts raise an alarm, with {confidence} confidence:", NEEDED)
+ESCAPES = Sentence("At most {rate} of defective parts pass as good, with {confidence} confidence:", NEEDED)
+HEAD = Sentence(
+    "chance to succeed when the true rate is {rate}",
+    "tests/evaluation/test_certificate.py::test_a_plan_is_what_certified_needs",
+)
+ON_AVERAGE = Sentence(
+    "On average over calibration sets only (rule conformal): {parts} good parts.",
+    "tests/evaluation/test_certificate.py::test_a_plan_is_what_certified_needs",
+)
+BY_LOTS = Sentence(
+    "For parts of new lots each lot counts once, however many parts it has: {lots} lots without a false alarm, or "
+    "{average} lots on average. When a fifth of the lots is held out, {held} or {held_average} lots in all; by folds "
+    "(--calibration folds) {lots} or {average}.",
+    "tests/rules/test_lots.py::test_with_whole_lots_above_the_bound_is_that_of_clopper_and_pearson",
+)
+AT_HAND = Sentence(
+    "{count} {kind} parts without {event} show: at most {bound} {verb}, with {confidence} confidence.", NEEDED
+)
+LOTS_AT_HAND = Sentence(
+    "{count}, however many good parts each: for parts of new lots at best alpha = {average} on average (rule "
+    "conformal), {certified} with {confidence} confidence (rule certified, or to prove).{more} For further parts of "
+    "the same lots (--future these-lots) parts count.",
+    "tests/rules/test_lots.py::test_with_whole_lots_above_the_bound_is_that_of_clopper_and_pearson",
+)
 
 
 def plan(
@@ -81,50 +111,42 @@ def plan(
 
 
 def _alarm_lines(plan: PartsPlan) -> list[str]:
-    from amiss.core.words import percent
     from amiss.rules.planning import held_out_total
 
     fewest = plan.rows[0].n
+    held = [held_out_total(count, 0.2) for count in (fewest, plan.on_average)]
     return [
-        f"At most {percent(plan.rate)} of good parts raise an alarm, with {percent(plan.confidence)} confidence:",
+        ALARMS(rate=percent(plan.rate), confidence=sure(plan.confidence)),
         *_table(plan, "false alarms"),
         "Each row is enough, both to calibrate (rule certified: so many calibration scores may lie above the "
         "threshold) and to prove it afterwards on parts that the model never saw (amiss certify).",
-        f"These parts are apart from those learned from: when a fifth is held out, {fewest} need "
-        f"{held_out_total(fewest, 0.2)} good parts in all.",
-        f"On average over calibration sets only (rule conformal): {plan.on_average} good parts.",
-        f"For parts of new lots each lot counts once, however many parts it has: {fewest} lots without a false alarm, "
-        f"or {plan.on_average} lots on average. When a fifth of the lots is held out, {held_out_total(fewest, 0.2)} or "
-        f"{held_out_total(plan.on_average, 0.2)} lots in all; by folds (--calibration folds) {fewest} or "
-        f"{plan.on_average}.",
+        f"These parts are apart from those learned from: when a fifth is held out, {fewest} need {held[0]} good parts "
+        "in all.",
+        ON_AVERAGE(parts=plan.on_average),
+        BY_LOTS(lots=fewest, average=plan.on_average, held=held[0], held_average=held[1]),
     ]
 
 
 def _escape_lines(plan: PartsPlan) -> list[str]:
-    from amiss.core.words import percent
-
     return [
-        f"At most {percent(plan.rate)} of defective parts pass as good, with {percent(plan.confidence)} confidence:",
+        ESCAPES(rate=percent(plan.rate), confidence=sure(plan.confidence)),
         *_table(plan, "escapes"),
         "The defects must be drawn like those of the line: what is shown holds for these kinds and no others.",
     ]
 
 
 def _table(plan: PartsPlan, events: str) -> list[str]:
-    from amiss.core.words import percent
-
-    head = f"chance to succeed when the true rate is {percent(plan.rate / 10)}"
+    head = HEAD(rate=percent(plan.rate / 10))
     rows = [f"  {row.events:>12}  {row.n:>12}  {int(100 * row.chance)} %" for row in plan.rows]
     return [f"  {events:>12}  {'parts needed':>12}  {head}", *rows]
 
 
 def _hand_line(kind: str, count: int, confidence: float) -> str:
-    from amiss.core.words import percent
     from amiss.rules.planning import rate_shown
 
-    bad, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
+    event, verb = ("a false alarm", "raise an alarm") if kind == "good" else ("an escape", "pass as good")
     bound = percent(rate_shown(count, confidence))
-    return f"{count} {kind} parts without {bad} show: at most {bound} {verb}, with {percent(confidence)} confidence."
+    return AT_HAND(count=count, kind=kind, event=event, bound=bound, verb=verb, confidence=sure(confidence))
 
 
 def _shown_by_lots(lots: int | None, confidence: float) -> dict[str, float] | None:
@@ -137,17 +159,19 @@ def _shown_by_lots(lots: int | None, confidence: float) -> dict[str, float] | No
 
 
 def _lots_lines(lots: int | None, confidence: float) -> list[str]:
-    from amiss.core.words import percent
-
     rates = _shown_by_lots(lots, confidence)
     if rates is None:
         return []
     count = "1 lot" if lots == 1 else f"{lots} lots"
     more = " One lot says next to nothing about the next." if lots == 1 else ""
     return [
-        f"{count}, however many good parts each: for parts of new lots at best alpha = {percent(rates['conformal'])} "
-        f"on average (rule conformal), {percent(rates['certified'])} with {percent(confidence)} confidence (rule "
-        f"certified, or to prove).{more} For further parts of the same lots (--future these-lots) parts count."
+        LOTS_AT_HAND(
+            count=count,
+            average=percent(rates["conformal"]),
+            certified=percent(rates["certified"]),
+            confidence=sure(confidence),
+            more=more,
+        )
     ]
 
 

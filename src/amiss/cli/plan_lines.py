@@ -6,33 +6,71 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from amiss.core.checks import read_rate
-from amiss.core.words import counted_percent, percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import counted_percent, percent, rounded_down, sure
 
 if TYPE_CHECKING:
     from amiss.rules.sampling import Proofs
 
+SHOWN_BY = Sentence(
+    "When the true rate is {true_rate}, that at most {rate} is shown with {confidence} confidence and a chance of "
+    "{power} or more by",
+    "tests/rules/test_sequential.py::test_double_samples_by_enumeration",
+)
+ONE = Sentence(
+    "  one sample:   {n} parts, at most {allowed} {events} (chance {chance})",
+    "tests/rules/test_sequential.py::test_a_single_sample_is_the_smallest",
+)
+NO_TWO = Sentence(
+    "  two samples:  no pair of samples takes fewer parts on average",
+    "tests/rules/test_sequential.py::test_double_samples_by_enumeration",
+)
+TWO = Sentence(
+    "  two samples:  {n1} parts: with at most {events1} {events} shown, with more than {events2} failed; else {n2} "
+    "more, at most {events2} in all: {average} parts on average (chance {chance})",
+    "tests/rules/test_sequential.py::test_double_samples_by_enumeration",
+)
+LOOKS = Sentence(
+    "  sequential:   stops when shown (amiss certify --sequential), given up after {most} parts: {average} parts on "
+    "average (chance {chance})",
+    "tests/rules/test_sequential.py::test_the_recursion_against_simulation",
+)
+DIFFERENCE = Sentence(
+    "Two models with {pair}, on the same parts: a difference is found (McNemar's exact test at {level}) with a chance "
+    "of {power} on",
+    "tests/metrics/test_paired_rates.py::test_the_power_of_mcnemar_by_simulation",
+)
+MARGIN = Sentence(
+    "Two models with {pair}, on the same parts: that the second is worse by less than {margin} is shown (Tango's score "
+    "bound, {confidence} confidence) with a chance of {power} on",
+    "bench/verdicts.py margins",
+)
+
 
 def proof_lines(events: str, proofs: Proofs) -> Iterator[str]:
     """Three ways to show a rate when the true one is smaller."""
-    yield (
-        f"When the true rate is {percent(proofs.true_rate)}, that at most {percent(proofs.rate)} is shown with "
-        f"{percent(proofs.confidence)} confidence and a chance of {percent(proofs.power)} or more by"
+    yield SHOWN_BY(
+        true_rate=percent(proofs.true_rate),
+        rate=percent(proofs.rate),
+        confidence=sure(proofs.confidence),
+        power=sure(proofs.power),
     )
     one, two, looks = proofs.single, proofs.double, proofs.sequential
-    yield f"  one sample:   {one.n} parts, at most {one.events} {events} (chance {counted_percent(one.chance)})"
+    yield ONE(n=one.n, allowed=one.events, events=events, chance=rounded_down(one.chance))
     if two is None:
-        yield "  two samples:  no pair of samples takes fewer parts on average"
+        yield NO_TWO()
     else:
-        yield (
-            f"  two samples:  {two.n1} parts: with at most {two.events1} {events} shown, with more than {two.events2} "
-            f"failed; else {two.n2} more, at most {two.events2} in all: {two.average:.0f} parts on average (chance "
-            f"{counted_percent(two.chance)})"
+        yield TWO(
+            n1=two.n1,
+            events1=two.events1,
+            events2=two.events2,
+            n2=two.n2,
+            events=events,
+            average=f"{two.average:.0f}",
+            chance=rounded_down(two.chance),
         )
     if looks is not None:
-        yield (
-            f"  sequential:   stops when shown (amiss certify --sequential), given up after {looks.most} parts: "
-            f"{looks.average:.0f} parts on average (chance {counted_percent(looks.chance)})"
-        )
+        yield LOOKS(most=looks.most, average=f"{looks.average:.0f}", chance=rounded_down(looks.chance))
 
 
 def plan_comparison(rates: str, margin: str | None, power: float, confidence: float) -> dict[str, Any]:
@@ -67,15 +105,13 @@ def comparison_lines(plan: dict[str, Any]) -> Iterator[str]:
     """The plan as text."""
     pair = f"{percent(plan['first'])} and {percent(plan['second'])} of verdicts right"
     if plan["margin"] is None:
-        yield (
-            f"Two models with {pair}, on the same parts: a difference is found (McNemar's exact test at "
-            f"{percent(1 - plan['confidence'])}) with a chance of {percent(plan['power'])} on"
-        )
+        yield DIFFERENCE(pair=pair, level=percent(1 - plan["confidence"]), power=sure(plan["power"]))
     else:
-        yield (
-            f"Two models with {pair}, on the same parts: that the second is worse by less than "
-            f"{percent(plan['margin'])} is shown (Tango's score bound, {percent(plan['confidence'])} confidence) with "
-            f"a chance of {percent(plan['power'])} on"
+        yield MARGIN(
+            pair=pair,
+            margin=percent(plan["margin"]),
+            confidence=sure(plan["confidence"]),
+            power=sure(plan["power"]),
         )
     for row in plan["rows"]:
         yield f"  {row['n']:>7} parts, when they differ {row['kind']}: on {counted_percent(row['differ'])} of parts"

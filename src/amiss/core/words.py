@@ -1,9 +1,13 @@
-"""How a share of 1 is written for a person: what was counted, a bound (rounded up), a confidence (rounded down)."""
+"""How numbers are written for a person so that nothing is claimed that was not shown.
+
+What was counted is rounded to the nearest, an upper bound up, a lower bound and a confidence down, and an interval both
+ways.
+"""
 
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
 
 def counted_percent(share: float) -> str:
@@ -13,11 +17,42 @@ def counted_percent(share: float) -> str:
         >>> counted_percent(0.025), counted_percent(0.00004), counted_percent(1.0), counted_percent(math.nan)
         ('2.5 %', '0.0040 %', '100.0 %', 'unknown')
     """
-    if math.isnan(share):
-        return "unknown"
-    edge = 100 * min(share, 1 - share)
-    decimals = 1 if edge <= 0 or edge >= 0.1 else 1 - math.floor(math.log10(edge))
-    return f"{100 * share:.{decimals}f} %"
+    return "unknown" if math.isnan(share) else f"{100 * share:.{_decimals(share)}f} %"
+
+
+def low_to_high(ends: tuple[float, float], form: str = "%") -> str:
+    """An interval, its lower end rounded down and its upper end up, so that what is written holds as often as it.
+
+    Args:
+        ends: Lower and upper end.
+        form: "%" for shares, as `counted_percent` writes them; otherwise how `format` is to write a number: ".4f",
+            "+.4f", ".4g", or "+.1%" for a difference of shares.
+
+    Example:
+        >>> low_to_high((0.0052, 0.07126)), low_to_high((0.91239, 1.0), ".4f"), low_to_high((-0.0123, 0.02), "+.1%")
+        ('0.5 to 7.2 %', '0.9123 to 1.0000', '-1.3 to +2.0 %')
+    """
+    return f"{rounded_down(ends[0], form).removesuffix(' %')} to {rounded_up(ends[1], form)}"
+
+
+def rounded_down(value: float, form: str = "%") -> str:
+    """A lower bound; `form` as for `low_to_high`.
+
+    Example:
+        >>> rounded_down(-0.0123, "+.1%"), rounded_down(0.99999), rounded_down(12.39, ".1f")
+        ('-1.3 %', '99.9990 %', '12.3')
+    """
+    return _rounded(value, form, ROUND_FLOOR)
+
+
+def rounded_up(value: float, form: str = "%") -> str:
+    """An upper bound; `form` as for `low_to_high`.
+
+    Example:
+        >>> rounded_up(0.0101), rounded_up(12.31, ".1f"), rounded_up(math.inf, ".1f")
+        ('1.1 %', '12.4', 'no limit')
+    """
+    return _rounded(value, form, ROUND_CEILING)
 
 
 def percent(rate: float) -> str:
@@ -53,6 +88,22 @@ def one_in(rate: float) -> str:
     parts = math.floor(round(1 / rate, 9))
     step = 10 ** max(0, len(str(parts)) - 3)
     return f"1 good part in {parts // step * step:,}"
+
+
+def _decimals(share: float) -> int:
+    """Of a share in per cent: one, and two digits where that would read 0 or 100."""
+    edge = round(100 * min(share, 1 - share), 12)
+    return 1 if edge <= 0 or edge >= 0.1 else 1 - math.floor(math.log10(edge) + 1e-9)
+
+
+def _rounded(value: float, form: str, rounding: str) -> str:
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "no limit"
+    number = Decimal(f"{round(value, 12) + 0.0:.12g}")  # what is computed is not exact; the last bits are no digits
+    form = f".{_decimals(value)}%" if form == "%" else form
+    with localcontext() as context:
+        context.rounding = rounding
+        return format(number, form).lower().replace("%", " %")
 
 
 def _three_digits(share: float, rounding: str, digits: int = 3) -> str:

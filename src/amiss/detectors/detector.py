@@ -29,6 +29,9 @@ from amiss.training import Checkpoint
 BATCH = 8
 """Images per batch: enough to keep two cores busy, little memory."""
 
+STRETCH = 3.0
+"""Ratio of the scores of unseen to learned images beyond which a detector knows the latter by heart (decision 15)."""
+
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(buffer,))
 class Detector(nn.Module):
@@ -249,3 +252,22 @@ def check_batch(batch: Tensor) -> Tensor:
     if not 0 <= least <= most <= 1:
         raise InputError(f"a batch must hold finite numbers from 0 to 1, got {least:.4g} to {most:.4g}")
     return batch
+
+
+def stretched(known: float, unseen: float, least: float) -> float:
+    """How many times as high unseen normal images score as learned ones; 1 where ratios of scores mean nothing.
+
+    They mean something where 0 is no difference at all, as of distances and residuals. A score below 0 shows that it is
+    not, as of logarithms of densities and of standardised scores, such as those of an ensemble: what is usual lies near
+    0 there, and any two numbers near 0 have any ratio.
+
+    Args:
+        known: Median image score of normal images that the detector has learned from.
+        unseen: The same of normal images that it has not.
+        least: The lowest score of any pixel of those it has learned from, or of any image without maps.
+
+    Example:
+        >>> stretched(1.0, 3.5, 0.1), stretched(0.1, 0.35, -0.8), stretched(0.0, 1.0, 0.0)
+        (3.5, 1.0, 1.0)
+    """
+    return unseen / known if least >= 0 and known > 0 else 1.0

@@ -22,6 +22,7 @@ from amiss.evaluation.sampling import Sampling, sampling_of
 from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Agreement, Difference, Rate, estimate_auroc, mcnemar, paired_difference
+from amiss.metrics.coverage import held
 from amiss.metrics.estimate import estimate_shares
 from amiss.metrics.paired import NO_DIFFERENCE
 from amiss.metrics.weighted import areas
@@ -103,6 +104,11 @@ class Comparison:
         """Images that at least one could not use."""
         return int((~self.usable).sum())
 
+    @property
+    def held(self) -> float:
+        """The confidence that the intervals of differences of areas may claim, in (0, 1)."""
+        return held("difference of auroc", several=self.sampling.units(self.usable).k < int(self.usable.sum()))
+
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; None where a number is not defined."""
         apart = ("dataset", "sampling", "usable", "excluded", "notes")
@@ -112,6 +118,7 @@ class Comparison:
             **self.sampling.summary(self.usable),
             "n_excluded": self.n_excluded,
             "excluded": [{"name": name, "reason": reason} for name, reason in self.excluded],
+            "interval_confidence": self.held,
             **{name: value.summary() for name, value in others.items()},
             "notes": list(self.notes),
         }
@@ -231,11 +238,10 @@ def _agreement(
     verdicts: Sequence[Sequence[Verdict]], sampling: Sampling, images: NDArray[np.bool_], *, alarm: bool
 ) -> Agreement:
     """Which of the two is right on which parts; a part raises an alarm when one of its images does."""
-    right = []
-    for one in verdicts:
-        labels = sampling.part_labels([verdict.label for verdict in one], images)
-        right.append([(label is Label.ANOMALOUS) == alarm for label in labels.values()])
-    return mcnemar(*right)
+    wanted = {Label.ANOMALOUS} if alarm else {Label.GOOD, Label.REVIEW}
+    first, second = (sampling.events(wanted, [verdict.label for verdict in one], images) for one in verdicts)
+    lots = sampling.lots_of(first) if sampling.over_lots else None
+    return mcnemar([*first.values()], [*second.values()], lots)
 
 
 def _overlap(pixels: tuple[Pixels, Pixels], sampling: Sampling) -> tuple[Difference, Difference]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from amiss.evaluation.compare import Comparison
+from amiss.metrics import Agreement
+from amiss.metrics.intervals import worth_over_lots
 from amiss.metrics.multiplicity import holm
 from amiss.metrics.paired_rates import NonInferiority, RateDifference, non_inferiority, rate_difference
+from amiss.rules.lots import new_lots_bound
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,31 @@ def conclude(comparison: Comparison, margin: float | None = None) -> Conclusions
         "pixel_aupro_05": comparison.pixel_aupro_05.p_value,
         **{kind: one.p_value for kind, one in kinds.items() if one.n},
     }
-    counts = {kind: (one.only_first, one.only_second, one.n) for kind, one in kinds.items() if one.n}
-    rates = {kind: rate_difference(*some) for kind, some in counts.items()}
-    shown = {} if margin is None else {kind: non_inferiority(*some, margin) for kind, some in counts.items()}
-    known = {name: p for name, p in holm(tests).items() if not math.isnan(p)}
-    return Conclusions(known, rates.get("good"), rates.get("defective"), shown)
+    known = {kind: one for kind, one in kinds.items() if one.n}
+    rates = {kind: difference_of(one) for kind, one in known.items()}
+    shown = {} if margin is None else {kind: no_worse(one, margin) for kind, one in known.items()}
+    adjusted = {name: p for name, p in holm(tests).items() if not math.isnan(p)}
+    return Conclusions(adjusted, rates.get("good"), rates.get("defective"), shown)
+
+
+def difference_of(found: Agreement) -> RateDifference:
+    """Second minus first, over lots where they are the unit."""
+    worth = None
+    if len(found.lots) > 1:
+        moved = [
+            (value, lot)
+            for lot, (first, second, n) in enumerate(found.lots)
+            for value in [-1.0] * first + [1.0] * second + [0.0] * (n - first - second)
+        ]
+        worth = worth_over_lots(*zip(*moved, strict=True))
+    plain = rate_difference(found.only_first, found.only_second, found.n, worth=worth)
+    return plain if worth is None else replace(plain, lots=len(found.lots))
+
+
+def no_worse(found: Agreement, margin: float) -> NonInferiority:
+    """By Tango's bound over parts; over lots by the bound that certificates use, which counts each lot once."""
+    plain = non_inferiority(found.only_first, found.only_second, found.n, margin)
+    if not found.lots:
+        return plain
+    shares = np.array([(1 + (first - second) / n) / 2 for first, second, n in found.lots])
+    return replace(plain, bound=1 - 2 * new_lots_bound(shares, plain.confidence), lots=len(shares))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +12,18 @@ from numpy.typing import NDArray
 
 from amiss.core.errors import ImageError, InputError
 from amiss.core.origin import Origin, part_numbers
+from amiss.core.sentence import Sentence
 from amiss.core.verdict import Label, Verdict
+from amiss.core.words import low_to_high, rounded_up
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.truth import read_mask
 from amiss.metrics.pod import HANDBOOK, Pod, fit_pod
+
+A90 = Sentence(
+    "90 % are found from a diameter of {size} pixels on (a90, 95 % interval {interval}, n = {n}).", "bench/pod.py"
+)
+A90_95 = Sentence("With 95 % confidence it is at most {size} pixels (a90/95).", "bench/pod.py")
+NO_A90_95 = Sentence("The data show no size with 95 % confidence (a90/95).", "bench/pod.py")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,14 @@ class DetectionBySize:
     found: NDArray[np.bool_] = field(repr=False)
     pod: Pod | None
     note: str
+
+    def words(self) -> str:
+        """From which size on defects are found, for a person; "" without a curve."""
+        if self.pod is None:
+            return ""
+        pod = self.pod
+        bound = A90_95(size=rounded_up(pod.a90_95, ".1f")) if math.isfinite(pod.a90_95) else NO_A90_95()
+        return f"{A90(size=f'{pod.a90:.1f}', interval=low_to_high(pod.a90_interval, '.1f'), n=pod.n)} {bound}"
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -16,7 +16,7 @@ from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
 from amiss.evaluation.sampling import Sampling
 from amiss.evaluation.tried import Tried
-from amiss.metrics import Outcomes, Rate, clopper_pearson
+from amiss.metrics import Outcomes, Rate
 from amiss.metrics.multiplicity import simultaneous
 
 
@@ -129,6 +129,25 @@ class Evaluation:
         )
 
     @property
+    def precision(self) -> Rate:
+        """Alarms that are right: defective parts among those that raised one."""
+        good, bad = self._alarms()
+        alarms = ({part: bad for part, alarm in some.items() if alarm} for some, bad in ((good, False), (bad, True)))
+        return self.sampling.share(*alarms)
+
+    @property
+    def accuracy(self) -> Rate:
+        """Verdicts that are right; review counts as no alarm."""
+        good, bad = self._alarms()
+        return self.sampling.share({part: not alarm for part, alarm in good.items()}, bad)
+
+    def _alarms(self) -> tuple[dict[int, bool], dict[int, bool]]:
+        """By number of the part whether it raised an alarm: good parts, and defective ones."""
+        given = [verdict.label for verdict in self.verdicts]
+        good, bad = (self.sampling.events({Label.ANOMALOUS}, given, one) for one in (~self.labels, self.labels))
+        return good, bad
+
+    @property
     def usable(self) -> NDArray[np.bool_]:
         """Which images are no errors, (N,)."""
         return np.array([verdict.label is not Label.ERROR for verdict in self.verdicts], dtype=bool)
@@ -164,7 +183,7 @@ class Evaluation:
             "detections": self.detections.summary(),
             "escapes": self.escapes.summary(),
             "reviews": {"good": self.good_reviews.summary(), "defective": self.defective_reviews.summary()},
-            **self.outcomes.summary(),
+            **self._decisions(),
             "per_defect": {defect: self._type_summary(defect, rate) for defect, rate in self.per_defect.items()},
             "mean_over_types": self._mean_over_types(),
             "trade": [row.summary() for row in self.tried],
@@ -178,10 +197,17 @@ class Evaluation:
             "notes": list(self.tested.notes),
         }
 
+    def _decisions(self) -> dict[str, Any]:
+        """Rates of right verdicts, with intervals over parts or lots, and their F1."""
+        rates = {"precision": self.precision, "recall": self.detections, "specificity": self.false_alarms.others}
+        return {name: rate.summary() for name, rate in (rates | {"accuracy": self.accuracy}).items()} | {
+            "f1": self.outcomes.summary()["f1"]
+        }
+
     def _type_summary(self, defect: str, rate: Rate) -> dict[str, Any]:
         """One type; its simultaneous interval covers together with those of all other types with 95 %."""
         measured = self.types.get(defect)
-        together = clopper_pearson(rate.count, rate.n, simultaneous(0.95, len(self._bad)))
+        together = rate.interval_at(simultaneous(0.95, len(self._bad)))
         return {
             **rate.summary(),
             "simultaneous_interval": list(together),

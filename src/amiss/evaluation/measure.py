@@ -24,6 +24,7 @@ from amiss.metrics import (
     fpr_at_tpr,
     fpr_at_tpr_interval,
 )
+from amiss.metrics.coverage import held
 from amiss.metrics.estimate import Interval, estimate_shares
 from amiss.metrics.exact import quantile_interval
 from amiss.metrics.spro import LIMITS
@@ -48,12 +49,29 @@ AREAS = {
 """Field of each area over pixels, and its name in `amiss.metrics.weighted.areas`."""
 
 HELD = Sentence(
-    "Intervals of areas are score intervals, with width at 1.000 too. In simulations with 10 to 300 images of a class "
-    "nearly all hold the true value in at least 93 of 100 samples; AP of defects that score alike, and few parts that "
-    "differ much from each other, in as few as 85. Too few defects (below 73 parts) do not bound the false alarms at "
-    "95 % found: that interval then ends at or near 1.",
-    "tests/metrics/test_estimate.py::test_it_covers_the_true_area",
+    "Intervals of areas are score intervals, with width at 1.000 too. One that says less than 95 % held the true value "
+    "only so often in the worst of the simulated cases. Too few defects (below 73 parts) do not bound the false alarms "
+    "at 95 % found: that interval then ends at or near 1.",
+    "tests/metrics/test_coverage.py::test_no_interval_claims_more_than_was_simulated",
 )
+
+STUDIED = {
+    "image_auroc": "auroc",
+    "image_ap": "ap",
+    "fpr_at_95_tpr": "fpr_at_95_tpr",
+    "f1": "f1",
+    "seg_f1": "f1 of pixels",
+    "pixel_auroc": "auroc of pixels",
+    "pixel_ap": "ap of pixels",
+    "pixel_aupro": "pro 0.3",
+    "pixel_aupro_05": "pro 0.05",
+    "aupimo": "aupimo",
+    "aupimo_median": "aupimo median",
+    "aupimo_p33": "aupimo p33",
+    **dict.fromkeys(("pixel_spro_01", "pixel_spro_05"), "spro 0.05"),
+    **dict.fromkeys(("pixel_spro_10", "pixel_spro_30", "pixel_spro_100"), "spro 0.3"),
+}
+"""Name of each metric in the study of how often intervals hold."""
 
 QUANTILES = {"aupimo_median": 0.5, "aupimo_p33": 0.33}
 
@@ -85,7 +103,8 @@ class Metrics:
         n_aupimo: Number of defective images with an AUPIMO, for which no range applies.
         f1: F1 of the verdicts, at the rule's threshold.
         seg_f1: F1 of all pixels above the rule's threshold.
-        intervals: 95 % interval over parts or lots of each metric, by its name.
+        intervals: Interval over parts or lots of each metric, by its name.
+        several: Whether several images count as one part or lot.
     """
 
     image_auroc: float
@@ -108,6 +127,12 @@ class Metrics:
     f1: float = math.nan
     seg_f1: float = math.nan
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    several: bool = False
+
+    @property
+    def held(self) -> dict[str, float]:
+        """The confidence that the interval of each metric may claim, by its name."""
+        return {name: held(kind, several=self.several) for name, kind in STUDIED.items()}
 
     @property
     def image_auroc_interval(self) -> Interval:
@@ -115,7 +140,7 @@ class Metrics:
         return self.interval("image_auroc")
 
     def interval(self, name: str) -> Interval:
-        """95 % interval of a metric; NaN where it has none."""
+        """Interval of a metric; NaN where it has none."""
         return self.intervals.get(name, UNKNOWN)
 
     def words(self) -> str:
@@ -123,10 +148,13 @@ class Metrics:
         return HELD()
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values, for each metric also ``<name>_interval``; None where not defined."""
-        plain: dict[str, Any] = {}
+        """Plain JSON values, for each metric also ``<name>_interval``; None where not defined.
+
+        ``interval_confidence`` is what each interval may claim, in (0, 1).
+        """
+        plain: dict[str, Any] = {"interval_confidence": self.held}
         for name, value in vars(self).items():
-            if name == "intervals":
+            if name in ("intervals", "several"):
                 continue
             plain[name] = value if math.isfinite(value) else None
             if name not in ("n_aupimo", "image_f1_max"):
@@ -141,7 +169,7 @@ class TypeMetrics:
 
     Args:
         image_auroc: AUROC of the image scores.
-        image_auroc_interval: Its 95 % interval over parts or lots.
+        image_auroc_interval: Its interval over parts or lots.
         pixel_aupro: Per-region overlap up to a false-positive rate of 0.3.
         pixel_aupro_05: The same up to 0.05.
         pixel_spro_05: Saturated overlap up to 0.05, where saturations are known.
@@ -193,7 +221,13 @@ def compute_metrics(
     missed = detections.n - detections.count
     values["f1"] = float(f1_of(detections.count, false_alarms.count, missed))
     intervals["f1"] = f1_interval(*_worth(detections), *_worth(false_alarms))
-    return Metrics(image_f1_max=f1_max(units.defective, scores), **values, n_aupimo=n_aupimo, intervals=intervals)
+    return Metrics(
+        image_f1_max=f1_max(units.defective, scores),
+        **values,
+        n_aupimo=n_aupimo,
+        intervals=intervals,
+        several=units.k < len(scores),
+    )
 
 
 def _worth(rate: Rate) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,13 +71,37 @@ class Sampling:
             labels: What each image got, (N,).
             images: Those that count, (N,).
         """
-        found = self.part_labels(labels, images)
-        events = [one is label for one in found.values()]
-        if self.lots is None or not self.over_lots or not events:
+        return self.share(self.events({label}, labels, images))
+
+    def events(self, wanted: Collection[Label], labels: Sequence[Label], images: NDArray[np.bool_]) -> dict[int, bool]:
+        """For each part on some of the images, by its number, whether it got one of these labels."""
+        return {part: label in wanted for part, label in self.part_labels(labels, images).items()}
+
+    def share(self, *found: Mapping[int, bool]) -> Rate:
+        """The share of parts, by their numbers, to which something happened, with an interval over parts or lots.
+
+        A part that shows a defect in some of its images may be among the good ones and among the defective ones.
+        """
+        events = [event for some in found for event in some.values()]
+        lots = self.lots_of([part for some in found for part in some]) if self.over_lots else None
+        if lots is None or len(set(lots)) < 2:
             return Rate(sum(events), len(events))
-        lot_of = dict(zip(self.parts.tolist(), self.lots.tolist(), strict=True))
-        lots = [lot_of[part] for part in found]
-        return rate_over_lots(events, lots) if len(set(lots)) > 1 else Rate(sum(events), len(events))
+        return rate_over_lots(events, lots)
+
+    def lots_of(self, parts: Collection[int]) -> list[int] | None:
+        """The lot of each of these parts; None where lots are not known."""
+        return None if self._lot_of is None else [self._lot_of[part] for part in parts]
+
+    def lot_shares(self, events: Mapping[int, bool]) -> NDArray[np.float64]:
+        """The share of each lot's parts to which something happened, (L,)."""
+        lots = np.unique(self.lots_of(events) or [], return_inverse=True)[1]
+        happened = np.array([*events.values()], np.float64)
+        return np.asarray(np.bincount(lots, happened) / np.bincount(lots), np.float64)
+
+    @cached_property
+    def _lot_of(self) -> dict[int, int] | None:
+        """Lot by part; None where lots are not known."""
+        return None if self.lots is None else dict(zip(self.parts.tolist(), self.lots.tolist(), strict=True))
 
     def words(self) -> str:
         """What n counts and which future the intervals are for, a sentence each; "" where each image is a part."""

@@ -152,4 +152,8 @@ def _notes(inspector: Inspector) -> Iterator[str]:
             "so under the conditions it is weighted for they alarm."
         )
     if calibration.images > calibration.n:
-        yield f"Calibration took the largest of several images per part; single ones score lower, {lower}"
+        yield (
+            f"The charts take each image for a part. Calibration took the largest of several images per part; single "
+            f"ones score lower, {lower} Images of one part resemble each other, so false alarms come in groups: stream "
+            "one image per part, the largest score of each."
+        )

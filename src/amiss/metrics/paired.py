@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,19 +132,26 @@ def _p_value(first: Estimate, second: Estimate) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How often two detectors are right on the same images, and McNemar's exact test of whether they differ.
+    """How often two detectors are right on the same images, and an exact test of whether they differ.
+
+    Without lots that is McNemar's: an image on which they agree says nothing, each of the others is the toss of a fair
+    coin. With lots each lot is one toss: were the two detectors equally good, they might as well be exchanged on all
+    of its images.
 
     Args:
         both: Images on which both are right.
         only_first: Images on which only the first is right.
         only_second: Images on which only the second is right.
         neither: Images on which both are wrong.
+        lots: Of each lot the images on which only the first and only the second is right, and all; empty where images
+            are counted as independent.
     """
 
     both: int
     only_first: int
     only_second: int
     neither: int
+    lots: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def n(self) -> int:
@@ -152,26 +160,41 @@ class Agreement:
 
     @property
     def p_value(self) -> float:
-        """Two-sided, exact: images on which they agree say nothing, the others are fair coin tosses. 1 without any."""
+        """Two-sided, exact; 1 where they never differ."""
         from scipy.special import bdtr  # type: ignore[import-untyped, unused-ignore]
 
+        if self.lots:
+            return _flips([first - second for first, second, _ in self.lots])
         tosses = self.only_first + self.only_second
         return min(1.0, 2 * float(bdtr(min(self.only_first, self.only_second), tosses, 0.5))) if tosses else 1.0
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**vars(self), "n": self.n, "p_value": self.p_value}
+        plain = {name: value for name, value in vars(self).items() if name != "lots"}
+        return {**plain, "n": self.n, "n_lots": len(self.lots) or None, "p_value": self.p_value}
 
 
-def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Agreement:
+def _flips(differences: Sequence[int]) -> float:
+    """P that differences whose signs are tosses of fair coins add up to as much, either way: their distribution."""
+    reach = sum(abs(one) for one in differences)
+    chance = np.zeros(2 * reach + 1)
+    chance[reach] = 1.0
+    for one in differences:
+        chance = (np.roll(chance, one) + np.roll(chance, -one)) / 2  # what would leave one end has no chance yet
+    sums = np.abs(np.arange(-reach, reach + 1))
+    return min(1.0, float(chance[sums >= abs(sum(differences))].sum()))
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike, lots: ArrayLike | None = None) -> Agreement:
     """Compare decisions of two detectors on the same images.
 
     Give good and defective images apart: a detector may win on one what it loses on the other, and together they
-    would cancel. It misleads when one part was photographed many times, since its images are not independent.
+    would cancel. Several images of one part are no independent evidence, nor are the parts of one lot: give lots.
 
     Args:
         first_right: Whether the first detector is right on each image, (N,).
         second_right: The same for the second.
+        lots: The lot of each image, any numbers, (N,); then the lot is the unit of the test.
 
     Raises:
         InputError: Shapes differ or values are not binary.
@@ -185,4 +208,11 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Agreement:
     if a.shape != b.shape:
         raise InputError(f"both decisions must be on the same images, got {a.shape} and {b.shape}")
     both, first, second, neither = (int(np.count_nonzero(part)) for part in (a & b, a & ~b, ~a & b, ~a & ~b))
-    return Agreement(both=both, only_first=first, only_second=second, neither=neither)
+    by_lot: tuple[tuple[int, int, int], ...] = ()
+    if lots is not None:
+        inside = np.unique(np.asarray(lots), return_inverse=True)[1]
+        if inside.shape != a.shape:
+            raise InputError(f"there must be one lot per image, got {inside.shape} for {a.shape}")
+        counts = [np.bincount(inside[chosen], minlength=int(inside.max(initial=-1)) + 1) for chosen in (a & ~b, ~a & b)]
+        by_lot = tuple(zip(*(one.tolist() for one in (*counts, np.bincount(inside))), strict=True))
+    return Agreement(both=both, only_first=first, only_second=second, neither=neither, lots=by_lot)

@@ -30,20 +30,24 @@ class RateDifference:
         value: The difference, in [-1, 1]; NaN when n = 0.
         interval: Tango's score interval of it.
         confidence: Of the interval.
+        lots: Number of lots where the interval is over lots; None where it is over parts.
     """
 
     n: int
     value: float
     interval: tuple[float, float]
     confidence: float
+    lots: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values."""
         value = self.value if self.n else None
-        return {"n": self.n, "value": value, "interval": list(self.interval), "confidence": self.confidence}
+        return {**vars(self), "value": value, "interval": list(self.interval)}
 
 
-def rate_difference(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> RateDifference:
+def rate_difference(
+    only_first: int, only_second: int, n: int, confidence: float = 0.95, worth: float | None = None
+) -> RateDifference:
     """The difference of two paired rates with Tango's (1998) score interval, which holds with few parts as well.
 
     Args:
@@ -51,6 +55,7 @@ def rate_difference(only_first: int, only_second: int, n: int, confidence: float
         only_second: Parts that only the second judges right.
         n: All parts.
         confidence: In (0, 1).
+        worth: As how many independent parts they count, see `amiss.metrics.intervals.worth_over_lots`; None for n.
 
     Raises:
         InputError: Counts that do not fit together.
@@ -64,8 +69,9 @@ def rate_difference(only_first: int, only_second: int, n: int, confidence: float
     z = _quantile((1 + check_rate("confidence", confidence)) / 2)
     if n == 0:
         return RateDifference(0, float("nan"), (-1.0, 1.0), confidence)
-    ends = [_end(b, c, n, z), -_end(c, b, n, z)]
-    return RateDifference(n, (b - c) / n, (ends[0], ends[1]), confidence)
+    m = float(n if worth is None else worth)
+    low, high = (_end(one * m / n, other * m / n, m, z) for one, other in ((b, c), (c, b)))
+    return RateDifference(n, (b - c) / n, (low, -high), confidence)
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,14 @@ class NonInferiority:
         bound: The difference, second minus first, is at least this, with the confidence (one-sided, Tango's score).
         confidence: Of the bound.
         n: Number of parts.
+        lots: Number of lots that the bound counts; None where it counts parts.
     """
 
     margin: float
     bound: float
     confidence: float
     n: int
+    lots: int | None = None
 
     @property
     def shown(self) -> bool:
@@ -249,7 +257,7 @@ def _quantile(share: float) -> float:
     return float(ndtri(share))
 
 
-def _score(b: Floats, c: Floats, n: int, difference: float) -> Floats:
+def _score(b: Floats, c: Floats, n: float, difference: float) -> Floats:
     """Tango's statistic of (b - c) / n against a difference; b and c are counts, arrays of one shape."""
     d = difference
     middle = -b - c + (2 * n - b + c) * d
@@ -261,7 +269,7 @@ def _score(b: Floats, c: Floats, n: int, difference: float) -> Floats:
         return np.where(variance > 1e-12, away / np.sqrt(np.maximum(variance, 1e-300)), np.sign(away) * 1e9)
 
 
-def _end(b: int, c: int, n: int, z: float) -> float:
+def _end(b: float, c: float, n: float, z: float) -> float:
     """The lower end: the largest difference below the estimate that the statistic rejects."""
     from scipy.optimize import brentq
 

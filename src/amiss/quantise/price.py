@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 from amiss.core.decode import resize
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
+from amiss.core.sentence import Sentence
 from amiss.core.verdict import Label, Verdict
+from amiss.core.words import low_to_high, sure
 from amiss.inspector import Inspector
 from amiss.metrics import Difference, estimate_auroc, paired_difference, units_of
+from amiss.metrics.coverage import held
 from amiss.runtime import Graph, fastest_runs
 from amiss.synthesis.defects import draw_defect
 
 DEFECTIVE = 200
 """Images with defects that are drawn at least; every normal image gets as many as any other."""
+
+AREAS = Sentence(
+    "Image AUROC on {good} good images and {defective} with synthetic defects: {first} in float32, {second} in int8; "
+    "the difference is {difference} ({confidence} interval {interval}).",
+    "bench/interval_coverage.py paired",
+)
 
 _STREAM = 5
 """Keeps these draws apart from others of the same seed."""
@@ -73,11 +82,16 @@ class Price:
 
     def lines(self) -> list[str]:
         """For a person."""
-        low, high = self.auroc.interval
         words = [
-            f"Image AUROC on {self.good.n} good images and {self.defective.n} with synthetic defects: "
-            f"{self.auroc.first:.4f} in float32, {self.auroc.second:.4f} in int8; the difference is "
-            f"{self.auroc.difference:.4f} (95 % interval {low:.4f} to {high:.4f}).",
+            AREAS(
+                good=self.good.n,
+                defective=self.defective.n,
+                first=f"{self.auroc.first:.4f}",
+                second=f"{self.auroc.second:.4f}",
+                difference=f"{self.auroc.difference:.4f}",
+                confidence=sure(held("difference of auroc", several=True)),
+                interval=low_to_high(self.auroc.interval, ".4f"),
+            ),
             *(
                 f"Verdicts that change: {one.changed} of {one.n} {name} images; alarms: {one.float32} in float32, "
                 f"{one.int8} in int8."

@@ -35,6 +35,7 @@ class Card:
     name: str
     defect: str
     score: float
+    margin: float
     p_value: float | None
     image: str
     overlay: str
@@ -80,6 +81,7 @@ def make_card(index: int, inspector: Inspector, dataset: Dataset, scale: ColourS
         name=name,
         defect=dataset.defects[index],
         score=verdict.score or 0.0,
+        margin=verdict.margin or 0.0,
         p_value=verdict.p_value,
         image=data_uri(small if truth is None else outline(small, truth, TRUTH)),
         overlay=drawn,

@@ -179,15 +179,22 @@ class Journal:
         while self._waiting:
             self._waiting.pop(0)()
 
-    def complete(self, counts: Mapping[str, int], ignored: Sequence[Mapping[str, str]] = ()) -> None:
+    def complete(
+        self,
+        counts: Mapping[str, int],
+        ignored: Sequence[Mapping[str, str]] = (),
+        said: Mapping[str, Any] | None = None,
+    ) -> None:
         """Say that the run has come to its end.
 
         Args:
             counts: Images by label.
             ignored: What was found and is not an image: name and reason.
+            said: What a reader of the lines must know, such as how small a p-value can be.
         """
         self.commit()
         self.head |= {"complete": True, "finished": _now(), "counts": dict(counts), "ignored": list(ignored)}
+        self.head |= said or {}
         self._write_head()
 
     def _write_head(self) -> None:

@@ -112,7 +112,10 @@ def score_panel(found: Monitoring) -> Panel:
     limit = found.threshold
     known = np.array([] if limit is None or not math.isfinite(limit) else [limit])
     low, high = float(np.min(np.append(scores, known))), float(np.max(np.append(scores, known)))
-    above = "" if limit is None else f"; {int((scores > limit).sum())} of {len(scores)} above the threshold {limit:.4g}"
+    above = ""
+    if limit is not None:
+        above = f"; {int((scores > limit).sum())} of {len(scores)} above the threshold {limit:.4g}"
+        above += f", largest margin {float(scores.max()) - limit:+.3g}"
     return _panel(
         found,
         ("Scores", "score"),

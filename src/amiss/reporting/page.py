@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amiss.core.words import counted_percent, percent
+from amiss.core.words import counted_percent, low_to_high, percent, sure
 
 
 def render(template: str, /, **context: Any) -> bytes:
@@ -19,7 +19,13 @@ def render(template: str, /, **context: Any) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        counted_percent=counted_percent, number=number, p_value=p_value, percent=percent, zip=zip
+        counted_percent=counted_percent,
+        low_to_high=low_to_high,
+        number=number,
+        p_value=p_value,
+        percent=percent,
+        sure=sure,
+        zip=zip,
     )
     return environment.get_template(template).render(**context).encode("utf-8", "replace")
 

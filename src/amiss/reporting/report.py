@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amiss.core.sentence import Sentence
 from amiss.core.verdict import Label
 from amiss.data.dataset import GOOD
 from amiss.inspector import Inspector
@@ -45,6 +46,27 @@ _METRICS = (
 )
 
 
+EXACT = Sentence(
+    "The intervals are exact (Clopper-Pearson): with 95 % confidence they hold the share that many more of this kind "
+    "would show.",
+    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
+)
+OVER_LOTS = Sentence(
+    "The intervals are for parts of other lots (Clopper-Pearson, of as many independent parts as these are worth): "
+    "they hold the share that many more of this kind would show in 95 of 100 samples.",
+    "tests/metrics/test_intervals.py::test_rare_events_in_few_lots_show_little_of_how_much_lots_differ",
+)
+BROKEN = Sentence(
+    "On the test images {rate} of the good parts raised an alarm. That is more than promised, and more than chance "
+    "explains at 95 %: ask whether the test images were taken as the calibration images were.",
+    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
+)
+KEPT = Sentence(
+    "On the test images {rate} of the good parts raised an alarm, which confirms the promise.",
+    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
+)
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the verdict table: how the images of one truth were judged, and the rate of alarms."""
@@ -68,6 +90,7 @@ class Figure:
     value: float | None
     interval: tuple[float, float] | None
     n: str
+    held: float = 0.95
 
 
 def write_report(path: str | Path, evaluation: Evaluation, inspector: Inspector, *, worst: int = 6) -> None:
@@ -100,7 +123,7 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
     return {
         "evaluation": evaluation,
         **_counts(evaluation),
-        "kept": promise_kept(evaluation),
+        **_words(evaluation),
         "trade_legend": f"{trade_legend(inspector.rule)} {CAUTION}",
         "smallest_p": inspector.rule.p_value_words(),
         "rows": verdict_rows(evaluation),
@@ -109,8 +132,7 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
         "types": type_rows(evaluation),
         "asks": evaluation.review_threshold is not None,
         "with_pixels": not math.isnan(evaluation.metrics.pixel_auroc),
-        "sampling": evaluation.sampling.words(),
-        "interval_words": evaluation.metrics.words(),
+        "auroc_held": evaluation.metrics.held["image_auroc"],
         "errors": [(n, v.reason) for n, v in zip(names, evaluation.verdicts, strict=True) if v.label is Label.ERROR],
         "histogram": _histogram(evaluation, inspector),
         "roc": charts.roc(
@@ -124,6 +146,16 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
         "cards": {kind: [card for card in found if card is not None] for kind, found in cards.items()},
         "size_chart": None if evaluation.by_size is None else pod_chart(evaluation.by_size),
         "facts": origin(evaluation, inspector),
+    }
+
+
+def _words(evaluation: Evaluation) -> dict[str, str]:
+    """What the page says of the promise and of intervals."""
+    return {
+        "kept": promise_kept(evaluation),
+        "sampling": evaluation.sampling.words(),
+        "exact": (OVER_LOTS if evaluation.sampling.over_lots else EXACT)(),
+        "interval_words": evaluation.metrics.words(),
     }
 
 
@@ -152,12 +184,9 @@ def promise_kept(evaluation: Evaluation) -> str:
     if alpha is None:
         return f"{found}."
     if seen.interval[0] > alpha:
-        return (
-            f"{found}. That is more than promised, and more than chance explains at 95 %: ask whether the test "
-            "images were taken as the calibration images were."
-        )
+        return BROKEN(rate=seen)
     if seen.interval[1] <= alpha:
-        return f"{found}, which confirms the promise."
+        return KEPT(rate=seen)
     return f"{found}, which agrees with the promise; {seen.n} parts cannot tell more."
 
 
@@ -194,6 +223,7 @@ def metric_rows(evaluation: Evaluation) -> list[Figure]:
             values[key],
             values.get(f"{key}_interval"),
             f"{_of_parts(counts, 'good')} good, {evaluation.metrics.n_aupimo} marked" if kind == "clean" else n,
+            evaluation.metrics.held.get(key, 0.95),
         )
         for key, title, meaning, kind in _METRICS
         if shown[kind]
@@ -210,8 +240,12 @@ def decision_rows(evaluation: Evaluation) -> list[Figure]:
     outcomes, values = evaluation.outcomes, evaluation.metrics.summary()
     unit, images = _counts(evaluation)["unit"], int(evaluation.usable.sum())
     rates = (
-        ("Precision", outcomes.precision, "alarms that are right; depends on the share of defects among these images"),
-        ("Accuracy", outcomes.accuracy, "verdicts that are right; flatters when one kind is rare"),
+        (
+            "Precision",
+            evaluation.precision,
+            "alarms that are right; depends on the share of defects among these images",
+        ),
+        ("Accuracy", evaluation.accuracy, "verdicts that are right; flatters when one kind is rare"),
     )
     shares = (
         ("F1", "f1", "mean of precision and share of detections", f"{outcomes.n} {unit}"),
@@ -222,7 +256,7 @@ def decision_rows(evaluation: Evaluation) -> list[Figure]:
         for title, rate, meaning in rates
     ]
     return rows + [
-        Figure(title, meaning, values[key], values[f"{key}_interval"], n)
+        Figure(title, meaning, values[key], values[f"{key}_interval"], n, evaluation.metrics.held[key])
         for title, key, meaning, n in shares
         if key == "f1" or values[key] is not None
     ]
@@ -256,7 +290,10 @@ def origin(evaluation: Evaluation, inspector: Inspector) -> list[tuple[str, str]
         ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),
         ("Filters", filters),
         ("Data set", f"{evaluation.dataset} (licence of the images: {evaluation.tested.licence or 'not stated'})"),
-        ("Time per image", "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, on average"),
+        (
+            "Time per image",
+            "not measured" if math.isnan(speed) else f"{1000 * speed:.0f} ms, all steps, mean of the images",
+        ),
         ("Seed", f"{record.seed} to learn"),
         ("Fingerprint of the inspector", f"SHA-256 {inspector.fingerprint}"),
         ("Made with", f"amiss {record.amiss_version}, {versions}"),

@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from amiss.core.checks import check_count, check_rate
 from amiss.core.errors import InputError
@@ -50,13 +50,33 @@ def anytime_upper(n: int, confidence: float = 0.95, events: int = 0) -> float:
         >>> round(anytime_upper(299), 4), anytime_upper(0)
         (0.0115, 1.0)
     """
-    limit = _limit(n, confidence, events)
-    if events == n:
+    return anytime_upper_of(_parts(n, events), confidence)
+
+
+def anytime_upper_of(shares: ArrayLike, confidence: float = 0.95) -> float:
+    """The same where the unit is a lot, of whose parts a share are events.
+
+    A share z between 0 and 1 moves the capital as far between both outcomes, so its mean never grows while the mean
+    share of all lots is the rate or more. Each lot counts once.
+
+    Args:
+        shares: Of the lots so far, (L,) in [0, 1].
+        confidence: In (0, 1).
+
+    Raises:
+        InputError: A share or the confidence out of range.
+
+    Example:
+        >>> round(anytime_upper_of(np.zeros(299)), 4), round(anytime_upper_of(np.full(299, 0.1)), 2)
+        (0.0115, 0.11)
+    """
+    looked, limit = _Looked.at(shares), _limit(confidence)
+    if looked.mean == 1:
         return 1.0
-    low, high = events / n, 1.0
+    low, high = looked.mean, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if _capital_below(n, events, middle) >= limit else (middle, high)
+        low, high = (low, middle) if looked.against_more(middle) >= limit else (middle, high)
     return high
 
 
@@ -67,13 +87,23 @@ def anytime_lower(n: int, confidence: float = 0.95, events: int = 0) -> float:
         >>> anytime_lower(100), round(anytime_lower(100, events=10), 3)
         (0.0, 0.034)
     """
-    limit = _limit(n, confidence, events)
-    if events == 0:
+    return anytime_lower_of(_parts(n, events), confidence)
+
+
+def anytime_lower_of(shares: ArrayLike, confidence: float = 0.95) -> float:
+    """The same where the unit is a lot; see `anytime_upper_of`.
+
+    Example:
+        >>> anytime_lower_of([0.0, 0.0]), round(anytime_lower_of([0.5] * 60), 2)
+        (0.0, 0.45)
+    """
+    looked, limit = _Looked.at(shares), _limit(confidence)
+    if looked.mean == 0:
         return 0.0
-    low, high = 0.0, events / n
+    low, high = 0.0, looked.mean
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _capital_above(n, events, middle) >= limit else (low, middle)
+        low, high = (middle, high) if looked.against_less(middle) >= limit else (low, middle)
     return low
 
 
@@ -87,13 +117,31 @@ def anytime_needed(rate: float, confidence: float = 0.95, events: int = 0) -> in
         >>> anytime_needed(0.01), anytime_needed(0.01, events=1)
         (346, 667)
     """
-    limit = _limit(events, confidence, events)
+    return events + anytime_missing(rate, _parts(events, events), confidence)
+
+
+def anytime_missing(rate: float, shares: ArrayLike, confidence: float = 0.95) -> int:
+    """How many more parts, or lots, without an event show that the true rate is at most `rate`.
+
+    Args:
+        rate: In (0, 1).
+        shares: Of the lots so far, or 0 and 1 for parts, (L,).
+        confidence: In (0, 1).
+
+    Raises:
+        InputError: An argument out of range, or a rate so small that more than a billion are needed.
+
+    Example:
+        >>> anytime_missing(0.01, np.zeros(300)), anytime_missing(0.01, np.zeros(400))
+        (46, 0)
+    """
+    looked, limit = _Looked.at(shares), _limit(confidence)
     check_rate("rate", rate)
 
-    def shown(n: int) -> bool:
-        return _capital_below(n, events, rate) >= limit
+    def shown(more: int) -> bool:
+        return looked.against_more(rate, more) >= limit
 
-    return fewest_parts(shown, events, events + 1, rate)
+    return 0 if shown(0) else fewest_parts(shown, 0, 1, rate)
 
 
 @dataclass(frozen=True)
@@ -161,32 +209,58 @@ def _stops(rate: float, confidence: float, most: int) -> NDArray[np.int64]:
         stops.append(n)
 
 
-def _limit(n: int, confidence: float, events: int) -> float:
-    """Logarithm of the capital at which a rate is refuted, after a check of the arguments."""
-    check_count("n", n, least=0)
-    check_count("events", events, least=0)
-    if events > n:
-        raise InputError(f"events must be at most n = {n}, got {events}")
+def _limit(confidence: float) -> float:
+    """Logarithm of the capital at which a rate is refuted."""
     return -math.log(1 - check_rate("confidence", confidence))
 
 
-def _capital_below(n: int, events: int, rate: float) -> float:
-    """Logarithm of M(rate)."""
-    return _capital(n, events, BELOW, (1 - BELOW * rate) / (1 - rate), WEIGHTS) if rate < 1 else math.inf
+def _parts(n: int, events: int) -> NDArray[np.float64]:
+    """Shares of parts, each a lot of its own: 1 for an event."""
+    check_count("n", n, least=0)
+    if check_count("events", events, least=0) > n:
+        raise InputError(f"events must be at most n = {n}, got {events}")
+    return np.repeat([0.0, 1.0], [n - events, events])
 
 
-def _capital_above(n: int, events: int, rate: float) -> float:
-    possible = ABOVE[ABOVE * rate < 1]
-    if rate == 0 or len(possible) == 0:
-        return math.inf if rate == 0 else -math.inf
-    weights = np.full(len(possible), 1 / len(ABOVE))
-    return _capital(n, events, possible, (1 - possible * rate) / (1 - rate), weights)
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen so far.
 
+    Args:
+        shares: The different ones, (V,).
+        counts: How often each was seen, (V,).
+    """
 
-def _capital(
-    n: int, events: int, yes: NDArray[np.float64], no: NDArray[np.float64], weights: NDArray[np.float64]
-) -> float:
-    """Logarithm of the sum of weights yes^events no^(n - events)."""
-    with np.errstate(divide="ignore"):
-        gained = events * np.log(yes) if events else np.zeros(len(yes))
-        return float(np.logaddexp.reduce(np.log(weights) + gained + (n - events) * np.log(no)))
+    shares: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def at(cls, shares: ArrayLike) -> _Looked:
+        values = np.asarray(shares, np.float64)
+        if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+            raise InputError(f"shares must be numbers from 0 to 1, one per lot, got an array of shape {values.shape}")
+        found, counts = np.unique(values, return_counts=True)
+        return cls(found, counts)
+
+    @property
+    def mean(self) -> float:
+        """Of the shares; 0 before the first."""
+        return float((self.shares * self.counts).sum() / self.counts.sum()) if len(self.counts) else 0.0
+
+    def against_more(self, rate: float, more: int = 0) -> float:
+        """Logarithm of M(rate): the capital of who bets against "the rate or more"; `more` without an event follow."""
+        return self._capital(BELOW, rate, WEIGHTS, more) if rate < 1 else math.inf
+
+    def against_less(self, rate: float) -> float:
+        """The same against "the rate or less"."""
+        possible = ABOVE[ABOVE * rate < 1]
+        if rate == 0 or len(possible) == 0:
+            return math.inf if rate == 0 else -math.inf
+        return self._capital(possible, rate, np.full(len(possible), 1 / len(ABOVE)), 0)
+
+    def _capital(self, bets: NDArray[np.float64], rate: float, weights: NDArray[np.float64], more: int) -> float:
+        without = (1 - bets * rate) / (1 - rate)
+        shares = self.shares[:, None]
+        with np.errstate(divide="ignore"):
+            gained = (self.counts[:, None] * np.log(shares * bets + (1 - shares) * without)).sum(axis=0)
+            return float(np.logaddexp.reduce(np.log(weights) + gained + more * np.log(without)))

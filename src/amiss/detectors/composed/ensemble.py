@@ -17,7 +17,7 @@ from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import Above, NotEmpty, Share
-from amiss.detectors.detector import Detector
+from amiss.detectors.detector import STRETCH, Detector, stretched
 from amiss.features.shared import SharedNetwork, StageView, share_backbones
 from amiss.registry import create
 
@@ -48,8 +48,8 @@ class Ensemble(Detector):
         members: One mapping per member: ``"method"``, a name of `amiss.registry.list_methods` that localises, and
             hyper-parameters that differ from its default preset.
         held_out: Share of the normal images on which members are brought to one scale, in (0, 1); at least 2 images.
-        stretch: Ratio from which a member is left out; above 1 (decision 15). Members whose scores may be negative
-            have no ratio and stay.
+        stretch: Ratio from which a member is left out; above 1 (decision 15). Members with scores below 0 have no
+            ratio and stay.
 
     Raises:
         InputError: A hyper-parameter out of range, an unknown member or one that does not localise, or fewer than 3
@@ -113,7 +113,7 @@ class Ensemble(Detector):
 
     members: Annotated[Sequence[Mapping[str, Any]], NotEmpty] = MEMBERS
     held_out: Share = 0.2
-    stretch: Annotated[float, Above(1)] = 3.0
+    stretch: Annotated[float, Above(1)] = STRETCH
     mean: Tensor = buffer()
     deviation: Tensor = buffer()
 
@@ -142,11 +142,11 @@ class Ensemble(Detector):
         seeds = rng.integers(2**63, size=len(self.detectors))
         for number in range(len(self.detectors)):
             self._learn_member(number, images.subset(learned), seeds[number], progress)
-        unseen, self.mean, self.deviation = self._scale(images.subset(held), progress)
+        unseen, _, self.mean, self.deviation = self._scale(images.subset(held), progress)
         if not bool((self.deviation > 0).all()):
             raise InputError("images that are held out must differ from each other, got equal scores")
-        known, _, _ = self._scale(images.subset(learned[: len(held)]), progress)
-        self.vote.kept = trusted(known.median(dim=0).values, unseen.median(dim=0).values, self.stretch)
+        known, least, _, _ = self._scale(images.subset(learned[: len(held)]), progress)
+        self.vote.kept = trusted(known.median(dim=0).values, unseen.median(dim=0).values, least, self.stretch)
         for number in self.kept:
             if self.detectors[number].card.learning is Learning.ONE_PASS:
                 self._learn_member(number, images, seeds[number], progress)
@@ -184,15 +184,17 @@ class Ensemble(Detector):
         return np.sort(order[held:]), np.sort(order[:held])
 
     @torch.no_grad()
-    def _scale(self, images: Images, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-        """Image scores of each member, not standardised, (N, members); mean and deviation of its pixels, (members,)."""
-        every, maxima, moments = range(len(self.inner)), [], []
+    def _scale(self, images: Images, progress: Progress) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Image scores of each member, not standardised, (N, members); least, mean and deviation of its pixels."""
+        every, maxima, minima, moments = range(len(self.inner)), [], [], []
         for batch in self.batches(images, "scale", progress):
             pixels = self._maps(batch, every).flatten(2).double()  # (members, n, H W)
             maxima.append(pixels.amax(dim=2).T.float().cpu())
+            minima.append(pixels.amin(dim=(1, 2)).float().cpu())
             moments += [torch.stack([pixels.mean(dim=2), pixels.square().mean(dim=2)]).cpu()]
         mean, square = torch.cat(moments, dim=2).mean(dim=2)  # over images of one size
-        return torch.cat(maxima), mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
+        deviation = (square - mean.square()).clamp_min(0).sqrt().float()
+        return torch.cat(maxima), torch.stack(minima).amin(dim=0), mean.float(), deviation
 
     def _maps(self, batch: Tensor, members: Sequence[int]) -> Tensor:
         """Maps of some members (members, N, H, W)."""
@@ -220,18 +222,20 @@ class Vote(nn.Module):
         self.kept = tuple(int(number) for number in state)
 
 
-def trusted(known: Tensor, unseen: Tensor, stretch: float) -> tuple[int, ...]:
+def trusted(known: Tensor, unseen: Tensor, least: Tensor, stretch: float) -> tuple[int, ...]:
     """Which members are kept, from the medians of their scores on normal images that they have learned and on others.
 
+    `least` is the lowest score of each on the former.
+
     Example:
-        >>> trusted(torch.tensor([1.0, 1.0, -2.0]), torch.tensor([1.1, 8.0, 5.0]), 3.0)
+        >>> trusted(torch.tensor([1.0, 1.0, 0.2]), torch.tensor([1.1, 8.0, 5.0]), torch.tensor([0.0, 0.1, -2.0]), 3.0)
         (0, 2)
-        >>> trusted(torch.tensor([1.0, 1.0]), torch.tensor([9.0, 8.0]), 3.0)
+        >>> trusted(torch.tensor([1.0, 1.0]), torch.tensor([9.0, 8.0]), torch.zeros(2), 3.0)
         (1,)
     """
-    ratio = torch.where(known > 0, unseen / known, torch.ones_like(known))
-    kept = tuple(number for number, value in enumerate(ratio.tolist()) if value <= stretch)
-    return kept or (int(ratio.argmin()),)
+    ratios = [stretched(*some) for some in zip(known.tolist(), unseen.tolist(), least.tolist(), strict=True)]
+    kept = tuple(number for number, value in enumerate(ratios) if value <= stretch)
+    return kept or (ratios.index(min(ratios)),)
 
 
 def _member(settings: Mapping[str, Any]) -> Detector:

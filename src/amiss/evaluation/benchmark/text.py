@@ -9,13 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
+from amiss.core.words import counted_percent, low_to_high, percent, sure
 from amiss.evaluation.benchmark.published import EVIDENCE, MEAN_OF_MVTEC, Published
 from amiss.evaluation.benchmark.ranks import Ranking
 from amiss.evaluation.benchmark.table import METRICS, Cell, Row, Spread, Table
+from amiss.metrics.coverage import held
 
 NOTHING = "-"
 """Placeholder for a missing figure."""
+
+AREAS = Sentence(
+    "Mean ± standard deviation over seeds (interval over the test parts of one run, ends averaged: {auroc} for image "
+    "AUROC, {aupro} for AUPRO).",
+    "tests/metrics/test_coverage.py::test_no_interval_claims_more_than_was_simulated",
+)
+RATES = Sentence(
+    "Share of the test parts, mean over seeds, with the exact 95 % interval of one run (ends averaged), then the "
+    "counts seed by seed. alpha is the promised rate of false alarms, n the calibration images.",
+    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
+)
 
 RANKED = ("image_auroc", "pixel_aupro")
 """The metrics by which rows are ranked: one for images, one for pixels."""
@@ -69,7 +82,7 @@ def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = 
             )
         )
     own = any(row.settings for row in rows)
-    note = "Mean ± standard deviation over seeds (95 % interval over the test parts of one run, ends averaged). "
+    note = AREAS(auroc=sure(held("auroc")), aupro=sure(held("pro 0.3"))) + " "
     if any("intervals_over" not in line for _, _, cell in _cells(rows) for line in cell.lines):
         note += "Intervals of runs with older code are bootstraps over images, too narrow near 1: one without width is "
         note += "not certainty. "
@@ -108,13 +121,11 @@ def costs(rows: Iterable[Row], title: str = "On the line") -> Sheet:
         )
         for name, row, cell in _cells(rows)
     ]
-    note = "Share of the test parts, mean over seeds, with the exact 95 % interval of one run (ends averaged), then "
-    note += "the counts seed by seed. alpha is the promised rate of false alarms, n the calibration images. Peaks on "
-    note += (
-        "the rim: good images whose largest score lies within 1/16 of the shorter side from the border; in brackets "
+    rim = (
+        "Peaks on the rim: good images whose largest score lies within 1/16 of the shorter side from the border; in "
+        "brackets the share of the pixels there, which a detector without a border of its own would come near."
     )
-    note += "the share of the pixels there, which a detector without a border of its own would come near."
-    return Sheet(title, head, tuple(lines), note)
+    return Sheet(title, head, tuple(lines), f"{RATES()} {rim}")
 
 
 def over_data(table: Table, rankings: Sequence[Ranking]) -> Sheet:
@@ -246,15 +257,15 @@ def _text(spread: Spread | None, digits: int = 4, factor: float = 1.0) -> str:
 
 def _figure(cell: Cell, metric: str) -> str:
     ends = cell.interval(metric) if metric in RANKED else None  # the CSV has the others
-    return _text(cell.spread(metric)) + ("" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})")
+    return _text(cell.spread(metric)) + ("" if ends is None else f" ({low_to_high(ends, '.3f')})")
 
 
 def _rate(cell: Cell, name: str) -> str:
     found = cell.rate(name)
     if found is None:
         return NOTHING
-    share, low, high = (100 * value for value in found)
-    return f"{share:.1f} % ({low:.1f} to {high:.1f}): {cell.counts(name)}"
+    share, *ends = found
+    return f"{counted_percent(share)} ({low_to_high((ends[0], ends[1])).removesuffix(' %')}): {cell.counts(name)}"
 
 
 def _rim(cell: Cell) -> str:
