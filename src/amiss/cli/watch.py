@@ -22,7 +22,7 @@ from amiss.core.extras import needs_extra
 if TYPE_CHECKING:
     from amiss.connect.folder import FolderSource
     from amiss.inspector import Inspector
-    from amiss.station import Station
+    from amiss.station.engine import Station
 
 
 def watch(
@@ -75,7 +75,7 @@ def watch(
         from amiss.connect.names import NamePattern
         from amiss.ledger.images import Keeping
         from amiss.ledger.store import Store
-        from amiss.station import Station
+        from amiss.station.engine import Station
 
     if demo:
         from amiss.cli.watch_demo import run_demo

@@ -14,7 +14,7 @@ from amiss.core.errors import InputError
 from amiss.core.verdict import Label
 
 if TYPE_CHECKING:
-    from amiss.station import Station
+    from amiss.station.engine import Station
     from amiss.testing.line import FakeLine
 
 PARTS, SECONDS_BETWEEN = 400, 0.06
@@ -38,7 +38,7 @@ def run_demo(context: typer.Context, folder: Path, model: Path | None, watched: 
     from amiss.ledger.reader import Filter, Reader
     from amiss.ledger.store import Store
     from amiss.reporting.shift_page import write_shift
-    from amiss.station import Station
+    from amiss.station.engine import Station
     from amiss.station.shift import collect_shift
     from amiss.testing import toy_part
     from amiss.testing.line import NAMES, FakeLine

@@ -14,7 +14,7 @@ from amiss.cli.console import Unheard, aside, live_line, say, say_json
 if TYPE_CHECKING:
     from amiss.connect.folder import FolderSource
     from amiss.ledger.events import Event
-    from amiss.station import Station
+    from amiss.station.engine import Station
 
 _EVERY = 60.0
 """Seconds between two summaries where there is no terminal."""

@@ -23,7 +23,8 @@ from amiss.core.errors import AmissError, BusyError, DataError, ImageError, Inpu
 from amiss.core.listing import ENDINGS, HEAD, is_image_start
 from amiss.ledger.events import Event
 from amiss.ledger.projections import text
-from amiss.station import Job, Station, Ticket
+from amiss.station.engine import Station
+from amiss.station.jobs import Job, Ticket
 
 SIDECAR_SECONDS = 30.0
 """How long an image waits for the file beside it; then it is an error, for nobody knows which part it shows."""

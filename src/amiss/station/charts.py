@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,17 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from amiss.core.errors import AmissError
 from amiss.inspector import Inspector
 from amiss.ledger.events import Draft
 from amiss.ledger.writer import Writer
-from amiss.monitoring import Health, Monitoring, Stream, monitor
 
 PARTS, SECONDS = 100, 10.0
 """A chart is drawn anew after so many parts, or after so long when there are new ones."""
 
 LEAST = 20
-"""Parts before there is a chart."""
+"""Parts before there is a chart, and calibration scores."""
 
 MOST = 2000
 """Parts of one stream: after so many the charts begin anew, so that their promise is for streams of a known length."""
@@ -36,13 +39,13 @@ class _Line:
     seqs: list[int] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    health: list[Health | None] = field(default_factory=list)
+    health: list[dict[str, float] | None] = field(default_factory=list)
     drawn: int = 0
     said: tuple[Any, ...] | None = None
 
 
 class Charts:
-    """Draws control charts of what a station judges, and records when they alarm.
+    """Has control charts drawn of what a station judges, and records when they alarm.
 
     Args:
         writer: Where events go.
@@ -56,6 +59,7 @@ class Charts:
         self._ends = threading.Event()
         self._more = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amiss-charts", daemon=True)
+        self._child: subprocess.Popen[str] | None = None
         self.patience = 60.0
         self.alarm: dict[str, bool] = {}
         self.failed = ""
@@ -69,6 +73,8 @@ class Charts:
         self._ends.set()
         self._more.set()
         self._thread.join(timeout=self.patience)
+        self._end_child()
+        self._thread.join(timeout=2)
 
     def add(
         self, recipe: str, version: int, inspector: Inspector, seq: int, name: str, found: tuple[float | None, Any]
@@ -83,61 +89,94 @@ class Charts:
             name: Of its image.
             found: Score and measures, None where there are none.
         """
-        score, health = found
         with self._lock:
             line = self._lines.get(recipe)
             if line is None or line.version != version or (len(line.seqs) >= MOST and line.drawn == len(line.seqs)):
                 line = self._lines[recipe] = _Line(recipe, inspector, version)
             line.seqs.append(seq)
-            line.scores.append(score)
+            line.scores.append(found[0])
             line.names.append(name)
-            line.health.append(None if health is None else Health(**health))
+            line.health.append(found[1])
             if len(line.seqs) - line.drawn >= PARTS:
                 self._more.set()
 
     def _run(self) -> None:
-        with suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         last, ends = time.monotonic(), False
         while not ends:
             self._more.wait(timeout=max(0.1, SECONDS - (time.monotonic() - last)))
             ends = self._ends.is_set()
             self._more.clear()
             last = time.monotonic()
-            self._draw_all()
+            for line in list(self._lines.values()):
+                try:
+                    self._draw(line)
+                except (AmissError, OSError, ValueError) as error:  # what cannot be charted, or not be recorded
+                    self.failed = str(error)
+        self._end_child()
 
-    def _draw_all(self) -> None:
-        for line in list(self._lines.values()):
-            with self._lock:
-                count = len(line.seqs)
-                usable = sum(score is not None for score in line.scores)
-                stream = Stream(line.scores[:count], line.names[:count], health=line.health[:count]) if count else None
-            if stream is None or usable < LEAST or count == line.drawn or line.inspector.rule.n < LEAST:
-                continue
-            try:
-                rule = line.inspector.rule
-                found = monitor(stream, rule.normal, threshold=rule.threshold)
-                line.drawn = count
-                self._compare(line, found)
-            except AmissError as error:  # what cannot be charted, or not be recorded
-                line.drawn = count
-                self.failed = str(error)
-
-    def _compare(self, line: _Line, found: Monitoring) -> None:
-        """An event when something began, ended, or turns out to be something else."""
-        changed = found.diagnosis.changed
-        alarm = found.alarm and changed is not None
-        first = last = None
-        if alarm and changed is not None:
-            usable = found.stream.usable
-            first = line.seqs[int(usable[changed.first])]
-            last = None if changed.lasts(len(usable)) else line.seqs[int(usable[changed.end - 1])]
-        now = (alarm, found.diagnosis.kind, last is None)
-        self.alarm[line.recipe] = alarm
-        if now == line.said or (line.said is None and not alarm):
+    def _draw(self, line: _Line) -> None:
+        with self._lock:
+            count = len(line.seqs)
+            parts = {"scores": line.scores[:count], "names": line.names[:count], "health": line.health[:count]}
+        rule = line.inspector.rule
+        usable = sum(score is not None for score in parts["scores"])
+        if count == line.drawn or usable < LEAST or rule.n < LEAST:
             return
-        facts = {"alarm": alarm, "first": first, "last": last, "kind": found.diagnosis.kind}
-        self._writer.submit(Draft("chart", {"recipe": line.recipe, **facts, "text": found.diagnosis.text})).result()
+        threshold = rule.threshold if np.isfinite(rule.threshold) else None
+        asked = {**parts, "normal": rule.normal.tolist(), "threshold": threshold}
+        try:
+            found = self._ask(asked)
+        except (OSError, ValueError):  # it has died: once more, with a new one
+            self._end_child()
+            self._child = None
+            found = self._ask(asked)
+        line.drawn = count
+        if "error" in found:
+            self.failed = found["error"]
+            return
+        self._compare(line, found)
+
+    def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """One request to the process; `ValueError` or `OSError` when it is gone, and the next one begins another."""
+        if self._child is None or self._child.poll() is not None:
+            self._end_child()
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "amiss.station.charter"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                encoding="ascii",
+            )
+        source, answers = self._child.stdin, self._child.stdout
+        if source is None or answers is None:
+            raise OSError("no pipes")
+        source.write(json.dumps(asked) + "\n")
+        source.flush()
+        answer: dict[str, Any] = json.loads(answers.readline())
+        return answer
+
+    def _end_child(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=5)
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with suppress(OSError, ValueError):
+                    pipe.close()
+
+    def _compare(self, line: _Line, found: dict[str, Any]) -> None:
+        """An event when something began, ended, or turns out to be something else."""
+        self.alarm[line.recipe] = found["alarm"]
+        now = (found["alarm"], found["kind"], found["last"] is None)
+        if now == line.said or (line.said is None and not found["alarm"]):
+            return
+        first, last = (None if at is None else line.seqs[at] for at in (found["first"], found["last"]))
+        facts = {"alarm": found["alarm"], "first": first, "last": last, "kind": found["kind"], "text": found["text"]}
+        self._writer.submit(Draft("chart", {"recipe": line.recipe, **facts})).result()
         line.said = now
         since = "" if first is None else f" (since event {first})"
-        self._tell(f"chart of {line.recipe}: {found.diagnosis.text}{since}")
+        self._tell(f"chart of {line.recipe}: {found['text']}{since}")

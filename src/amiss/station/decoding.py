@@ -95,6 +95,11 @@ class Decoders:
         array = np.frombuffer(pixels, np.uint8).reshape(told["shape"])
         return Decoded(array, (told["size"][0], told["size"][1]), told["health"])
 
+    @property
+    def children(self) -> list[subprocess.Popen[bytes]]:
+        """The processes."""
+        return [child.process for child in self._all]
+
     def mend(self) -> None:
         """End children that have been at one image for too long, and start those that are missing. Call it often."""
         for child in list(self._all):
@@ -131,7 +136,7 @@ class Decoders:
 class _Child:
     def __init__(self, allowed: int) -> None:
         command = [sys.executable, "-m", "amiss.station.decoder", str(allowed)]
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
         self._lock = threading.Lock()
@@ -140,7 +145,7 @@ class _Child:
 
     def ask(self, data: bytes, size: Size | None, bits: int | None, seconds: float) -> tuple[dict[str, Any], bytes]:
         """A request and its answer; `OSError` or `ValueError` when the child is gone."""
-        source, answers = self._process.stdin, self._process.stdout
+        source, answers = self.process.stdin, self.process.stdout
         if source is None or answers is None:
             raise OSError("no pipes")
         with self._lock:
@@ -162,21 +167,21 @@ class _Child:
         with self._lock:
             if self._due is not None and time.monotonic() > self._due:
                 self._hung = True
-                self._process.kill()
+                self.process.kill()
 
     def epitaph(self) -> str:
         if self._hung:
             return "its decoder took too long and was ended"
         code: int | None = None
         with suppress(subprocess.TimeoutExpired):
-            code = self._process.wait(timeout=2)
+            code = self.process.wait(timeout=2)
         return f"its decoder died (exit code {code})"
 
     def end(self) -> None:
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
+        self.process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=5)
+        for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(OSError, ValueError):
                     pipe.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)

@@ -1,0 +1,33 @@
+"""The chart thread records when something changes, and since which part; its process may die."""
+
+import time
+
+import numpy as np
+import pytest
+
+from amiss.station.charts import Charts
+
+pytestmark = pytest.mark.slow  # designing charts takes seconds
+
+
+def test_a_change_of_light_is_an_event_and_its_end_another(station, inspector):
+    found, told = station(), []
+    charts = Charts(found.writer, told.append)
+    charts.start()
+    rng = np.random.default_rng(0)
+    usual = rng.choice(inspector.rule.normal, 150)
+    for number in range(300):
+        bright = number >= 150
+        health = {"brightness": 100.0 + rng.normal() + 30 * bright, "contrast": 50 + rng.normal()}
+        health |= {"sharpness": 0.1 + 0.001 * rng.normal(), "colour": 0.0}
+        score = float(usual[number % 150] + 2 * bright)
+        charts.add("toy", 1, inspector, 10 + number, f"{number}.png", (score, health))
+        if number == 149:
+            while not charts._lines["toy"].drawn:
+                time.sleep(0.05)
+            assert not told and not charts.alarm["toy"]
+            charts._child.kill()  # the next request begins another
+    charts.stop()
+    charts = [event.data for event in found.reader.events(kind="chart")]
+    assert charts[-1]["alarm"] and charts[-1]["last"] is None and abs(charts[-1]["first"] - 160) < 10
+    assert charts[-1]["kind"] == "light" and "since event" in told[-1]
