@@ -11,7 +11,8 @@ from PIL import Image
 
 from amiss.core.errors import DataError
 from amiss.data import open_dataset
-from amiss.front import fit
+from amiss.evaluation import watch
+from amiss.front import fit, load
 from amiss.testing import toy_part, write_images
 
 REFUSED = "holds several images, of which only the first would be seen"
@@ -32,6 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack(root / "set/test/good/0.tif", 5, seed=3)
     stack(root / "set/test/dent/0.tif", 4, seed=4, defective=True)
     stack(root / "good/0.tif", 2, seed=2)
+    (root / "good/notes.txt").write_text("words")
     write_images(root / "good", toy_part(24, seed=5).images)
     return root
 
@@ -64,19 +66,29 @@ def test_verbs_that_take_each_page(amiss, world: Path, monkeypatch, words: tuple
             "data": lambda: found["test"]["good"],
         }
         assert code == 0 and counts[words[0]]() == n
+        assert words[0] not in ("fit", "calibrate") or found["ignored"][0]["reason"] == "not an image"
         return
     said = out + err
     assert code == (0 if words[0] in ("evaluate", "certify", "compare") else 3 if words[0] == "data" else 2)
     assert REFUSED in said and "--pages each" in said
 
 
+def test_a_stream_in_order_of_time_with_a_link_to_nothing(world: Path, tmp_path: Path) -> None:
+    write_images(tmp_path, toy_part(6, seed=7).images)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    found = watch(load(world / "m.amiss"), tmp_path, by_time=True)
+    assert len(found.stream) == 7 and "a link to nothing" in found.stream.errors[0][1]
+
+
 @pytest.mark.parametrize("verb", ["monitor", "accept", "gauge"])
 def test_verbs_that_take_no_pages_say_so(amiss, world: Path, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "notes.txt").write_text("words")
     for part in range(5):
         stack(tmp_path / f"{part}/a.tif", 2, seed=part)
         write_images(tmp_path / f"{part}", toy_part(2, seed=10 + part).images)
     code, out, err = amiss(verb, world / "m.amiss", tmp_path)
     assert code in {"monitor": (3, 4), "accept": (2,), "gauge": (3,)}[verb] and REFUSED in out + err
+    assert verb == "accept" or "Ignored 1: not an image (1, such as " in out
 
 
 def test_what_is_known_of_a_file_is_known_of_its_pages(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from amiss.cli.console import hold_file, progress_display, say, say_json
 from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
+from amiss.core.listing import Ignored, describe_ignored
 
 
 def calibrate(
@@ -60,10 +61,12 @@ def calibrate(
     hold_file(context, output)
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     chosen = read_rule(rule, alpha, confidence, threshold, present=before.rule)
+    ignored: tuple[Ignored, ...] = ()
     if data is None:
         after = before.with_rule(chosen, future=future, product=product)
     else:
         dataset = open_dataset(data, seed=before.record.seed, pages=pages)
+        ignored = dataset.normal.ignored
         with progress_display() as progress:
             after = replace(before, rule=chosen).calibrate(
                 dataset.normal,
@@ -74,8 +77,9 @@ def calibrate(
             )
     after.save(output)
     if json:
-        record = after.record.model_dump(mode="json")
-        say_json({"output": str(output), "statement": after.statement(), "trade": trade_of(after)[1], **record})
+        facts = {"output": str(output), "statement": after.statement(), "trade": trade_of(after)[1]}
+        facts["ignored"] = [one.summary() for one in ignored]
+        say_json(facts | after.record.model_dump(mode="json"))
         return
     say(
         f"Threshold {before.rule.threshold:.4g} (rule {before.rule.name}, n = {before.rule.n}) is now "
@@ -84,6 +88,7 @@ def calibrate(
         after.statement(),
         *trade_of(after)[0],
         f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+        *([describe_ignored(ignored)] if ignored else []),
     )
 
 

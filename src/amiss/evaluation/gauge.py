@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import DataError, InputError
+from amiss.core.listing import describe_ignored
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.study import Study
@@ -275,6 +276,8 @@ def _warnings(study: Study, found: Found, score: GaugeVariance | None) -> list[s
     notes = []
     if study.ignored:
         notes.append(f"Columns passed over: {', '.join(study.ignored)}.")
+    if study.images.ignored:
+        notes.append(describe_ignored(study.images.ignored))
     parts = len({part for _, part, _ in found})
     if parts < 10:
         notes.append(f"{parts} parts are few; AIAG takes 10 or more for scores, and 20 or more for verdicts.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from amiss.core.decode import read_image
 from amiss.core.errors import ImageError, InputError
 from amiss.core.images import Images
+from amiss.core.listing import Ignored, describe_ignored
 from amiss.core.progress import Progress, silent
 from amiss.evaluation.unseen import check_unseen
 from amiss.inspector import Inspector
@@ -57,7 +58,7 @@ def watch(
     """
     check_options(inspector.rule.n, charts, arl, baseline, shifts)
     usual = [] if reference is None else _measure(Images(reference), progress)
-    stream = _read(inspector, Path(source), by_time, progress)
+    stream, ignored = _read(inspector, Path(source), by_time, progress)
     return monitor(
         stream,
         inspector.rule.normal,
@@ -68,26 +69,27 @@ def watch(
         reference=usual,
         baseline=baseline,
         memory=memory,
-        notes=list(_notes(inspector)),
+        notes=[*_notes(inspector), *([describe_ignored(ignored)] if ignored else [])],
     )
 
 
-def _read(inspector: Inspector, source: Path, by_time: bool, progress: Progress) -> Stream:
+def _read(inspector: Inspector, source: Path, by_time: bool, progress: Progress) -> tuple[Stream, tuple[Ignored, ...]]:
     """Images are inspected and measured; results are read, and measured where their images are still there."""
     results = source / RESULTS if source.is_dir() and (source / RESULTS).is_file() else source
     if results.suffix.lower() != ".jsonl":
-        return _inspect(inspector, Images(source), by_time, progress)
+        images = Images(source)
+        return _inspect(inspector, images, by_time, progress), images.ignored
     if by_time:
         raise InputError(
             f"by_time must be off for {results.name}, whose order is that of its lines, got on (--by-time)"
         )
     stream = read_results(results, inspector.rule.normal, inspector.rule.p_value)
-    return replace(stream, health=_measure_again(stream, progress))
+    return replace(stream, health=_measure_again(stream, progress)), ()
 
 
 def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Progress) -> Stream:
     paths = [path for path in images.paths if path is not None]
-    times = [path.stat().st_mtime for path in paths] if by_time else []
+    times = [_modified(path) for path in paths] if by_time else []
     order = sorted(range(len(paths)), key=lambda at: (times[at] if times else 0.0, _natural(paths[at])))
     images = images.subset(order).with_bits(inspector.learned.bits)
     check_unseen(inspector, images, where="the stream")
@@ -103,6 +105,11 @@ def _inspect(inspector: Inspector, images: Images, by_time: bool, progress: Prog
         progress("inspecting", index + 1, len(images))
     scores, reasons, health = zip(*rows, strict=True)
     return Stream(scores, images.names, reasons, [_time(times[at]) for at in order] if times else [], health)
+
+
+def _modified(path: Path) -> float:
+    """When a file was written last; of a link to nothing, the link."""
+    return (path.stat() if path.exists() else path.lstat()).st_mtime
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
