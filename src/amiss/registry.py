@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
 
 METHODS = {
+    "anogan": "amiss.detectors.reconstruction.anogan:AnoGAN",
     "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
+    "autoencoder_gmm": "amiss.detectors.reconstruction.autoencoder_gmm:AutoencoderMixture",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
+    "dagmm": "amiss.detectors.reconstruction.dagmm:DAGMM",
     "deep_svdd": "amiss.detectors.one_class.deep_svdd:DeepSVDD",
     "deep_svdd_map": "amiss.detectors.one_class.deep_svdd_map:DeepSVDDMap",
     "dinomaly": "amiss.detectors.reconstruction.dinomaly:Dinomaly",

@@ -20,7 +20,9 @@ from amiss.testing.toy import SIDE
 
 TRACED_WHOLE = {
     *(
+        "anogan",
         "autoencoder",
+        "autoencoder_gmm",
         "draem",
         "efficient_ad",
         "f_anogan",

@@ -24,11 +24,11 @@ def features_of(detector: GMM, images: Images) -> np.ndarray:
 
 def reference_of(detector: GMM) -> GaussianMixture:
     """scikit-learn's mixture with the weights, means and precisions that were learned."""
-    root = detector.whitening.double()
+    root = detector.mixture.whitening.double()
     root = root.mT if root.ndim == 3 else root
     mixture = GaussianMixture(len(root), covariance_type="full" if root.ndim == 3 else "diag")
-    mixture.weights_ = detector.log_weights.double().exp().numpy()
-    mixture.means_, mixture.precisions_cholesky_ = detector.means.double().numpy(), root.numpy()
+    mixture.weights_ = detector.mixture.log_weights.double().exp().numpy()
+    mixture.means_, mixture.precisions_cholesky_ = detector.mixture.means.double().numpy(), root.numpy()
     return mixture
 
 
@@ -39,7 +39,7 @@ def test_map_equals_the_formula(covariance: str) -> None:
     learned, tested = features_of(detector, normal), features_of(detector, test)
     pca = ReferencePCA(0.9, whiten=True).fit(learned.reshape(-1, learned.shape[-1]))
     white = pca.transform(tested.reshape(-1, tested.shape[-1]))
-    projection = detector.projection.double().numpy()
+    projection = detector.mixture.projection.double().numpy()
     signs = np.sign((projection * pca.components_.T).sum(axis=0))
     strange = -reference_of(detector).score_samples(white * signs)
     grid = torch.from_numpy(strange.reshape(tested.shape[:3]))[:, None]
@@ -52,8 +52,8 @@ def test_the_mixture_is_of_the_whitened_patches() -> None:
     """Weights, means and covariances of the mixture add up to the mean 0 and covariance 1 of whitened patches."""
     detector = GMM(**{**TINY, "samples": 100_000, "components": (3,), "regularisation": 1e-6})
     detector.fit(toy_part(10, seed=0).images)
-    weights, means = detector.log_weights.double().exp(), detector.means.double()
-    inverse = torch.linalg.inv(detector.whitening.double())
+    weights, means = detector.mixture.log_weights.double().exp(), detector.mixture.means.double()
+    inverse = torch.linalg.inv(detector.mixture.whitening.double())
     total = torch.einsum("k,kij->ij", weights, inverse @ inverse.mT + means[:, :, None] * means[:, None, :])
     assert float(weights.sum()) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose((weights @ means).numpy(), 0, atol=1e-4)
@@ -63,5 +63,5 @@ def test_the_mixture_is_of_the_whitened_patches() -> None:
 def test_too_few_images_to_choose_with() -> None:
     with pytest.raises(InputError, match=r"at least 3 .*, got 2; .*components = 2"):
         GMM(**TINY).fit(toy_part(2, seed=0).images)
-    assert len(GMM(**{**TINY, "components": 2}).fit(toy_part(1, seed=0).images).means) == 2
-    assert len(GMM(**TINY).fit(toy_part(3, seed=0).images).means) in (2, 4)
+    assert len(GMM(**{**TINY, "components": 2}).fit(toy_part(1, seed=0).images).mixture.means) == 2
+    assert len(GMM(**TINY).fit(toy_part(3, seed=0).images).mixture.means) in (2, 4)

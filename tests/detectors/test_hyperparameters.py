@@ -21,6 +21,15 @@ EVERYWHERE = {
 """Of every method that has such a hyper-parameter."""
 
 OF_METHOD = {
+    "anogan": {
+        "levels": [0],
+        "tiles": [0],
+        "latent": [0],
+        "width": [0],
+        "share": [1.1, -0.1],
+        "search_steps": [0],
+        "search_rate": [0.0],
+    },
     "autoencoder": {
         "loss": ["l3", "l2+", 2],
         "weights": [(0.0,), "1", (1.0, 2.0)],
@@ -32,7 +41,28 @@ OF_METHOD = {
         "width": [0],
         "patch": [-1],
     },
+    "autoencoder_gmm": {
+        "bottleneck": [1],
+        "code": [0],
+        "levels": [0],
+        "width": [0],
+        "variance": [1.0],
+        "components": [(), (0,), 0, "8"],
+        "covariance": ["tied"],
+        "regularisation": [0.0],
+        "samples": [0],
+    },
     "cflow": {"position": [6, 0], "fibres": [0], "hidden": [0.0], "clamp": [0.0], "couplings": [0], "affine": [1]},
+    "dagmm": {
+        "hidden": [(), (0,), 8],
+        "code": [0],
+        "components": [0],
+        "energy": [-1.0],
+        "penalty": [-1.0],
+        "floor": [0.0],
+        "dropout": [1.0, -0.1],
+        "samples": [0],
+    },
     "deep_svdd": {
         "source": ["images"],
         "side": [12, 0],

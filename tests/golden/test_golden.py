@@ -13,7 +13,9 @@ from amiss.testing import toy_part, toy_texture
 FOLDER = Path(__file__).parent
 WORLDS = {"toy_part": toy_part, "toy_texture": toy_texture}
 FEW_STEPS = {
-    **dict.fromkeys(("autoencoder", "draem", "f_anogan", "ganomaly", "mkd", "riad", "vae"), 10),
+    **dict.fromkeys(
+        ("anogan", "autoencoder", "autoencoder_gmm", "dagmm", "draem", "f_anogan", "ganomaly", "mkd", "riad", "vae"), 10
+    ),
     **dict.fromkeys(("dinomaly", "reverse_distillation", "reverse_distillation_pp", "uniad"), 3),
 }
 """Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit."""

@@ -112,7 +112,7 @@ def maximise(vectors: Tensor, belonging: Tensor, covariance: str, regularisation
     """
     counts = belonging.sum(dim=0) + _TINY  # (K,)
     means = belonging.T @ vectors / counts[:, None]  # (K, D)
-    identity = torch.eye(vectors.shape[1], dtype=torch.float64)
+    identity = torch.eye(vectors.shape[1], dtype=torch.float64, device=vectors.device)
     roots = []
     for component, mean in enumerate(means):
         centred, share = vectors - mean, belonging[:, component] / counts[component]

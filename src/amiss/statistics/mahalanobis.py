@@ -33,7 +33,7 @@ def inverse_root(covariance: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         raise InputError("the covariance cannot be inverted; give more normal images that differ, or regularise more")
-    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     root: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
     return root.contiguous()  # as it comes back from a file: another layout rounds in another order
 

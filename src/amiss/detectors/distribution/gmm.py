@@ -9,23 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amiss.background.gaussian import Gaussian
-from amiss.background.mixture import COVARIANCES, choose_mixture
-from amiss.background.reservoir import Reservoir
-from amiss.background.subspace import Subspace
+from amiss.background.mixture import COVARIANCES
+from amiss.background.patch_mixture import PatchMixture
 from amiss.core.card import Card, Learning
-from amiss.core.errors import InputError
 from amiss.core.images import Images
-from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import Count, NotEmpty, OddCount, OneOf, Positive, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
-from amiss.statistics.nll import mixture_nll
 from amiss.statistics.reduce import smooth_upsample
-
-HELD_OUT = 0.2
-"""Share of the normal images, and of the patches drawn, by which the number of components is chosen."""
 
 
 class GMM(Detector):
@@ -118,71 +110,30 @@ class GMM(Detector):
     regularisation: Annotated[float, Positive] = 0.1
     samples: Count = 10_000
     smoothing: Smoothing = 4.0
-    mean: Tensor = buffer()
-    projection: Tensor = buffer()
-    log_weights: Tensor = buffer()
-    means: Tensor = buffer()
-    whitening: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-        dimension = sum(self.features.channels)
-        self.register_buffer("mean", torch.zeros(dimension))
-        self.register_buffer("projection", torch.zeros(dimension, 0))
-        self.register_buffer("log_weights", torch.zeros(0))
-        self.register_buffer("means", torch.zeros(0, 0))
-        self.register_buffer("whitening", torch.zeros(0, 0, 0))
+        self.mixture = PatchMixture(sum(self.features.channels))
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        components = self._candidates
-        apart = round(HELD_OUT * len(images)) if len(components) > 1 else 0
-        if apart == 0 and len(components) > 1:
-            raise InputError(
-                f"normal images must be at least 3 to choose among components = {components}, got {len(images)}; "
-                f"give a single one: components = {components[0]}"
-            )
-        gaussian = Gaussian(len(self.mean))
-        fitted, held_out = (Reservoir(max(1, round(share * self.samples)), rng) for share in (1 - HELD_OUT, HELD_OUT))
-        done = 0
-        for batch in self.batches(images.subset(rng.permutation(len(images))), "features", progress):
-            patches = self.describe(batch).flatten(1, 2)  # (N, h w, D)
-            gaussian.add(patches)
-            cut = min(max(apart - done, 0), len(patches))
-            held_out.add(patches[:cut].flatten(0, 1))
-            fitted.add(patches[cut:].flatten(0, 1))
-            done += len(patches)
-        subspace = Subspace.of(gaussian, self.variance)
-        self.mean, self.projection = subspace.mean.float(), subspace.whitening().float()
-        self._mix(fitted.sample(), held_out.sample(), rng, progress)
-
-    @property
-    def _candidates(self) -> tuple[int, ...]:
-        """Numbers of components to choose from."""
-        return (self.components,) if isinstance(self.components, int) else tuple(self.components)
-
-    def _mix(self, fitted: Tensor, held_out: Tensor, rng: np.random.Generator, progress: Progress) -> None:
-        """Take over the mixture of patches (n, D)."""
-        mixture = choose_mixture(
-            self.project(fitted),
-            self.project(held_out),
-            self._candidates,
+        shuffled = images.subset(rng.permutation(len(images)))
+        self.mixture.learn(
+            (self.describe(batch).flatten(1, 2) for batch in self.batches(shuffled, "features", progress)),
+            len(images),
+            (self.components,) if isinstance(self.components, int) else self.components,
             rng,
+            variance=self.variance,
+            samples=self.samples,
             covariance=self.covariance,
             regularisation=self.regularisation,
             progress=progress,
         )
-        self.log_weights, self.means = mixture.log_weights.float(), mixture.means.float()
-        self.whitening = mixture.whitening.float()
 
     def statistic(self, batch: Tensor) -> Tensor:
-        strange = mixture_nll(self.project(self.describe(batch)), self.log_weights, self.means, self.whitening)
+        strange = self.mixture(self.describe(batch))
         return smooth_upsample(strange, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
     def describe(self, batch: Tensor) -> Tensor:
         """Patch descriptors (N, h, w, D) of a batch (N, 3, H, W)."""
         return patch_descriptors(self.features(batch), neighbourhood=self.neighbourhood).permute(0, 2, 3, 1)
-
-    def project(self, patches: Tensor) -> Tensor:
-        """Descriptors (..., D) to whitened coordinates (..., k)."""
-        return (patches - self.mean) @ self.projection
