@@ -47,9 +47,9 @@ def test_the_slope_is_that_of_autograd(learned: AnoGAN) -> None:
 def test_the_search_goes_down_the_slope_in_steps_that_get_shorter(learned: AnoGAN) -> None:
     squares = batch_of(2, 32)
     seen, code = learned.discriminator.features(squares), np.zeros((2, 8))
-    for step in range(6):
+    for step in range(3):
         slope = learned._slope(squares, seen, torch.from_numpy(code).float()).detach().double().numpy()
-        length = 2.0 * 0.5 * (1 + np.cos(np.pi * step / 6))
+        length = 2.0 * 0.5 * (1 + np.cos(np.pi * step / 3))
         code = code - length * slope / np.linalg.norm(slope, axis=1, keepdims=True)
     found = learned.search(squares)
     np.testing.assert_allclose(found.detach().numpy(), code, atol=1e-3)

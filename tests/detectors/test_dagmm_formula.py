@@ -1,5 +1,7 @@
 """DAGMM's representation, loss and energy against plain NumPy and SciPy, and the covariances that are singular."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -27,9 +29,13 @@ def layers_of(network: torch.nn.Sequential) -> Layers:
     return [(layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in linear]
 
 
-def through(layers: Layers, vectors: np.ndarray) -> np.ndarray:
+def leaky(numbers: np.ndarray) -> np.ndarray:
+    return np.maximum(numbers, 0.2 * numbers)
+
+
+def through(layers: Layers, vectors: np.ndarray, bend: Callable[[np.ndarray], np.ndarray] = leaky) -> np.ndarray:
     for number, (weight, bias) in enumerate(layers):
-        vectors = (np.tanh(vectors) if number else vectors) @ weight.T + bias
+        vectors = (bend(vectors) if number else vectors) @ weight.T + bias
     return vectors
 
 
@@ -57,7 +63,7 @@ def mixture_of(z: np.ndarray, belonging: np.ndarray, floor: float) -> tuple[np.n
 def test_the_loss_by_its_formula(learned: DAGMM) -> None:
     x = np.random.default_rng(0).standard_normal((50, sum(learned.features.channels)))
     z, error = represented(learned, x)
-    belonging = softmax(through(layers_of(learned.estimate), z), axis=1)
+    belonging = softmax(through(layers_of(learned.estimate), z, np.tanh), axis=1)
     weights, means, covariances = mixture_of(z, belonging, learned.floor)
     inverse = sum((1 / np.diag(covariance)).sum() for covariance in covariances)
     wanted = error.mean() + 0.1 * energies(z, weights, means, covariances).mean() + 0.005 * inverse

@@ -79,6 +79,7 @@ def test_members_may_keep_their_features_on_disk(fitted: Ensemble, monkeypatch: 
         ("patchcore", "members must be a non-empty list"),
         ([{"preset": "tiny"}], 'a mapping with a "method"'),
         ([{"method": "mvg", "preset": "tiny"}], "a member of an ensemble must localise, got mvg"),
+        ([{"method": "autoencoder_gmm", "bottleneck": True}], "must localise, got autoencoder_gmm"),
         ([{"method": "pathcore"}], "Did you mean 'patchcore'"),
     ],
 )

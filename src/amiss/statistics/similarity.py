@@ -184,9 +184,9 @@ def _wavelet_similarity(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]
     """(N, C, H, W) from real and imaginary parts (N, C, K, H, W)."""
     (a, b), (c, d) = one, other
     real, imaginary = _sum(a * c + b * d, window), _sum(b * c - a * d, window)
-    energy = _sum(a.square() + b.square() + c.square() + d.square(), window)
+    energy = (a.square() + b.square() + c.square() + d.square()).sum(dim=2, keepdim=True)
     product = (real.square() + imaginary.square() + _TINY).sqrt()
-    return (2 * product.sum(dim=2) + WAVELET_FLOOR) / (energy.sum(dim=2) + WAVELET_FLOOR)
+    return (2 * product.sum(dim=2) + WAVELET_FLOOR) / (_sum(energy, window)[:, :, 0] + WAVELET_FLOOR)
 
 
 QUADRATURE_TAPS = 9

@@ -118,9 +118,7 @@ class Ensemble(Detector):
     deviation: Tensor = buffer()
 
     def build(self, *, pretrained: bool) -> None:
-        self.inner = nn.ModuleList(_member(settings) for settings in self.members)
-        for member in self.detectors:
-            member.build(pretrained=pretrained)
+        self.inner = nn.ModuleList(_member(settings, pretrained=pretrained) for settings in self.members)
         self.networks = nn.ModuleList(share_backbones(self.inner, pretrained=pretrained))
         self.register_buffer("mean", torch.zeros(len(self.inner)))
         self.register_buffer("deviation", torch.ones(len(self.inner)))
@@ -238,11 +236,12 @@ def trusted(known: Tensor, unseen: Tensor, least: Tensor, stretch: float) -> tup
     return kept or (ratios.index(min(ratios)),)
 
 
-def _member(settings: Mapping[str, Any]) -> Detector:
+def _member(settings: Mapping[str, Any], *, pretrained: bool) -> Detector:
     if "method" not in settings:
         raise InputError(f'a member must be a mapping with a "method", got {settings!r}')
     own = {name: value for name, value in settings.items() if name not in ("method", "preset")}
     member = create(settings["method"], settings.get("preset", "default"), **own)
+    member.build(pretrained=pretrained)
     if not member.card.localises:
         raise InputError(f"a member of an ensemble must localise, got {settings['method']}; patchwise makes it do so")
     return member

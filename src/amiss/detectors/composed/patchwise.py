@@ -103,10 +103,10 @@ class Patchwise(Detector):
 
     def build(self, *, pretrained: bool) -> None:
         self.inner = create(self.method, **self.settings)
-        card = self.inner.card
+        self.inner.build(pretrained=pretrained)
+        card = self.inner.card  # which may depend on its settings, and is that of its class before it is built
         if card.localises:
             raise InputError(f"method must be one that does not localise by itself, got {self.method!r}")
-        self.inner.build(pretrained=pretrained)
         vars(self)["card"] = replace(  # of this detector: the class cannot know what is inside
             type(self).card,
             learning=card.learning,

@@ -101,9 +101,9 @@ class AnoGAN(Detector):
                 "levels": 3,
                 "latent": 8,
                 "width": 8,
-                "search_steps": 6,
+                "search_steps": 3,
                 "search_rate": 2.0,
-                "steps": 100,
+                "steps": 60,
                 "batch": 8,
                 "rate": 2e-3,
                 "smoothing": 12.0,
@@ -175,7 +175,7 @@ class AnoGAN(Detector):
 
     def search(self, squares: Tensor) -> Tensor:
         """Codes (N, latent) whose squares are most like those given, (N, 3, side, side)."""
-        code, seen = squares.new_zeros(len(squares), self.latent), self.discriminator.features(squares)
+        code, seen = squares.new_zeros(squares.shape[0], self.latent), self.discriminator.features(squares)
         for step in range(self.search_steps):
             slope = self._slope(squares, seen, code)
             length = slope.square().sum(dim=1, keepdim=True).sqrt() + STILL

@@ -107,13 +107,14 @@ class AutoencoderMixture(Detector):
                 "regularisation": 0.1,
             },
             "tiny": {
-                "code": 4,
-                "levels": 3,
+                "code": 8,
+                "levels": 2,
                 "width": 8,
                 "steps": 60,
                 "batch": 8,
                 "rate": 5e-3,
                 "components": (2, 4),
+                "covariance": "diagonal",
                 "samples": 500,
                 "smoothing": 8.0,
             },
@@ -134,10 +135,8 @@ class AutoencoderMixture(Detector):
     samples: Count = 10_000
     smoothing: Smoothing = 4.0
 
-    def check_together(self) -> None:
-        vars(self)["card"] = replace(type(self).card, localises=not self.bottleneck)  # known before it is built
-
     def build(self, *, pretrained: bool) -> None:
+        vars(self)["card"] = replace(type(self).card, localises=not self.bottleneck)
         self.encoder = Encoder(self.width, levels=self.levels, code=self.code, bottleneck=self.bottleneck)
         self.decoder = Decoder(self.width, levels=self.levels, code=self.code, bottleneck=self.bottleneck)
         self.mixture = PatchMixture(self.code)
