@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,8 @@ def _against_convolution(layer: nn.Conv2d, batch: Tensor, slope: Tensor) -> Tens
 
 def _scale(layer: nn.BatchNorm2d) -> Tensor:
     """By what a batch normalisation in evaluation mode multiplies each channel."""
-    assert layer.running_var is not None
-    return layer.weight * (layer.running_var + layer.eps).rsqrt()
+    variance = cast(Tensor, layer.running_var)
+    return layer.weight * (variance + layer.eps).rsqrt()
 
 
 def _pair(numbers: Sequence[int | str] | str) -> tuple[int, int]:

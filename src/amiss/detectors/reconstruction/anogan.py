@@ -22,7 +22,7 @@ from amiss.statistics.reduce import resized, smooth_upsample
 from amiss.training import Turn, train
 
 STILL = 1e-12
-"""Added to the length of a slope, so that a search that has arrived stays."""
+"""Added to the length of a slope, so that a search at a minimum stays there."""
 
 
 class AnoGAN(Detector):
@@ -201,8 +201,8 @@ class AnoGAN(Detector):
 
     def statistic(self, batch: Tensor) -> Tensor:
         tiles, side = self.tiles, self.side
-        small = squeezed(batch, tiles * side).unflatten(3, (tiles, side)).unflatten(2, (tiles, side))
+        small = squeezed(batch, tiles * side).reshape(-1, 3, tiles, side, tiles, side)
         squares = small.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)  # (N tiles tiles, 3, side, side)
-        found = self.residual(squares, self.search(squares)).unflatten(0, (-1, tiles, tiles))
-        whole = found.permute(0, 1, 3, 2, 4).flatten(3, 4).flatten(1, 2)
+        found = self.residual(squares, self.search(squares)).reshape(-1, tiles, tiles, side, side)
+        whole = found.permute(0, 1, 3, 2, 4).reshape(-1, tiles * side, tiles * side)
         return smooth_upsample(whole, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
