@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.listing import Ignored, describe_ignored
+
+if TYPE_CHECKING:
+    from amiss.inspector import Inspector
 
 
 def calibrate(
@@ -81,15 +84,18 @@ def calibrate(
         facts["ignored"] = [one.summary() for one in ignored]
         say_json(facts | after.record.model_dump(mode="json"))
         return
-    say(
+    say(*_lines(before, after), f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER")
+    say(*([describe_ignored(ignored)] if ignored else []))
+
+
+def _lines(before: Inspector, after: Inspector) -> list[str]:
+    return [
         f"Threshold {before.rule.threshold:.4g} (rule {before.rule.name}, n = {before.rule.n}) is now "
         f"{after.rule.threshold:.4g} (rule {after.rule.name}, n = {after.rule.n}).",
         _kept(before.rule.alpha, after.rule.alpha),
         after.statement(),
         *trade_of(after)[0],
-        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
-        *([describe_ignored(ignored)] if ignored else []),
-    )
+    ]
 
 
 def _check(data: str | None, recent: Path | None, product: str | None, *others: object) -> None:
