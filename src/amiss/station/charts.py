@@ -117,9 +117,10 @@ class Charts:
     def _draw(self, line: _Line) -> None:
         with self._lock:
             count = len(line.seqs)
-            parts = {"scores": line.scores[:count], "names": line.names[:count], "health": line.health[:count]}
+            scores = line.scores[:count]
+            parts = {"scores": scores, "names": line.names[:count], "health": line.health[:count]}
         rule = line.inspector.rule
-        usable = sum(score is not None for score in parts["scores"])
+        usable = sum(score is not None for score in scores)
         if count == line.drawn or usable < LEAST or rule.n < LEAST:
             return
         threshold = rule.threshold if np.isfinite(rule.threshold) else None
