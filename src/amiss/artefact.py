@@ -5,7 +5,7 @@
     weights.safetensors       the detector's state, to take it back to the lab
     calibration.safetensors   "scores": how normal parts score, float32 (n,); "lots": the lot of each, int32 (n,);
                               "weights": what each counts for, float64 (n,)
-    golden.safetensors        "pixels", "image" and "map": images and the scores they must get on every machine
+    golden.safetensors        "pixels", "image", "map", "class": images and the scores they must get on every machine
     images.safetensors        "learned" and "calibrated": SHA-256 of the pixels of images it has seen, uint8 (n, 32)
 
 The single file is an uncompressed zip of these, with the SHA-256 of everything before it as its comment. The hashes
@@ -46,7 +46,7 @@ _LIMIT = 4 * 2**30  # bytes; a larger artefact is not read
 
 @dataclass(frozen=True)
 class Golden:
-    """Images and the scores they must get on every machine, as they lie in the artefact."""
+    """Images and the scores, and classes, they must get on every machine, as they lie in the artefact."""
 
     data: bytes = field(repr=False)
 
@@ -54,7 +54,8 @@ class Golden:
     def of(cls, pixels: NDArray[np.uint8], scores: Scores) -> Self:
         """Images (N, H, W, 3) with their scores."""
         maps = {} if scores.map is None else {"map": scores.map}
-        return cls(pack(pixels=pixels, image=scores.image, **maps))
+        classes = {} if scores.classes is None else {"class": scores.classes}
+        return cls(pack(pixels=pixels, image=scores.image, **maps, **classes))
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
@@ -65,6 +66,11 @@ class Golden:
     def wanted(self) -> NDArray[np.float32]:
         """Their maps (N, H, W), or image scores (N,) where the method does not localise."""
         return self._arrays.get("map", self._arrays["image"])
+
+    @cached_property
+    def classes(self) -> NDArray[np.int64] | None:
+        """Their classes (N,); None where the method knows none."""
+        return self._arrays.get("class")
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -239,8 +245,8 @@ def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     for name in ("future", "variance", "recent"):
         if plain["calibration"][name] is None:
             del plain["calibration"][name]
-    for name in ("quantised", "recipe"):
-        if plain[name] is None:
+    for name in ("quantised", "recipe", "classes"):
+        if not plain[name]:
             del plain[name]
     return {**plain, "files": files}
 

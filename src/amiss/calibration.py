@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.checks import check_choice, check_count, check_rate, read_rate
+from amiss.core.classes import check_classes_left, deal, leave_classes
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
 from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
@@ -105,7 +106,14 @@ def read_calibration(how: How) -> How:
 
 
 def plan_calibration(
-    n: int, how: How, rule: Rule, seed: int, origins: Sequence[Origin] = (), future: str | None = None
+    n: int,
+    how: How,
+    rule: Rule,
+    seed: int,
+    origins: Sequence[Origin] = (),
+    future: str | None = None,
+    *,
+    labels: Sequence[str] = (),
 ) -> CalibrationPlan:
     """Split images for learning and calibration, and refuse at once what cannot work.
 
@@ -120,10 +128,12 @@ def plan_calibration(
         seed: Random seed.
         origins: Origin of each image, or nothing.
         future: Whose parts the promise is for, one of `amiss.core.lots.FUTURES`; for None new lots, if lots are known.
+        labels: The class of each image where classes are learned, or nothing: at least half of each class learns, and
+            folds share out each class evenly.
 
     Raises:
         CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
-        DataError: Fewer than two images, or all of one lot and part.
+        DataError: Fewer than two images, or all of one lot and part, or a class that cannot be divided.
         InputError: `how` is not understood.
     """
     how = read_calibration(how)
@@ -141,10 +151,12 @@ def plan_calibration(
         raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
     order = np.random.default_rng(seed).permutation(len(groups))
     if isinstance(how, Folds):
-        shares = np.array_split(order, min(how.k, len(groups)))
+        shares = deal(order, groups, min(how.k, len(groups)), labels)
         folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
         check_support(rule, parts, lots)
+        check_classes_left(folds, labels)
         return CalibrationPlan(everyone, everyone, parts, lots, folds)
+    order = order if not labels else leave_classes(groups, order, labels)
     held = _hold_out(groups, order, n * float(how))
     parts, lots = parts_and_lots(held, origins, future)
     try:
@@ -382,7 +394,7 @@ def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Sco
 
 
 def _hold_out(groups: list[NDArray[np.intp]], order: NDArray[np.intp], wanted: float) -> NDArray[np.intp]:
-    """Whole groups in random order until about `wanted` images are together; one group at least stays to learn."""
-    sizes = np.cumsum([len(groups[group]) for group in order])
-    count = int(np.abs(sizes[:-1] - max(1, round(wanted))).argmin()) + 1
+    """Whole groups in the order given until about `wanted` images are together; one group at least stays to learn."""
+    sizes = np.cumsum([len(groups[group]) for group in order[: len(groups) - 1]])
+    count = int(np.abs(sizes - max(1, round(wanted))).argmin()) + 1
     return np.sort(np.concatenate([groups[group] for group in order[:count]]))

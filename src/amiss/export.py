@@ -8,17 +8,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from amiss.core.card import LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.images import Size
-from amiss.detectors.detector import Detector
+from amiss.detectors.detector import Detector, Statistic
 from amiss.features import FeatureExtractor
 from amiss.features.batch import to_batch
 from amiss.features.join import PREFIX, join
 from amiss.features.on_runtime import ENTRY, network_graph, stage_names
 from amiss.features.to_onnx import to_onnx
 
-INPUT, MAP, IMAGE = "pixels", "map", "image"
-"""Names in the graph: uint8 (N, H, W, 3) in; score map (N, H, W) or image scores (N,) out."""
+INPUT, MAP, IMAGE, CLASS = "pixels", "map", "image", "class"
+"""Names in the graph: uint8 (N, H, W, 3) in; score map (N, H, W) or image scores (N,) out, and of a method that learns
+classes the class of each image, int64 (N,)."""
 
 
 def export_onnx(detector: Detector, size: Size) -> bytes:
@@ -44,7 +46,7 @@ def export_onnx(detector: Detector, size: Size) -> bytes:
 
 def export_whole(detector: Detector, size: Size) -> bytes:
     """The graph of a detector, all of it traced."""
-    return to_onnx(_Whole(detector).eval(), torch.zeros(2, *size, 3, dtype=torch.uint8), [INPUT], [_output(detector)])
+    return to_onnx(_Whole(detector).eval(), torch.zeros(2, *size, 3, dtype=torch.uint8), [INPUT], _outputs(detector))
 
 
 def export_joined(detector: Detector, size: Size) -> bytes | None:
@@ -65,12 +67,13 @@ def export_joined(detector: Detector, size: Size) -> bytes | None:
         return None
     entries = [PREFIX + name for name in (ENTRY, *stage_names(extractor))]
     with _emptied(extractor):
-        graph = to_onnx(head, given, entries, [_output(detector)])
+        graph = to_onnx(head, given, entries, _outputs(detector))
     return join(network.graph, graph, INPUT, size)
 
 
-def _output(detector: Detector) -> str:
-    return MAP if detector.card.localises else IMAGE
+def _outputs(detector: Detector) -> list[str]:
+    classes = [CLASS] if detector.card.learns_from is LearnsFrom.CLASSES else []
+    return [MAP if detector.card.localises else IMAGE, *classes]
 
 
 class _Whole(nn.Module):
@@ -80,7 +83,7 @@ class _Whole(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Statistic:
         return self.detector.statistic(to_batch(pixels))
 
 
@@ -91,7 +94,7 @@ class _Head(nn.Module):
         super().__init__()
         self.detector, self.extractor = detector, extractor
 
-    def forward(self, given: list[Tensor]) -> Tensor:
+    def forward(self, given: list[Tensor]) -> Statistic:
         batch, *features = given
         self.extractor.run = stand_in = _Given(batch, features)
         try:

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import CalibrationPlan, calibrate_rule, plan_calibration
-from amiss.core.errors import ParityError
+from amiss.core.card import Card, LearnsFrom
+from amiss.core.classes import find_classes
+from amiss.core.errors import CalibrationError, InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
+from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.survey import distinct, survey
+from amiss.core.tiling import Tiling
 from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
 from amiss.device import AUTO
 from amiss.export import export_onnx
@@ -64,12 +68,13 @@ def fit_inspector(
     detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
     if detector.card.exportable:
         detector.worth = 1
-    plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)  # refused at once
+    check_learnable(detector.card, images, tiling)
+    _plan(detector, recipe, rule, images, origins)  # refused at once
     found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
     given = distinct(images, origins, found.identities)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)
-    plan = plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future)
+    plan = _plan(detector, recipe, rule, images, origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -84,16 +89,41 @@ def fit_inspector(
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
     notes = found.notes(side if tiles is None else None, recipe.bits)
+    by_heart = _by_heart(some, normal) if detector.card.learns_from is LearnsFrom.NORMAL else ()
     return Inspector(
         scorer=scorer,
         rule=calibrated.rule,
         calibration=calibrated.calibration,
-        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *_by_heart(some, normal))),
+        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *by_heart)),
         parts=Parts(weights, golden, _seen_images(given.identities, plan), graph),
         score_filters=filters,
         mask_filters=recipe.make_mask_filters(),
         products=calibrated.products,
     )
+
+
+def check_learnable(card: Card, images: Images, tiling: Tiling | None) -> None:
+    """Refuse at once images from which this method cannot learn, or cannot be calibrated.
+
+    Raises:
+        InputError: It learns classes, and the images have no labels of them, or are to be cut into tiles.
+        CalibrationError: It learns from unlabelled images, from which no rate of false alarms can be promised.
+    """
+    if card.learns_from is LearnsFrom.UNLABELLED:
+        raise CalibrationError(
+            f"{card.name} learns from unlabelled images: nobody knows which of them are good, so they cannot calibrate "
+            "a rule"
+        )
+    if card.learns_from is LearnsFrom.CLASSES:
+        find_classes(images)
+        if tiling is not None:
+            raise InputError(f"images must be resized as a whole for {card.name}, which tells classes, got tiles")
+
+
+def _plan(detector: Detector, recipe: Recipe, rule: Rule, images: Images, origins: Sequence[Origin]) -> CalibrationPlan:
+    """Which images learn and which calibrate; of a method that learns classes, some of each class learn."""
+    labels = images.labels if detector.card.learns_from is LearnsFrom.CLASSES else ()
+    return plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future, labels=labels)
 
 
 @dataclass(frozen=True)
@@ -190,6 +220,8 @@ def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[
     pixels = _golden_images(calibrate[0])
     scores, wanted = scorer.run(pixels), torch_scorer.run(pixels)
     moved = np.abs(scores.image - wanted.image).max()
+    if not scores.has_classes(wanted.classes):
+        raise ParityError(f"{detector.card.name}: the exported graph tells other classes than torch")
     if moved > TOLERANCE * np.abs(wanted.image).max():
         raise ParityError(f"{detector.card.name}: the exported graph scores {moved:.3g} differently from torch")
     return scorer, weights, graph, Golden.of(pixels, scores)
@@ -229,6 +261,7 @@ def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, .
         weights_licence=_joined(part.licence for part in frozen),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         tolerance=TOLERANCE,
+        classes=detector.classes,
         notes=notes,
         recipe=recipe.to_dict(),
     )

@@ -15,12 +15,13 @@ from amiss.core.images import Images, Size
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
+from amiss.data.classes import label_by_folder
 from amiss.data.labelled import check_all_good, check_name
 from amiss.inspector import Inspector
 from amiss.postprocess import MaskFilter, ScoreFilter
 from amiss.recipe import Recipe, calibration_words
 from amiss.record import Component
-from amiss.registry import address_of
+from amiss.registry import address_of, learns_classes
 from amiss.rules import Conformal, parse_rule
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def fit(
     """Learn and calibrate from normal images.
 
     Args:
-        images: Normal images only: `Images`, a folder, or a list of paths or arrays.
+        images: Normal images only: `Images`, a folder, or a list of paths or arrays. For a method that learns classes:
+            `Images` with labels, or a folder with one folder per class.
         method: One of `amiss.list_methods`, "module:Class", or a `Detector` of your own: its class, or an instance
             whose hyper-parameters are the settings.
         preset: One of the method's presets; "default" when None.
@@ -156,8 +158,11 @@ def fit_recipe(
     with needs_fit("learning"):
         from amiss.fitting import fit_inspector
     if isinstance(images, (str, Path)) and Path(images).is_dir():
-        check_name(Path(images))
-        check_all_good(Path(images))
+        if learns_classes(recipe.method if method is None else method):
+            images = label_by_folder(images)
+        else:
+            check_name(Path(images))
+            check_all_good(Path(images))
     return fit_inspector(
         images if isinstance(images, Images) else Images(images),
         recipe,

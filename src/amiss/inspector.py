@@ -138,7 +138,7 @@ class Inspector:
 
     def image_scores(self, images: Images, *, progress: Progress = silent) -> Scores:
         """As `score`, without the maps: memory does not grow with the size of the images."""
-        return Scores.join([Scores(scores.image) for scores in self._scores(images, progress)])
+        return Scores.join([scores.without_map() for scores in self._scores(images, progress)])
 
     def _scores(self, images: Images, progress: Progress) -> Iterator[Scores]:
         return score_images(
@@ -202,6 +202,7 @@ class Inspector:
             threshold=decision.threshold,
             p_value=None if np.isnan(p_value) else p_value,
             regions=resize_regions(decision.regions[0], size, (image.shape[0], image.shape[1])),
+            most_like=None if scores.classes is None else self.learned.classes[int(scores.classes[0])],
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
         )
@@ -210,7 +211,7 @@ class Inspector:
         """The promise: first for people who count parts, then rule, n, alpha, interval, and what weakens it."""
         self._check_filters()
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
-        weaker = self.calibration.words(self.rule.n)
+        weaker = [*self.learned.class_words(), *self.calibration.words(self.rule.n)]
         return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
     def with_rule(self, rule: Rule, *, future: str | None = None, product: str | None = None) -> Inspector:
@@ -376,7 +377,8 @@ class Inspector:
         Raises:
             ParityError: A score moved by more than the tolerance, which is relative to the largest golden score.
         """
-        check_parity(self.scorer, self.parts.golden.pixels, self.parts.golden.wanted, self.learned.tolerance)
+        golden = self.parts.golden
+        check_parity(self.scorer, golden.pixels, golden.wanted, self.learned.tolerance, golden.classes)
 
     def detector(self, method: type[Detector] | None = None) -> Detector:
         """The detector in torch, as it was learned: for the lab.

@@ -44,7 +44,8 @@ def check_golden(golden: Golden, learned: Learned) -> None:
     """Golden images check nothing where there is none, or where their scores allow any.
 
     Raises:
-        TamperedArtefactError: They are not images of the detector's input with finite scores of each.
+        TamperedArtefactError: They are not images of the detector's input with finite scores of each, and a class of
+            each where the method knows some.
     """
     pixels, wanted = golden.pixels, golden.wanted
     shape = (len(pixels), *learned.size)
@@ -60,6 +61,12 @@ def check_golden(golden: Golden, learned: Learned) -> None:
             f"golden images must be uint8 (N, {learned.size[0]}, {learned.size[1]}, 3) with finite float32 scores, got "
             f"{pixels.dtype} {pixels.shape} with {wanted.dtype} {wanted.shape}"
         )
+    classes = golden.classes
+    if (classes is not None) != bool(learned.classes) or (
+        classes is not None
+        and (classes.dtype != np.int64 or classes.shape != shape[:1] or not (classes < len(learned.classes)).all())
+    ):
+        raise TamperedArtefactError(f"golden images must have classes among the {len(learned.classes)} of the model")
 
 
 def open_rule(record: Record, calibration: bytes) -> tuple[Rule, Products | None]:
@@ -105,7 +112,9 @@ def open_detector(learned: Learned, weights: bytes, method: type[Detector] | Non
     from safetensors.torch import load
 
     with as_written("this model"):
-        return found(**learned.hyperparameters).load_state(load(weights))
+        detector = found(**learned.hyperparameters)
+        detector.classes = learned.classes
+        return detector.load_state(load(weights))
 
 
 def _check_imported(value: Any) -> None:
@@ -134,7 +143,7 @@ def open_scorer(learned: Learned, parts: Parts, backend: str, method: type[Detec
             parts.graph,
             backend,
             golden.pixels[:1],
-            lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance),
+            lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance, golden.classes),
         )
     if backend == "openvino":
         raise InputError(

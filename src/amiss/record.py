@@ -25,6 +25,16 @@ BETWEEN_LOTS = Sentence(
     "tests/rules/test_variance.py::test_the_interval_covers",
 )
 
+OF_CLASSES = Sentence(
+    "Good parts are those of the {count} classes that it knows ({names}), and an alarm calls a part unknown: these "
+    "rates are those of known parts called unknown. They are of all classes together, in the proportions of the good "
+    "images given; a single class may have more.",
+    "tests/front/test_open_set.py::test_known_parts_are_called_unknown_as_rarely_as_promised",
+)
+
+SHOWN = 12
+"""Classes that the statement names."""
+
 FOLDS_NOTE = (
     "Calibrated by folds: every good image was scored by a detector that had not seen it, but the final detector has "
     "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
@@ -232,8 +242,9 @@ class Quantised(_Part):
 class Learned(_Part):
     """How a detector was made: facts that no change of rule, filters or calibration touches.
 
-    `size` is the detector's input. Every image is resized to it, or with `tiling` cut into tiles of it. `recipe` is
-    what the fit was asked for, see `amiss.recipe`; artefacts of earlier builds have none.
+    `classes` are those that its method tells apart, none for most methods. `size` is the detector's input. Every image
+    is resized to it, or with `tiling` cut into tiles of it. `recipe` is what the fit was asked for, see `amiss.recipe`;
+    artefacts of earlier builds have none.
     """
 
     amiss_version: str
@@ -248,6 +259,7 @@ class Learned(_Part):
     weights_licence: str
     versions: dict[str, str]
     tolerance: float = Field(gt=0, le=MOST_TOLERANCE)
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantised: Quantised | None = None
     recipe: dict[str, Any] | None = None
@@ -256,6 +268,12 @@ class Learned(_Part):
     def bits(self) -> int | None:
         """Bits that the values of 16-bit images really have; None for 16."""
         return None if self.recipe is None else self.recipe.get("bits")
+
+    def class_words(self) -> list[str]:
+        """A sentence for the statement on what the classes mean for it; none where there are no classes."""
+        more = f" and {len(self.classes) - SHOWN} more" if len(self.classes) > SHOWN else ""
+        names = f"{', '.join(self.classes[:SHOWN])}{more}"
+        return [OF_CLASSES(count=len(self.classes), names=names)] if self.classes else []
 
 
 class CountedCalibration(Calibration):

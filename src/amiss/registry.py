@@ -7,6 +7,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from amiss.core.card import LearnsFrom
 from amiss.core.checks import check_choice
 from amiss.core.errors import InputError
 from amiss.core.extras import needs_torch
@@ -20,6 +21,8 @@ METHODS = {
     "autoencoder": "amiss.detectors.reconstruction.autoencoder:ConvolutionalAutoencoder",
     "autoencoder_gmm": "amiss.detectors.reconstruction.autoencoder_gmm:AutoencoderMixture",
     "cflow": "amiss.detectors.distribution.cflow:CFlow",
+    "class_knn": "amiss.detectors.open_set.class_knn:ClassNeighbours",
+    "class_mahalanobis": "amiss.detectors.open_set.class_mahalanobis:ClassMahalanobis",
     "dagmm": "amiss.detectors.reconstruction.dagmm:DAGMM",
     "deep_svdd": "amiss.detectors.one_class.deep_svdd:DeepSVDD",
     "deep_svdd_map": "amiss.detectors.one_class.deep_svdd_map:DeepSVDDMap",
@@ -27,6 +30,7 @@ METHODS = {
     "dn2": "amiss.detectors.memory_bank.dn2:DN2",
     "draem": "amiss.detectors.reconstruction.draem:DRAEM",
     "efficient_ad": "amiss.detectors.student_teacher.efficient_ad:EfficientAD",
+    "energy": "amiss.detectors.open_set.energy:Energy",
     "ensemble": "amiss.detectors.composed.ensemble:Ensemble",
     "f_anogan": "amiss.detectors.reconstruction.f_anogan:FastAnoGAN",
     "fastflow": "amiss.detectors.distribution.fastflow:FastFlow",
@@ -35,9 +39,12 @@ METHODS = {
     "kmeans": "amiss.detectors.memory_bank.kmeans:Dictionary",
     "knn": "amiss.detectors.memory_bank.knn:NearestPatch",
     "mahalanobis": "amiss.detectors.distribution.mahalanobis:Mahalanobis",
+    "max_logit": "amiss.detectors.open_set.max_logit:MaxLogit",
     "mkd": "amiss.detectors.student_teacher.mkd:MKD",
+    "msp": "amiss.detectors.open_set.msp:MaxSoftmax",
     "mvg": "amiss.detectors.distribution.mvg:MVG",
     "ocsvm": "amiss.detectors.one_class.ocsvm:OneClassSVM",
+    "openmax": "amiss.detectors.open_set.openmax:OpenMax",
     "padim": "amiss.detectors.distribution.padim:PaDiM",
     "patchcore": "amiss.detectors.memory_bank.patchcore:PatchCore",
     "patchwise": "amiss.detectors.composed.patchwise:Patchwise",
@@ -86,6 +93,16 @@ def find_method(name: str | type[Detector]) -> type[Detector]:
     with needs_torch("learning"):
         found: type[Detector] = getattr(import_module(module), attribute)
     return found
+
+
+def learns_classes(name: str | type[Detector]) -> bool:
+    """Whether a method learns from images of several classes, which their labels name.
+
+    Raises:
+        InputError: See `find_method`.
+        MissingExtraError: torch is not installed.
+    """
+    return find_method(name).card.learns_from is LearnsFrom.CLASSES
 
 
 def address_of(method: type[Detector] | Detector) -> str:

@@ -85,7 +85,13 @@ def for_many(scorer: Scorer, tiling: Tiling | None, count: int) -> tuple[Scorer,
     return scorer.on_one_core, threads()
 
 
-def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.float32], tolerance: float) -> None:
+def check_parity(
+    scorer: Scorer,
+    pixels: NDArray[np.uint8],
+    wanted: NDArray[np.float32],
+    tolerance: float,
+    classes: NDArray[np.int64] | None = None,
+) -> None:
     """Score the golden images and compare with the scores they must get.
 
     Args:
@@ -93,9 +99,10 @@ def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.f
         pixels: The golden images, (N, H, W, 3).
         wanted: Their maps (N, H, W), or image scores (N,) where the method does not localise.
         tolerance: How far a score may move, as a share of the largest golden score.
+        classes: Their classes (N,); None where the method knows none.
 
     Raises:
-        ParityError: A score moved further.
+        ParityError: A score moved further, or an image is of another class.
     """
     scores = scorer.run(pixels)
     found = scores.map if wanted.ndim == 3 else scores.image
@@ -105,6 +112,8 @@ def check_parity(scorer: Scorer, pixels: NDArray[np.uint8], wanted: NDArray[np.f
     allowed = tolerance * float(np.abs(wanted).max())
     if not moved <= allowed:
         raise ParityError(f"golden images score up to {moved:.3g} differently here; {allowed:.3g} is allowed")
+    if not scores.has_classes(classes):
+        raise ParityError("golden images are of other classes here than when the model was made")
 
 
 Also = Callable[[int, Verdict, NDArray[np.uint8] | None], None]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from amiss.core.card import Card, Learning
+from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
@@ -109,7 +109,52 @@ class ForgetsWhenItIsKilled(TrainsByItself):
         train(self, slope, loss, steps=9, seed=0, checkpoint=self.checkpoint, progress=progress)
 
 
+class Kinds(Mean):
+    """Far from the mean image of every class is anomalous."""
+
+    card: ClassVar[Card] = Card(
+        **{
+            "name": "kinds",
+            "family": "test",
+            "title": "K",
+            "learning": Learning.ONE_PASS,
+            "localises": False,
+            **COMMON,
+        },
+        learns_from=LearnsFrom.CLASSES,
+    )
+
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        batch = torch.cat(list(self.batches(images, "mean", progress)))
+        numbers = torch.tensor([self.classes.index(label) for label in images.labels])
+        self.mean = torch.stack([batch[numbers == number].mean(dim=0) for number in range(len(self.classes))])
+
+    def statistic(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        distances = (batch.unsqueeze(1) - self.mean).abs().mean(dim=(2, 3, 4))
+        return distances.amin(dim=1), distances.argmin(dim=1)
+
+
+class TellsNoClass(Kinds):
+    def statistic(self, batch: Tensor) -> Tensor:
+        return super().statistic(batch)[0]
+
+
+class TellsClassesThatAreNotThere(Kinds):
+    def statistic(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        scores, classes = super().statistic(batch)
+        return scores, classes + 2
+
+
+class TellsOtherClassesInTheGraph(Kinds):
+    def statistic(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        scores, classes = super().statistic(batch)
+        return scores, torch.zeros_like(classes) if torch.compiler.is_exporting() else classes
+
+
 CAUGHT = [
+    (TellsNoClass, "score_shape", "the class of each image exactly when the card says"),
+    (TellsClassesThatAreNotThere, "score_shape", "below 2"),
+    (TellsOtherClassesInTheGraph, "export", "tells other classes than torch"),
     (RemembersEarlierFits, "fit_repeats", "after one to other images"),
     (LosesARow, "score_shape", r"got \(3, 63, 64\)"),
     (DividesByNothing, "score_shape", "not finite"),
@@ -131,3 +176,4 @@ def test_a_dishonest_one_is_caught(detector: type[Detector], check: str, message
 @pytest.mark.parametrize("check", sorted({check for _, check, _ in CAUGHT} - {"resumes", "false_alarms"}))
 def test_the_honest_one_passes(check: str) -> None:
     getattr(detector_checks, f"check_{check}")(Mean)
+    getattr(detector_checks, f"check_{check}")(Kinds)

@@ -49,8 +49,16 @@ def check_joined(make: Callable) -> None:
         np.testing.assert_allclose(found.map, wanted.map, rtol=0, atol=1e-5 * np.abs(wanted.map).max())
 
 
+SLOW = {"class_knn", "class_mahalanobis", "energy", "msp"}
+"""Methods that differ from `max_logit` and `openmax` in a formula, which is tested apart: for `make test-slow`."""
+
+
+def methods() -> list:
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in list_methods()]
+
+
 @pytest.mark.parametrize("check", [*CHECKS, check_joined], ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("method", list_methods())
+@pytest.mark.parametrize("method", methods())
 def test_method(method: str, check: Callable) -> None:
     check(partial(create, method, "tiny"))
 

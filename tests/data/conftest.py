@@ -178,6 +178,12 @@ def labelled(root: Path) -> Path:
     return root
 
 
+def classes(root: Path) -> Path:
+    for name in ("train/a/1", "train/a/2", "train/b/3", "train/b/4", "test/a/5", "test/b/6", "test/c/7"):
+        write(root / f"{name}.png")
+    return root
+
+
 def folder(root: Path) -> Path:
     write(root / "a.png")
     write(root / "deeper/b.png")
@@ -198,6 +204,7 @@ BUILDERS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "mixedwm38": ("mixed.npz", mixedwm38),
     "manifest": ("bolts.csv", manifest),
     "labelled": ("parts", labelled),
+    "classes": ("kinds", classes),
     "folder": ("flat", folder),
 }
 

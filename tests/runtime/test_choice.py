@@ -23,9 +23,9 @@ def engine(name, seconds=0.0, offset=0.0):
         def run(pixels):
             load.runs += 1
             time.sleep(seconds)
-            return real.run(pixels) + np.float32(offset)
+            return [output + np.float32(offset) for output in real.run(pixels)]
 
-        return Program(name, real.threads, real.shape, real.kind, real.result, run)
+        return Program(name, real.threads, real.shape, real.kind, real.results, run)
 
     load.loads = load.runs = 0
     return load

@@ -45,8 +45,8 @@ def certify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
-    from amiss.data import open_dataset
     from amiss.evaluation import certify as show
+    from amiss.evaluation import open_for
     from amiss.front import load
     from amiss.reporting import write_certificate
 
@@ -54,7 +54,7 @@ def certify(
     sure = read_rate("confidence", confidence)
     demands = [read_rate("rate", text) if text else None for text in (false_alarm, escape)]
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    dataset = open_dataset(data, seed=inspector.record.seed, pages=pages)
+    dataset = open_for(data, inspector, pages=pages)
     with progress_display() as progress:
         certificate = show(
             inspector,

@@ -72,8 +72,8 @@ def compare(
 ) -> None:
     """Compare two models: differences with intervals and p-values. Exits with 4 when a margin was not shown."""
     from amiss.core.checks import read_rate
-    from amiss.data import open_dataset
     from amiss.evaluation import compare as run
+    from amiss.evaluation import open_for
     from amiss.evaluation.conclusions import conclude
     from amiss.front import load
 
@@ -83,7 +83,7 @@ def compare(
         load(first, backend=backend, trusted_key=trusted_key, accepted=accepted),
         load(second, backend=backend, trusted_key=trusted_key, accepted=accepted),
     )
-    dataset = open_dataset(data, seed=models[0].record.seed, pages=pages)
+    dataset = open_for(data, *models, pages=pages)
     with progress_display() as progress:
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     conclusions = conclude(comparison, allowed)

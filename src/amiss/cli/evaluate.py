@@ -32,13 +32,13 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure false alarms, detections and areas under curves on a labelled data set."""
-    from amiss.data import open_dataset
     from amiss.evaluation import evaluate as run
+    from amiss.evaluation import open_for
     from amiss.front import load
 
     hold_folder(context, output)
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    dataset = open_dataset(data, seed=inspector.record.seed, pages=pages)
+    dataset = open_for(data, inspector, pages=pages)
     with progress_display() as progress:
         evaluation = run(inspector, dataset, progress=progress)
     summary = evaluation.summary()
@@ -103,6 +103,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *unusable_lines([(one["name"], one["reason"]) for one in summary["errors"]]),
         *measured,
         *([evaluation.metrics.words()] if measured else []),
+        *_class_lines(evaluation),
         *_rim_line(evaluation),
         *_size_lines(evaluation),
         *_type_lines(summary, held),
@@ -128,6 +129,24 @@ def _trade_lines(evaluation: Evaluation, inspector: Inspector) -> list[str]:
     if not evaluation.tried:
         return []
     return [*tried_lines(evaluation.tried), f"{trade_legend(inspector.rule)} {CAUTION}"]
+
+
+def _class_lines(evaluation: Evaluation) -> list[str]:
+    """Known classes told apart, and a line of the table of confusions for each class."""
+    found = evaluation.open_set
+    if found is None:
+        return []
+    plain = found.summary()
+    known = evaluation.metrics.held
+    held = {"oscr": known["image_auroc"], "unknown_passed_at_95_known": known["fpr_at_95_tpr"]}
+    shown = {"OSCR": "oscr", "unknown passed with 95 % of known (oracle)": "unknown_passed_at_95_known"}
+    measured = [f"{label:<36}{_value(plain, key, held)}" for label, key in shown.items() if plain[key] is not None]
+    rows = []
+    for name, counts in zip(found.rows, found.table.tolist(), strict=True):
+        called = ", ".join(f"{count} {said}" for said, count in zip(found.columns, counts, strict=True) if count)
+        note = "" if name in found.classes else " (not known)"
+        rows.append(f"  {name}{note}: called {called or 'nothing'}")
+    return [f"known classes told rightly: {found.accuracy}", *measured, *rows]
 
 
 def _rim_line(evaluation: Evaluation) -> list[str]:

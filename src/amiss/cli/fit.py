@@ -18,7 +18,9 @@ from amiss.cli.suspect_lines import list_suspects
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
+    from amiss.data import Dataset
     from amiss.inspector import Inspector
+    from amiss.recipe import Recipe
 
 
 def fit(
@@ -84,12 +86,11 @@ def fit(
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
     from amiss.artefact import check_place
-    from amiss.data import open_dataset
     from amiss.front import fit_recipe
 
     asked = read_recipe(context, recipe)  # of the options that make a recipe, those that are given count
     if roi is not None or ignore is not None:
-        height, width, _ = open_dataset(data, seed=asked.seed, pages=pages).normal[0].shape
+        height, width, _ = _open(data, asked, pages).normal[0].shape
         asked = with_region(asked, roi, ignore, (height, width))
     if print_recipe:
         say(*asked.to_toml().rstrip().splitlines())
@@ -99,7 +100,7 @@ def fit(
     page = output.with_name(f"{output.name}.suspects") if suspects else None
     hold_folder(context, page)
     training = _training_folder(output, resume)
-    dataset = open_dataset(data, seed=asked.seed, pages=pages)
+    dataset = _open(data, asked, pages)
     normal, origins = dataset.normal, dataset.normal_origins
     strange = list_suspects(dataset, asked, 0, page) if suspects else ({}, [])
     with progress_display() as progress, _hint_at_resuming(training):
@@ -107,6 +108,14 @@ def fit(
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
     _report(inspector, output, normal.ignored, dataset.notes, strange, json=json)
+
+
+def _open(data: str, recipe: Recipe, pages: str) -> Dataset:
+    """The data set, by classes where the method learns them."""
+    from amiss.data import open_dataset
+    from amiss.registry import learns_classes
+
+    return open_dataset(data, seed=recipe.seed, pages=pages, classes=learns_classes(recipe.method))
 
 
 def _report(

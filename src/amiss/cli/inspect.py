@@ -240,4 +240,7 @@ def _line(verdict: Verdict) -> str:
     if verdict.regions:
         left, top, width, height = verdict.regions[0].box
         where = f"  {len(verdict.regions)} region(s), strongest {width} x {height} at ({left}, {top})"
+    if verdict.recognised is not None:
+        like = "" if verdict.recognised == verdict.most_like else f" (most like {verdict.most_like})"
+        where = f"  {verdict.recognised}{like}{where}"
     return f"{verdict.label.upper():<10} {verdict.name}  {p_value}score = {verdict.score:.4g}{margin}{where}"

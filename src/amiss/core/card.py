@@ -16,6 +16,14 @@ class Learning(StrEnum):
     GRADIENT = "gradient"  # trained by gradient descent
 
 
+class LearnsFrom(StrEnum):
+    """Which images a method learns from."""
+
+    NORMAL = "normal"  # good images, whatever their labels
+    CLASSES = "classes"  # good images of several classes, which their labels name
+    UNLABELLED = "unlabelled"  # images of which nobody knows whether they are good
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What a method is and what it can do.
@@ -28,6 +36,7 @@ class Card:
         url: Where the source can be found.
         year: Year of the source.
         learning: How the background model is built.
+        learns_from: Which images it learns from; with classes, ``statistic`` also gives the class of each image.
         localises: True when ``statistic`` returns a map, False when it returns one number per image.
         exportable: True when ``statistic`` can become an ONNX graph.
         weights_licence: Licence of the pretrained weights in the default preset, or "none".
@@ -42,6 +51,7 @@ class Card:
     url: str
     year: int
     learning: Learning
+    learns_from: LearnsFrom = LearnsFrom.NORMAL
     localises: bool = True
     exportable: bool = True
     weights_licence: str

@@ -7,7 +7,7 @@ is cut into tiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ class Scores:
     Args:
         image: One number per image, float32 (N,). With a map it is the map's maximum.
         map: One number per pixel, float32 (N, H, W), or None for methods that do not localise.
+        classes: The class that each image is most like, int64 (N,), as numbers of the detector's classes; None for
+            methods that know none.
 
     Raises:
-        InputError: Wrong shapes, or a number that is not finite.
+        InputError: Wrong shapes, a number that is not finite, or a class that is not a whole number of at least 0.
 
     Example:
         >>> import numpy as np
@@ -35,6 +37,7 @@ class Scores:
 
     image: NDArray[np.float32]
     map: NDArray[np.float32] | None = None
+    classes: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", _finite(self.image, "image scores", 1))
@@ -42,19 +45,21 @@ class Scores:
             object.__setattr__(self, "map", _finite(self.map, "score map", 3))
             if len(self.map) != len(self.image):
                 raise InputError(f"{len(self.map)} maps and {len(self.image)} image scores: one of each an image")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", _numbers(self.classes, len(self.image)))
 
     @classmethod
-    def of_map(cls, score_map: NDArray[np.floating]) -> Scores:
+    def of_map(cls, score_map: NDArray[np.floating], classes: NDArray[np.int64] | None = None) -> Scores:
         """Scores whose image score is the maximum of the map (N, H, W).
 
         One threshold then serves both: an image alarms exactly when at least one of its pixels does.
         """
         score_map = _finite(score_map, "score map", 3)
-        return cls(score_map.reshape(len(score_map), -1).max(axis=1, initial=-np.inf), score_map)
+        return cls(score_map.reshape(len(score_map), -1).max(axis=1, initial=-np.inf), score_map, classes)
 
     @classmethod
     def join(cls, parts: Sequence[Scores]) -> Scores:
-        """One `Scores` of several, in order. Maps are kept only when every part has one.
+        """One `Scores` of several, in order. Maps and classes are kept only when every part has them.
 
         Raises:
             InputError: Maps of different sizes.
@@ -65,7 +70,22 @@ class Scores:
                 f"maps must have one size, got {len(sizes)} sizes; score images one by one, or without their maps"
             )
         image = np.concatenate([part.image for part in parts]) if parts else np.zeros(0, np.float32)
-        return cls(image, np.concatenate(maps) if maps and len(maps) == len(parts) else None)
+        classes = [part.classes for part in parts if part.classes is not None]
+        return cls(
+            image,
+            np.concatenate(maps) if maps and len(maps) == len(parts) else None,
+            np.concatenate(classes) if classes and len(classes) == len(parts) else None,
+        )
+
+    def has_classes(self, classes: NDArray[np.int64] | None) -> bool:
+        """Whether these are its classes; None for none."""
+        if self.classes is None or classes is None:
+            return self.classes is classes
+        return np.array_equal(self.classes, classes)
+
+    def without_map(self) -> Scores:
+        """The same without the map, to be kept in numbers."""
+        return replace(self, map=None)
 
     def __len__(self) -> int:
         return len(self.image)
@@ -122,3 +142,13 @@ def _finite(values: NDArray[np.floating], what: str, dimensions: int) -> NDArray
     if not np.isfinite(array).all():
         raise InputError(f"{what}: {int((~np.isfinite(array)).sum())} of {array.size} numbers are not finite")
     return array
+
+
+def _numbers(classes: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    array = np.asarray(classes)
+    if array.shape != (count,) or array.dtype.kind not in "iu" or (array < 0).any():
+        raise InputError(
+            f"classes must be one whole number of at least 0 per image, got {array.dtype} {array.shape} for {count} "
+            "images"
+        )
+    return array.astype(np.int64)

@@ -142,9 +142,11 @@ def distinct(images: Images, origins: Sequence[Origin], identities: Sequence[str
     """The same images without their copies: one image is no more evidence for being there twice.
 
     Raises:
+        DataError: Copies have different labels.
         InputError: Not one origin per image.
     """
     check_origins(len(images), origins)
+    _check_labels(images, identities)
     kept = first_of_each(identities)
     return Distinct(
         images.subset(kept),
@@ -156,6 +158,15 @@ def distinct(images: Images, origins: Sequence[Origin], identities: Sequence[str
 
 COPIES = "copies of others, pixel by pixel"
 """What identical images are called."""
+
+
+def _check_labels(images: Images, identities: Sequence[str]) -> None:
+    first: dict[str, int] = {}
+    for index, label in enumerate(images.labels):
+        other = first.setdefault(identities[index], index) if identities[index] else index
+        if images.labels[other] != label:
+            one, two = (f"{images.names[at]} ({images.labels[at]})" for at in (other, index))
+            raise DataError(f"copies must have one label, but {one} and {two} are the same image")
 
 
 def copy_note(copies: int, what: str = "images") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.classes import UNKNOWN
 from amiss.core.scores import Region
 
 
@@ -30,6 +31,8 @@ class Verdict:
         label: Good, review, anomalous, or error.
         score: Image score, larger = more anomalous; None on error.
         p_value: How often a good image would look at least this strange; None on error or without calibration.
+        most_like: The class that the image is most like, by a method that knows several, also where it alarms; None for
+            other methods and on error.
         regions: Alarming regions, strongest first, boxes and areas in pixels of the original image.
         reason: What was wrong with the file; empty unless `label` is error.
         threshold: What the score was compared with, the rule's; None on error.
@@ -44,6 +47,7 @@ class Verdict:
     label: Label
     score: float | None = None
     p_value: float | None = None
+    most_like: str | None = None
     regions: tuple[Region, ...] = ()
     reason: str = ""
     threshold: float | None = None
@@ -55,12 +59,19 @@ class Verdict:
         if self.score is None:
             return f"Verdict({self.name!r}, {self.label}{f': {self.reason}' if self.reason else ''})"
         sure = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        return f"Verdict({self.name!r}, {self.label}, score = {self.score:.4g}{sure}, regions = {len(self.regions)})"
+        known = "" if self.recognised is None else f", {self.recognised}"
+        score = f"score = {self.score:.4g}{sure}, regions = {len(self.regions)}"
+        return f"Verdict({self.name!r}, {self.label}{known}, {score})"
 
     @property
     def margin(self) -> float | None:
         """Score minus threshold: above 0 the image alarms; None on error or without a threshold."""
         return None if self.score is None or self.threshold is None else self.score - self.threshold
+
+    @property
+    def recognised(self) -> str | None:
+        """The class of the image, or "unknown" where it alarms; None for methods that know no classes, and on error."""
+        return UNKNOWN if self.most_like is not None and self.label is Label.ANOMALOUS else self.most_like
 
     def without_arrays(self) -> Verdict:
         """The same verdict without map and mask, to be kept in numbers."""
@@ -75,6 +86,8 @@ class Verdict:
             "threshold": self.threshold,
             "margin": self.margin,
             "p_value": self.p_value,
+            "recognised": self.recognised,
+            "most_like": self.most_like,
             "regions": [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.regions],
             "reason": self.reason,
             "sha256": self.sha256,

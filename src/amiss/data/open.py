@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amiss.core.checks import readable
@@ -30,7 +30,9 @@ class Address:
     category: str | None
 
 
-def open_dataset(source: str | Path, *, category: str | None = None, seed: int = 0, pages: str = "one") -> Dataset:
+def open_dataset(
+    source: str | Path, *, category: str | None = None, seed: int = 0, pages: str = "one", classes: bool = False
+) -> Dataset:
     """Open a data set by what it looks like.
 
     Args:
@@ -41,6 +43,7 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
         category: The same as after #.
         seed: Seed of the random split, for sets that come without one.
         pages: What to do with a file of several images, as for `Images`.
+        classes: For a method that learns classes: a folder holds one folder per class, unless a reader is forced.
 
     Raises:
         DataError: Nothing there, no images, a layout that no reader knows, or a folder of images that is named by a
@@ -50,12 +53,14 @@ def open_dataset(source: str | Path, *, category: str | None = None, seed: int =
     """
     check_pages(pages)
     with readable(source):
-        dataset = _open(source, category, seed)
+        dataset = _open(source, category, seed, classes)
     return dataset if pages == "one" else dataset.each_page()
 
 
-def _open(source: str | Path, category: str | None, seed: int) -> Dataset:
+def _open(source: str | Path, category: str | None, seed: int, classes: bool) -> Dataset:
     address = read_address(source, category)
+    if classes and address.path.is_dir() and not str(source).startswith(f"{address.kind}:"):
+        address = replace(address, kind="classes")
     if address.kind == "elpv":
         return read_elpv(address.category or "mono", seed=seed)
     if address.kind == "folder" and not str(source).startswith("folder:"):

@@ -9,6 +9,7 @@ from amiss.core.errors import InputError
 from amiss.core.plugins import plugged_in
 from amiss.data import (
     btad,
+    classes,
     folder,
     kolektor,
     labelled,
@@ -42,6 +43,7 @@ READERS: dict[str, Reader] = {
         kolektor.READER,
         severstal.READER,
         nanofibres.READER,
+        classes.READER,
         labelled.READER,
         folder.READER,
     )

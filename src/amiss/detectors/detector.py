@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from amiss.core.card import Card, Learning
+from amiss.core.card import Card, Learning, LearnsFrom
+from amiss.core.classes import find_classes
 from amiss.core.errors import InputError, NotReadyError
 from amiss.core.images import Images, Size
 from amiss.core.parameters import Parameter, buffer, declared, signature
@@ -31,6 +32,10 @@ BATCH = 8
 
 STRETCH = 3.0
 """Ratio of the scores of unseen to learned images beyond which a detector knows the latter by heart (decision 15)."""
+
+Statistic = Tensor | tuple[Tensor, Tensor]
+"""A map (N, H, W) or scores (N,), float32; of a method that learns classes a pair: that, and the class of each image,
+int64 (N,)."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(buffer,))
@@ -99,13 +104,15 @@ class Detector(nn.Module):
         """Fit the background model to normal images, which all have one size."""
 
     @abstractmethod
-    def statistic(self, batch: Tensor) -> Tensor:
+    def statistic(self, batch: Tensor) -> Statistic:
         """How strange: a batch (N, 3, H, W) in [0, 1] to a map (N, H, W), or to one score per image (N,).
 
-        Larger = more anomalous. Pure: the score of an image depends on nothing but the image and the model.
+        Larger = more anomalous. Pure: the score of an image depends on nothing but the image and the model. A method
+        whose card says that it learns classes gives a pair: this, and the number of the class that each image is most
+        like, int64 (N,), among `classes`.
         """
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def forward(self, batch: Tensor) -> Statistic:
         """The statistic of a checked batch: `detector(batch)`. The exported graph is the statistic alone.
 
         Raises:
@@ -120,6 +127,10 @@ class Detector(nn.Module):
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments as they are now."""
         return {name: getattr(self, name) for name in self.declared}
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes that it tells apart, sorted, where its card says so: those of the images' labels, known from
+    before `build` on. Whoever loads a saved state sets it first."""
 
     checkpoint: Checkpoint | None = None
     """Where training leaves its state; set by `fit`, for `amiss.training.train`."""
@@ -145,7 +156,7 @@ class Detector(nn.Module):
         """Build, then learn from normal images. The same seed and images give the same detector.
 
         Args:
-            images: Normal images with a `size`.
+            images: Normal images with a `size`; with labels where the card says that it learns classes.
             seed: Seed of everything that is drawn; global random states are left as they were.
             progress: See `amiss.core.progress`.
             checkpoint: A folder in which gradient methods leave their state as they go, and from which an interrupted
@@ -154,8 +165,8 @@ class Detector(nn.Module):
                 Others learn in one pass on the CPU. Afterwards the detector is on the CPU.
 
         Raises:
-            InputError: No images, images without a size, a hyper-parameter out of range, a device that is not there, or
-                the checkpoint of another run.
+            InputError: No images, images without a size, a hyper-parameter out of range, a device that is not there,
+                the checkpoint of another run, or labels from which classes cannot be learned.
             DivergedError: Training came to a loss that is not finite.
         """
         if images.size is None or len(images) == 0:
@@ -163,6 +174,8 @@ class Detector(nn.Module):
                 f"images must be at least one and have a size, as images.resized((256, 256)) have, got {images!r}"
             )
         self.check_hyperparameters()
+        if self.card.learns_from is LearnsFrom.CLASSES:
+            self.classes = find_classes(images)
         self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
         place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")
         with seeded(seed, place):
@@ -175,6 +188,7 @@ class Detector(nn.Module):
     def _identity(self, images: Images, seed: int) -> str:
         """What a checkpoint belongs to."""
         digest = hashlib.sha256("".join(images.sha256(index) for index in range(len(images))).encode())
+        digest.update("\0".join(images.labels).encode())
         return f"{self.card.name} {self.hyperparameters()} {seed} {images.size} {digest.hexdigest()}"
 
     @torch.no_grad()
@@ -235,9 +249,15 @@ class TorchScorer:
             return _scores(self.detector(to_batch(torch.from_numpy(pixels))))
 
 
-def _scores(output: Tensor) -> Scores:
-    values = output.float().numpy(force=True)
-    return Scores.of_map(values) if values.ndim == 3 else Scores(values)
+def score_of(output: Statistic) -> Tensor:
+    """Map or scores, without the classes."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _scores(output: Statistic) -> Scores:
+    values = score_of(output).float().numpy(force=True)
+    classes = output[1].numpy(force=True) if isinstance(output, tuple) else None
+    return Scores.of_map(values, classes) if values.ndim == 3 else Scores(values, classes=classes)
 
 
 def check_batch(batch: Tensor) -> Tensor:

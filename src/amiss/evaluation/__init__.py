@@ -3,7 +3,7 @@
 from amiss.evaluation.certificate import Certificate, certify
 from amiss.evaluation.compare import Comparison, compare
 from amiss.evaluation.evaluate import Evaluation, Metrics, evaluate
-from amiss.evaluation.unseen import check_unseen, only_unseen
+from amiss.evaluation.unseen import check_unseen, only_unseen, open_for
 from amiss.evaluation.watch import watch
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "compare",
     "evaluate",
     "only_unseen",
+    "open_for",
     "watch",
 ]

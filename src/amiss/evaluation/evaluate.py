@@ -18,6 +18,7 @@ from amiss.data.truth import empty_note
 from amiss.evaluation.detection import detection_by_size
 from amiss.evaluation.evaluation import Evaluation
 from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
+from amiss.evaluation.open_set import measure_open_set
 from amiss.evaluation.own_size import pixels_of
 from amiss.evaluation.pixels import Pixels
 from amiss.evaluation.sampling import Sampling, sampling_of
@@ -86,6 +87,7 @@ def evaluate(
         rim_peaks=rim.peaks,
         rim_area=rim.area,
         by_size=detection_by_size(dataset, verdicts),
+        open_set=measure_open_set(inspector, dataset, verdicts, sampling),
     )
 
 

@@ -14,6 +14,7 @@ from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
 from amiss.evaluation.detection import DetectionBySize
 from amiss.evaluation.measure import Metrics, TypeMetrics
+from amiss.evaluation.open_set import OpenSet
 from amiss.evaluation.sampling import Sampling
 from amiss.evaluation.tried import Tried
 from amiss.metrics import Outcomes, Rate
@@ -52,6 +53,7 @@ class Evaluation:
             without maps. Many more than `rim_area` say that the detector takes borders for defects.
         rim_area: Mean share of the pixels that lie there, in [0, 1]; NaN without maps.
         by_size: How detection grows with the size of the defect; None without masks.
+        open_set: Classes and the unknown, where the inspector knows classes and the images have labels; else None.
     """
 
     dataset: str
@@ -74,6 +76,7 @@ class Evaluation:
     rim_peaks: Rate | None = None
     rim_area: float = math.nan
     by_size: DetectionBySize | None = None
+    open_set: OpenSet | None = None
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -191,6 +194,7 @@ class Evaluation:
             "rim_peaks": None if self.rim_peaks is None else self.rim_peaks.summary(),
             "rim_area": _finite(self.rim_area),
             "by_size": None if self.by_size is None else self.by_size.summary(),
+            "open_set": None if self.open_set is None else self.open_set.summary(),
             "n_errors": len(self.errors),
             "errors": [{"name": verdict.name, "reason": verdict.reason} for verdict in self.errors],
             "seconds_per_image": _finite(self.seconds_per_image),

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.calibration import plan_calibration
+from amiss.core.card import LearnsFrom
+from amiss.core.errors import InputError
 from amiss.core.extras import needs_fit
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -97,14 +99,17 @@ def find_suspects(
 
     Raises:
         DataError: Fewer than two images, or all of one part.
+        InputError: A method whose scores are not those of normal images against strange ones.
         ImageError: An image cannot be used.
         MissingExtraError: torch is not installed.
     """
     with needs_fit("learning"):
         from amiss.fitting import Lab, fold_scores
-        from amiss.registry import create
+        from amiss.registry import create, find_method
     from amiss.runtime import Tiles
 
+    if (learns := find_method(recipe.method).card.learns_from) is not LearnsFrom.NORMAL:
+        raise InputError(f"the method must learn from normal images, got {recipe.method}, which learns from {learns}")
     images = images.with_bits(recipe.bits)
     found = survey(images, progress).all_usable()
     given = distinct(images, origins, found.identities)

@@ -6,14 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from amiss.core.errors import DataError
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import Survey, depth_notes, survey
+from amiss.data import open_dataset
 from amiss.data.dataset import Dataset
 from amiss.data.truth import doubtful_masks
+from amiss.evaluation.open_set import as_known
 from amiss.inspector import Inspector
+
+
+def open_for(source: str | Path, *inspectors: Inspector, pages: str = "one") -> Dataset:
+    """Open a data set to measure these inspectors on: split with the seed of the first, by classes where it knows some.
+
+    Raises:
+        DataError: See `amiss.data.open_dataset`.
+    """
+    first = inspectors[0]
+    return open_dataset(source, seed=first.record.seed, pages=pages, classes=bool(first.learned.classes))
 
 
 def only_unseen(dataset: Dataset, *inspectors: Inspector, progress: Progress = silent) -> Dataset:
@@ -26,9 +39,13 @@ def only_unseen(dataset: Dataset, *inspectors: Inspector, progress: Progress = s
         inspectors: To be measured.
         progress: Reports the stage "reading".
 
+    Images of classes that the inspectors do not know are defective, and all of them are tested, see `as_known`.
+
     Raises:
-        DataError: No test image is left, or two copies are called different defect types.
+        DataError: No test image is left, two copies are called different defect types, or the inspectors know different
+            classes.
     """
+    dataset = as_known(dataset, *inspectors)
     known: frozenset[str] = frozenset().union(*(inspector.seen for inspector in inspectors))
     found = survey(dataset.test, progress)
     kept = dataset.without_copies(known, found.identities)

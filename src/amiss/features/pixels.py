@@ -48,13 +48,17 @@ class Pixels:
         """
         chosen = rng.integers(len(self.values), size=count)
         if patch == 0:
-            return self._batch(self.values[np.sort(chosen)])
+            return self.take(np.sort(chosen))
         _, height, width, _ = self.values.shape
         tops, lefts = rng.integers(height - patch + 1, size=count), rng.integers(width - patch + 1, size=count)
         places = zip(chosen, tops, lefts, strict=True)
         return self._batch(
             np.stack([self.values[i, top : top + patch, left : left + patch] for i, top, left in places])
         )
+
+    def take(self, numbers: NDArray[np.integer]) -> Tensor:
+        """The images of these numbers, (N, 3, H, W) in [0, 1]."""
+        return self._batch(self.values[numbers])
 
     def _batch(self, pixels: NDArray[np.uint8]) -> Tensor:
         return to_batch(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))

@@ -76,7 +76,7 @@ class RegionOfInterest:
         if scores.map.shape[1:] != self.size:
             raise InputError(f"maps must be {self.size}, as the region of interest is, got {scores.map.shape[1:]}")
         lowest = np.min(scores.map, axis=(1, 2), where=self.inside, initial=np.inf)
-        return Scores.of_map(np.where(self.inside, scores.map, lowest[:, None, None]))
+        return Scores.of_map(np.where(self.inside, scores.map, lowest[:, None, None]), scores.classes)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""

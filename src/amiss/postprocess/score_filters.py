@@ -51,7 +51,7 @@ class IgnoreBorder:
         filtered = scores.map.copy()
         filtered[:] = inner.min(axis=(1, 2), keepdims=True)
         filtered[:, edge:-edge, edge:-edge] = inner
-        return Scores.of_map(filtered)
+        return Scores.of_map(filtered, scores.classes)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""

@@ -148,6 +148,11 @@ def _with_defects(images: Images, seed: int) -> Iterator[NDArray[np.uint8]]:
 def _check(inspector: Inspector) -> bytes:
     if inspector.learned.quantised is not None:
         raise InputError("this model is in int8 already; quantise the float32 model that it was made from")
+    if inspector.learned.classes:
+        raise InputError(
+            f"{inspector.learned.method} tells classes, and what int8 costs is measured on synthetic defects, which "
+            "say nothing of that; keep the float32 model"
+        )
     if inspector.parts.graph is None:
         raise InputError(f"{inspector.learned.method} is not exported and runs in torch; there is no graph to quantise")
     if inspector.calibration.kind == "folds":

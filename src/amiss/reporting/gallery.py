@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.classes import UNKNOWN
 from amiss.core.errors import ImageError
 from amiss.core.verdict import Label
 from amiss.data.dataset import GOOD, Dataset
@@ -20,6 +21,9 @@ from amiss.reporting.overlay import ColourScale, fit_inside, outline, overlay
 
 if TYPE_CHECKING:
     from amiss.evaluation import Evaluation
+
+CLASS_EXAMPLES = 4
+"""Images that are shown of each class."""
 
 THUMBNAIL = 320
 """Pixels of the long side of an image in the report."""
@@ -40,6 +44,7 @@ class Card:
     image: str
     overlay: str
     marked: bool
+    recognised: str = ""
 
 
 def misses(evaluation: Evaluation, worst: int) -> list[int]:
@@ -66,6 +71,19 @@ def typical_detections(evaluation: Evaluation, count: int) -> list[int]:
     return [i for i in itertools.chain.from_iterable(rounds) if i is not None][:count]
 
 
+def typical_of_class(
+    evaluation: Evaluation, labels: Sequence[str], name: str, count: int = CLASS_EXAMPLES
+) -> list[int]:
+    """Images of one class: those called otherwise first, then those nearest to the median score of their class."""
+    own = [i for i, v in enumerate(evaluation.verdicts) if labels[i] == name and v.label is not Label.ERROR]
+    if not own:
+        return []
+    median = float(np.median(evaluation.scores[own]))
+    near = sorted(own, key=lambda i: abs(evaluation.scores[i] - median))
+    wrong = [i for i in near if evaluation.verdicts[i].recognised not in (name, UNKNOWN)]
+    return list(dict.fromkeys([*wrong[: count // 2], *near]))[:count]
+
+
 def make_card(index: int, inspector: Inspector, dataset: Dataset, scale: ColourScale, name: str) -> Card | None:
     """Inspect one test image again, now with its map, and draw it; None when the file is gone by now."""
     try:
@@ -86,6 +104,7 @@ def make_card(index: int, inspector: Inspector, dataset: Dataset, scale: ColourS
         image=data_uri(small if truth is None else outline(small, truth, TRUTH)),
         overlay=drawn,
         marked=truth is not None,
+        recognised=verdict.recognised or "",
     )
 
 

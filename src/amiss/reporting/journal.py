@@ -40,6 +40,8 @@ COLUMNS = (
     "threshold",
     "margin",
     "p_value",
+    "recognised",
+    "most_like",
     "n_regions",
     "left",
     "top",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from amiss.core.sentence import Sentence
 from amiss.core.verdict import Label
-from amiss.data.dataset import GOOD
+from amiss.data.dataset import GOOD, Dataset
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
 from amiss.reporting import charts, gallery
@@ -65,6 +66,8 @@ KEPT = Sentence(
     "On the test images {rate} of the good parts raised an alarm, which confirms the promise.",
     "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
 )
+OSCR_MEANS = "chance that a known image is told rightly and scores below an unknown one; at most accuracy and AUROC"
+PASSED_MEANS = "an oracle: unknown images below the threshold that passes 95 % of the known ones"
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,6 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
         "alarms": gallery.false_alarms(evaluation, worst),
         "detections": gallery.typical_detections(evaluation, worst),
     }
-    cards = {
-        kind: [gallery.make_card(index, inspector, dataset, scale, names[index]) for index in indices]
-        for kind, indices in chosen.items()
-    }
     usable = evaluation.usable
     return {
         "evaluation": evaluation,
@@ -143,7 +142,8 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
             evaluation.detections,
         ),
         "legend": charts.legend(inspector.rule, scale),
-        "cards": {kind: [card for card in found if card is not None] for kind, found in cards.items()},
+        "cards": _cards(chosen, inspector, dataset, scale, names),
+        **_classes(evaluation, inspector, scale, names),
         "size_chart": None if evaluation.by_size is None else pod_chart(evaluation.by_size),
         "facts": origin(evaluation, inspector),
     }
@@ -157,6 +157,55 @@ def _words(evaluation: Evaluation) -> dict[str, str]:
         "exact": (OVER_LOTS if evaluation.sampling.over_lots else EXACT)(),
         "interval_words": evaluation.metrics.words(),
     }
+
+
+def _classes(evaluation: Evaluation, inspector: Inspector, scale: ColourScale, names: Sequence[str]) -> dict[str, Any]:
+    """Known classes and the unknown: figures, confusions, and examples of each class."""
+    found, dataset = evaluation.open_set, evaluation.tested
+    if found is None:
+        return {"open_set": None}
+    examples = {row: gallery.typical_of_class(evaluation, dataset.test.labels, row) for row in found.rows}
+    count, held = f"{int(found.table.sum())} images", evaluation.metrics.held
+    figures = [
+        Figure("OSCR", OSCR_MEANS, _number(found.oscr), _known(found.oscr_interval), count, held["image_auroc"]),
+        Figure(
+            "Unknown ones passed with 95 % of the known",
+            PASSED_MEANS,
+            _number(found.passed_at_95),
+            _known(found.passed_at_95_interval),
+            count,
+            held["fpr_at_95_tpr"],
+        ),
+    ]
+    return {
+        "open_set": found,
+        "class_rows": list(zip(found.rows, found.table.tolist(), strict=True)),
+        "class_figures": figures,
+        "class_cards": _cards(examples, inspector, dataset, scale, names),
+    }
+
+
+def _cards(
+    chosen: Mapping[str, Sequence[int]],
+    inspector: Inspector,
+    dataset: Dataset,
+    scale: ColourScale,
+    names: Sequence[str],
+) -> dict[str, list[gallery.Card]]:
+    """Cards of the images chosen for each heading; none of an image that is gone by now."""
+    made = {
+        kind: [gallery.make_card(index, inspector, dataset, scale, names[index]) for index in indices]
+        for kind, indices in chosen.items()
+    }
+    return {kind: [card for card in cards if card is not None] for kind, cards in made.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _known(interval: tuple[float, float]) -> tuple[float, float] | None:
+    return None if math.isnan(interval[0]) else interval
 
 
 def _counts(evaluation: Evaluation) -> dict[str, Any]:

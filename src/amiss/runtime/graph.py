@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +29,16 @@ class Program:
         threads: Threads that it really uses, as it says itself.
         shape: Shape of the input, a whole number for every fixed side.
         kind: Type of the input: "uint8".
-        result: Name of the output.
-        run: Images in, output out. May be called from several threads.
+        results: Names of the outputs.
+        run: Images in, outputs out, one array each. May be called from several threads.
     """
 
     runtime: str
     threads: int
     shape: tuple[object, ...]
     kind: str
-    result: str
-    run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    results: tuple[str, ...]
+    run: Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]
 
 
 Engine = Callable[[bytes, int], Program]
@@ -81,21 +82,27 @@ def onnxruntime_engine(model: bytes, cores: int) -> Program:
     """
     with loading("ONNX Runtime"):
         session = open_session(model, cores)
-        (entry,), (result,) = session.get_inputs(), session.get_outputs()
+        (entry,), results = session.get_inputs(), tuple(result.name for result in session.get_outputs())
 
-    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
         with running("ONNX Runtime"):
-            (output,) = run_within(PATIENCE * len(pixels), session, [result.name], {entry.name: pixels})
-        return np.asarray(output, np.float32)
+            outputs: list[NDArray[Any]] = run_within(
+                PATIENCE * len(pixels), session, list(results), {entry.name: pixels}
+            )
+        return outputs
 
     return Program(
         runtime="onnxruntime",
         threads=session.get_session_options().intra_op_num_threads,
         shape=tuple(entry.shape),
         kind=entry.type.removeprefix("tensor(").removesuffix(")"),
-        result=result.name,
+        results=results,
         run=run,
     )
+
+
+RESULTS = (("map",), ("image",), ("map", "class"), ("image", "class"))
+"""Outputs that a graph of Amiss may have."""
 
 
 class Graph:
@@ -120,10 +127,10 @@ class Graph:
         check_graph(model)
         self._model, self._engine = model, engine
         self.program = engine(model, threads() if cores is None else cores)
-        shape, kind, result = self.program.shape, self.program.kind, self.program.result
+        shape, kind, results = self.program.shape, self.program.kind, self.program.results
         sides = [side for side in shape[1:3] if isinstance(side, int)]
-        if kind != "uint8" or len(shape) != 4 or len(sides) != 2 or shape[3] != 3 or result not in ("map", "image"):
-            raise ArtefactError(f"not a graph of Amiss: {kind} {list(shape)} in, {result} out")
+        if kind != "uint8" or len(shape) != 4 or len(sides) != 2 or shape[3] != 3 or results not in RESULTS:
+            raise ArtefactError(f"not a graph of Amiss: {kind} {list(shape)} in, {', '.join(results)} out")
         self.size: Size = (sides[0], sides[1])
 
     def run(self, pixels: NDArray[np.uint8]) -> Scores:
@@ -137,9 +144,12 @@ class Graph:
             raise InputError(
                 f"pixels must be uint8 (N, {self.size[0]}, {self.size[1]}, 3), got {pixels.dtype} {pixels.shape}"
             )
-        output = self.program.run(pixels)
+        output, *classes = self.program.run(pixels)
         try:
-            scores = Scores.of_map(output) if self.program.result == "map" else Scores(output)
+            if self.program.results[0] == "map":
+                scores = Scores.of_map(output, *classes)
+            else:
+                scores = Scores(output, None, *classes)
         except InputError as error:
             raise ArtefactError(f"{self.program.runtime} gives other things than scores: {error}") from error
         if len(scores) != len(pixels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -27,7 +28,7 @@ def openvino_engine(model: bytes, cores: int) -> Program:
     core, openvino = _core()
     with loading("OpenVINO"):
         graph = core.read_model(model)
-        (entry,), (result,) = graph.inputs, graph.outputs
+        (entry,), results = graph.inputs, tuple(result.any_name for result in graph.outputs)
         shape = tuple(side.get_length() if side.is_static else str(side) for side in entry.partial_shape)
         kind = entry.element_type.to_dtype().name
         graph.reshape(openvino.PartialShape([1, *list(entry.partial_shape)[1:]]))
@@ -39,32 +40,33 @@ def openvino_engine(model: bytes, cores: int) -> Program:
         compiled = core.compile_model(graph, "CPU", options)
     requests = threading.local()  # a request serves one thread
 
-    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
         with running("OpenVINO"):
-            found = [_run_within(PATIENCE, requests.own, np.ascontiguousarray(one[None])) for one in pixels]
-        return np.concatenate(found).astype(np.float32, copy=False)
+            images = (np.ascontiguousarray(one[None]) for one in pixels)
+            found = [_run_within(PATIENCE, requests.own, image, len(results)) for image in images]
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     return Program(
         runtime="openvino",
         threads=compiled.get_property("INFERENCE_NUM_THREADS"),
         shape=shape,
         kind=kind,
-        result=result.any_name,
+        results=results,
         run=run,
     )
 
 
-def _run_within(seconds: float, request: Any, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The output for one image; the run is stopped between two nodes of the graph once it has taken so long."""
+def _run_within(seconds: float, request: Any, pixels: NDArray[np.uint8], outputs: int) -> list[NDArray[Any]]:
+    """The outputs for one image; the run is stopped between two nodes of the graph once it has taken so long."""
     request.start_async({0: pixels})
     if not request.wait_for(int(1000 * seconds)):
         request.cancel()
         with suppress(RuntimeError):  # that it was cancelled; a request nobody waited for would block when it is freed
             request.wait()
         raise TimeoutError(f"it takes more than {seconds:g} s")
-    return np.array(request.get_output_tensor(0).data)
+    return [np.array(request.get_output_tensor(index).data) for index in range(outputs)]
 
 
 @cache

@@ -3,12 +3,13 @@
 from typing import Any
 
 from amiss.testing.mvtec import write_image, write_images, write_mvtec
-from amiss.testing.toy import ToyWorld, toy_part, toy_texture
+from amiss.testing.toy import ToyWorld, toy_classes, toy_part, toy_texture
 
 __all__ = [
     "ToyWorld",
     "check_detector",
     "check_rule",
+    "toy_classes",
     "toy_part",
     "toy_texture",
     "write_image",

@@ -32,11 +32,11 @@ from scipy.ndimage import binary_dilation
 from scipy.stats import betabinom
 from torch import Tensor
 
-from amiss.core.card import Learning
+from amiss.core.card import Learning, LearnsFrom
 from amiss.core.errors import InputError, ParityError
 from amiss.core.images import Images
 from amiss.detectors import detector as contract
-from amiss.detectors.detector import Detector, TorchScorer
+from amiss.detectors.detector import Detector, TorchScorer, score_of
 from amiss.features.batch import to_batch
 from amiss.metrics import auroc
 from amiss.rules.ranks import RankRule
@@ -50,8 +50,8 @@ from amiss.testing.detector_words import (
 )
 from amiss.testing.expect import random_state, require, require_equal, require_input_error
 from amiss.testing.fresh_process import score_elsewhere
-from amiss.testing.shared_fits import brief, deployed, fit_seconds, fitted, fresh_normals
-from amiss.testing.toy import SIDE, ToyWorld, toy_part, toy_texture
+from amiss.testing.shared_fits import brief, deployed, first_world, fit_seconds, fitted, fresh_normals, worlds
+from amiss.testing.toy import SIDE, ToyWorld
 from amiss.training import Checkpoint
 
 AUROC_FLOOR = 0.9
@@ -76,17 +76,19 @@ def check_detector(make: Make) -> None:
 
 def check_fit_repeats(make: Make) -> None:
     """*Fit*: one seed and one set of images give one detector, whatever it has learned before."""
-    test = toy_texture(4, seed=1, defective=True).images
-    other = deepcopy(fitted(make, toy_part, few_steps=True)).fit(toy_texture(16, seed=0).images, seed=0)
+    first, second = worlds(make())
+    test = first(4, seed=1, defective=True).images
+    other = deepcopy(fitted(make, second, few_steps=True)).fit(first(16, seed=0).images, seed=0)
     wanted = fitted(make, few_steps=True).score(test)
     require_equal(wanted, other.score(test), "a second fit, after one to other images,")
 
 
 def check_fit_leaves_no_trace(make: Make) -> None:
     """*Fit*: the images and the global random states of Python, NumPy and torch stay as they were."""
-    arrays = list(toy_texture(16, seed=0).images)
+    given = first_world(make)(16, seed=0).images
+    arrays, labels = list(given), given.labels
     copies, before = [array.copy() for array in arrays], random_state()
-    detector = brief(make).fit(Images(arrays, size=(SIDE, SIDE)))
+    detector = brief(make).fit(Images(arrays, size=(SIDE, SIDE), labels=labels))
     detector.score(Images(arrays, size=(SIDE, SIDE)))
     require(before == random_state(), "a global random state moved; draw from the `rng` that learn is given")
     require(all(map(np.array_equal, arrays, copies)), "fit or score wrote into the input images; copy first")
@@ -96,7 +98,9 @@ def check_score_shape(make: Make) -> None:
     """*Score*: float32, finite, one number per image, and a map exactly when the card says so."""
     detector = fitted(make)
     with torch.no_grad():
-        output = detector(_batch(toy_texture(3, seed=1)))
+        statistic = detector(_batch(first_world(make)(3, seed=1)))
+    output = score_of(statistic)
+    _check_classes(detector, statistic)
     wanted = (3, SIDE, SIDE) if detector.card.localises else (3,)
     require(tuple(output.shape) == wanted, f"the statistic must have shape {wanted}, got {tuple(output.shape)}")
     require(output.dtype == torch.float32, f"the statistic must be torch.float32, got {output.dtype}")
@@ -105,9 +109,10 @@ def check_score_shape(make: Make) -> None:
 
 def check_finds_defects(make: Make) -> None:
     """*Score*: larger = more anomalous, and the peak of the map lies on the defect, in the toy world that suits."""
-    found, peaks = _toy_quality(fitted(make), toy_texture)
+    first, second = worlds(make())
+    found, peaks = _toy_quality(fitted(make), first)
     if found < AUROC_FLOOR or peaks < PEAK_FLOOR:
-        found, peaks = _toy_quality(fitted(make, toy_part), toy_part)
+        found, peaks = _toy_quality(fitted(make, second), second)
     require(
         found >= AUROC_FLOOR,
         f"AUROC must reach {AUROC_FLOOR} in the better toy world, got {found:.3f}: is the sign right?",
@@ -117,12 +122,12 @@ def check_finds_defects(make: Make) -> None:
 
 def check_learns(make: Make) -> None:
     """*Learns*: scores are not constant and depend on the normal images; training beats no training."""
-    detector, test = fitted(make), toy_texture(8, seed=1, defective=True).images
+    detector, test = fitted(make), first_world(make)(8, seed=1, defective=True).images
     scores = detector.score(test).image
     require(float(np.ptp(scores)) > 1e-6 * float(np.abs(scores).max()), f"every image scores {scores[0]}")
     if detector.card.learning is Learning.NONE:
         return
-    scores, other = (fitted(make, world, few_steps=True).score(test).image for world in (toy_texture, toy_part))
+    scores, other = (fitted(make, world, few_steps=True).score(test).image for world in worlds(detector))
     moved = float(np.abs(scores - other).max())
     require(moved > 1e-3 * float(np.abs(scores).max()), "other normal images give the same scores: learn ignores them")
     if detector.card.learning is Learning.GRADIENT:
@@ -133,7 +138,7 @@ def check_resumes(make: Make) -> None:
     """*Resumes*: a fit that was killed goes on from its checkpoint, and comes to the very same detector."""
     if make().card.learning is not Learning.GRADIENT:
         raise unittest.SkipTest(f"{make().card.name} takes no training steps")
-    images, test = toy_texture(16, seed=0).images, toy_texture(4, seed=1, defective=True).images
+    images, test = first_world(make)(16, seed=0).images, first_world(make)(4, seed=1, defective=True).images
     taken = list[int]()
 
     def note(stage: str, done: int, total: int, note: str = "") -> None:
@@ -156,13 +161,13 @@ def check_resumes(make: Make) -> None:
 
 def check_pure(make: Make) -> None:
     """*Pure*: a score depends on its image alone, and scoring changes nothing."""
-    detector, batch = fitted(make), _batch(toy_texture(7, seed=1, defective=True))
+    detector, batch = fitted(make), _batch(first_world(make)(7, seed=1, defective=True))
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        at_once = detector(batch)
-        singly = torch.cat([detector(image[None]) for image in batch])
-        permuted = detector(batch[order])
+        at_once = score_of(detector(batch))
+        singly = torch.cat([score_of(detector(image[None])) for image in batch])
+        permuted = score_of(detector(batch[order]))
     after = detector.state_dict()
     require(before.keys() == after.keys(), "scoring added or removed a parameter or buffer")
     changed = [name for name in before if not torch.equal(before[name], after[name])]
@@ -176,13 +181,13 @@ def check_pure(make: Make) -> None:
 def check_sizes(make: Make) -> None:
     """*Sizes*: odd and non-square images fit and score; one image scores; one fits or is refused in words."""
     size = (63, 97)
-    normal, test = (toy_texture(count, seed=seed).images.resized(size) for count, seed in ((12, 0), (1, 1)))
+    normal, test = (first_world(make)(count, seed=seed).images.resized(size) for count, seed in ((12, 0), (1, 1)))
     scores = brief(make).fit(normal).score(test)
     require(len(scores) == 1, f"one image got {len(scores)} scores")
     if scores.map is not None:
         require(scores.map.shape == (1, *size), f"images of {size} got a map of {scores.map.shape[1:]}")
     try:
-        brief(make).fit(toy_texture(1, seed=0).images)
+        brief(make).fit(first_world(make)(1, seed=0).images)
     except InputError:
         pass
     except Exception as error:
@@ -191,7 +196,7 @@ def check_sizes(make: Make) -> None:
 
 def check_bad_batches(make: Make) -> None:
     """*Sizes*: grey, NaN, wrong range, wrong type and wrong dimensions give an error that says what must hold."""
-    detector, good = fitted(make), _batch(toy_texture(2, seed=1))
+    detector, good = fitted(make), _batch(first_world(make)(2, seed=1))
     bad = {
         "a grey batch": good[:, :1],
         "a batch with NaN": good.where(good > good.amin(), torch.nan),
@@ -207,7 +212,7 @@ def check_bad_batches(make: Make) -> None:
 
 def check_persistence(make: Make) -> None:
     """*Persistence*: hyper-parameters as JSON and the state as safetensors give equal scores in a fresh process."""
-    detector, test = fitted(make), toy_texture(4, seed=1, defective=True).images
+    detector, test = fitted(make), first_world(make)(4, seed=1, defective=True).images
     require_equal(detector.score(test), score_elsewhere(detector, test), "the state in a fresh process")
 
 
@@ -225,9 +230,10 @@ def check_export(make: Make) -> None:
     graph, in_torch = inspector.scorer, TorchScorer(detector, (SIDE, SIDE))
     require(isinstance(graph, Graph), "the inspector does not run a graph")
     for count in (1, 5):
-        pixels = np.stack(list(toy_texture(count, seed=1, defective=True).images))
+        pixels = np.stack(list(first_world(make)(count, seed=1, defective=True).images))
         found, wanted = graph.run(pixels), in_torch.run(pixels)
         require((found.map is None) == (wanted.map is None), "the graph and torch differ in having a map")
+        require(found.has_classes(wanted.classes), "the graph and torch tell other classes")
         pairs = [(found.image, wanted.image), (found.map, wanted.map)]
         for one, other in ((a, b) for a, b in pairs if a is not None and b is not None):
             moved, allowed = float(np.abs(one - other).max()), 1e-3 * float(np.abs(other).max())
@@ -243,7 +249,7 @@ def check_false_alarms(make: Make) -> None:
     beta-binomial with k and n + 1 - k: calibration is random too. The band leaves out 1 in 10,000 on each side.
     """
     (inspector, _), fresh = deployed(make), 500
-    images = Images(fresh_normals(fresh).copy(), size=(SIDE, SIDE))
+    images = Images(fresh_normals(first_world(make), fresh).copy(), size=(SIDE, SIDE))
     rule = cast(RankRule, inspector.rule)
     alarms = int(inspector.decide(inspector.image_scores(images)).label.sum())
     band = betabinom(fresh, rule.rank, rule.n + 1 - rule.rank)
@@ -255,7 +261,7 @@ def check_false_alarms(make: Make) -> None:
 def check_budget(make: Make) -> None:
     """*Budget*: 16 toy images are fitted and 16 scored in 5 s of CPU time, which a busy machine does not stretch."""
     detector, start = fitted(make), time.process_time()
-    detector.score(toy_texture(16, seed=1).images)
+    detector.score(first_world(make)(16, seed=1).images)
     taken = fit_seconds(make) + time.process_time() - start
     require(
         taken <= BUDGET_SECONDS,
@@ -289,6 +295,20 @@ def _batch(world: ToyWorld) -> Tensor:
     return to_batch(torch.from_numpy(np.stack(list(world.images))))
 
 
+def _check_classes(detector: Detector, statistic: object) -> None:
+    """One class per image, of those that were learned, exactly when the card says so."""
+    learns = detector.card.learns_from is LearnsFrom.CLASSES
+    require(
+        isinstance(statistic, tuple) == learns and bool(detector.classes) == learns,
+        "the statistic must give the class of each image exactly when the card says that classes are learned",
+    )
+    if isinstance(statistic, tuple):
+        _, classes = statistic
+        says = f"classes must be int64 numbers (3,) below {len(detector.classes)}, got {classes}"
+        require(classes.dtype == torch.int64 and tuple(classes.shape) == (3,), says)
+        require(bool(((classes >= 0) & (classes < len(detector.classes))).all()), says)
+
+
 def _toy_quality(detector: Detector, world: Callable[..., ToyWorld]) -> tuple[float, float]:
     """AUROC on fresh toy images, and the share of map peaks on the defect (1 without a map)."""
     normal, strange = world(32, seed=1), world(32, seed=2, defective=True)
@@ -306,12 +326,13 @@ def _peaks_on_defect(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> flo
 def _check_training(make: Make) -> None:
     """In the toy world that suits, against the untrained self: parameters as built, buffers as learned."""
     untrained = make()
+    untrained.classes = fitted(make).classes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         untrained.build(pretrained=True)
     start = {name: value.detach().clone() for name, value in untrained.named_parameters()}
     gains = []
-    for world in (toy_texture, toy_part):
+    for world in worlds(untrained):
         trained = fitted(make, world)
         end = dict(trained.named_parameters())
         changed = any(not torch.equal(value, end[name]) for name, value in start.items())

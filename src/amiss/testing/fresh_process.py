@@ -45,12 +45,15 @@ def score_elsewhere(detector: Detector, images: Images) -> Scores:
         folder = Path(name)
         state = {key: value.contiguous() for key, value in detector.state_dict().items()}
         save_file(state, folder / "state.safetensors")
-        (folder / "spec.json").write_text(json.dumps({**address, "settings": detector.hyperparameters()}))
+        (folder / "spec.json").write_text(
+            json.dumps({**address, "settings": detector.hyperparameters(), "classes": detector.classes})
+        )
         np.save(folder / "pixels.npy", np.stack(list(images)), allow_pickle=False)
         _ask(name)
         if (failure := folder / "failure.txt").exists():
             raise AssertionError(f"loading in a fresh process failed:\n{failure.read_text()}")
-        return Scores(np.load(folder / "scores.npy", allow_pickle=False))
+        classes = np.load(folder / "classes.npy", allow_pickle=False) if detector.classes else None
+        return Scores(np.load(folder / "scores.npy", allow_pickle=False), classes=classes)
 
 
 def _ask(folder: str) -> None:
@@ -93,9 +96,12 @@ def _score_reloaded(folder: Path) -> None:
     with patch.object(socket.socket, "connect", refuse):
         spec = json.loads((folder / "spec.json").read_text())
         detector: Detector = _find(spec["module"], spec["file"], spec["name"])(**spec["settings"])
+        detector.classes = tuple(spec["classes"])
         detector.load_state(load_file(folder / "state.safetensors"))
         scores = detector.score(Images(np.load(folder / "pixels.npy", allow_pickle=False)))
         np.save(folder / "scores.npy", scores.image, allow_pickle=False)
+        if scores.classes is not None:
+            np.save(folder / "classes.npy", scores.classes, allow_pickle=False)
 
 
 def _find(module: str, file: str, name: str) -> Any:

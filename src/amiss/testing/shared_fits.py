@@ -10,19 +10,31 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.card import Learning
+from amiss.core.card import Learning, LearnsFrom
 from amiss.detectors.detector import Detector
 from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.rules import Conformal
 from amiss.testing.detector_words import Make
-from amiss.testing.toy import SIDE, ToyWorld, toy_texture
+from amiss.testing.toy import SIDE, ToyWorld, toy_classes, toy_other_classes, toy_part, toy_texture
 
 BRIEF = 12
 """Training steps, set as the hyper-parameter `steps`, where a check asks how a method learns and not how well."""
 
 World = Callable[..., ToyWorld]
-"""`toy_texture` or `toy_part`."""
+"""`toy_texture` or `toy_part`; for methods that learn classes `toy_classes` or `toy_other_classes`."""
+
+
+def worlds(detector: Detector) -> tuple[World, World]:
+    """Two toy worlds from which this detector can learn."""
+    if detector.card.learns_from is LearnsFrom.CLASSES:
+        return toy_classes, toy_other_classes
+    return toy_texture, toy_part
+
+
+def first_world(make: Make) -> World:
+    """The toy world that most checks take."""
+    return worlds(make())[0]
 
 
 @dataclass
@@ -47,15 +59,16 @@ def brief(make: Make) -> Detector:
     return type(detector)(**{**settings, "steps": BRIEF})
 
 
-def fitted(make: Make, world: World = toy_texture, *, few_steps: bool = False) -> Detector:
+def fitted(make: Make, world: World | None = None, *, few_steps: bool = False) -> Detector:
     """A detector that has learned from 16 images of a toy world; do not change it.
 
     Args:
         make: See `Make`.
-        world: Where the images come from.
+        world: Where the images come from; `first_world` when None.
         few_steps: That of `brief`.
     """
     known, detector = _known(make), brief(make) if few_steps else make()
+    world = world or first_world(make)
     key = _key(detector, world)
     if key not in known.fitted:
         start = time.process_time()
@@ -65,9 +78,9 @@ def fitted(make: Make, world: World = toy_texture, *, few_steps: bool = False) -
 
 
 def fit_seconds(make: Make) -> float:
-    """CPU time that it took to learn from the 16 images of `toy_texture`."""
+    """CPU time that it took to learn from the 16 images of `first_world`."""
     fitted(make)
-    return _known(make).seconds[_key(make(), toy_texture)]
+    return _known(make).seconds[_key(make(), first_world(make))]
 
 
 def deployed(make: Make) -> tuple[Inspector, Detector]:
@@ -77,16 +90,16 @@ def deployed(make: Make) -> tuple[Inspector, Detector]:
     """
     known = _known(make)
     if known.deployed is None:
-        images, method = toy_texture(124, seed=0).images, brief(make)
+        images, method = first_world(make)(124, seed=0).images, brief(make)
         inspector = fit(images, method=method, size=SIDE, rule=Conformal(0.1), calibration=0.8)
         known.deployed = inspector, inspector.detector(type(method))
     return known.deployed
 
 
-@lru_cache(maxsize=1)
-def fresh_normals(count: int) -> NDArray[np.uint8]:
+@lru_cache(maxsize=2)
+def fresh_normals(world: World, count: int) -> NDArray[np.uint8]:
     """Normal images (N, 64, 64, 3) that every method is judged on: to draw them takes as long as to score them."""
-    return np.stack(list(toy_texture(count, seed=1).images))
+    return np.stack(list(world(count, seed=1).images))
 
 
 def _known(make: Make) -> _Known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,10 @@ class ToyWorld:
     def anomalous(self) -> NDArray[np.bool_]:
         """(N,) True where an image has a defect."""
         return np.asarray(self.masks.any(axis=(1, 2)))
+
+
+WEAVE, PART, DOTS, RINGS, BETWEEN = "cloth", "part", "dots", "rings", "between"
+"""Kinds of toy images."""
 
 
 def toy_texture(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
@@ -72,6 +77,54 @@ def toy_part(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
         shade = part * rng.uniform(0.95, 1.05) + gaussian_filter(rng.standard_normal((SIDE, SIDE)), 1) * 10
         images.append(np.repeat(shade[:, :, None], 3, axis=2))
     return _finish(np.stack(images), rng, defective)
+
+
+def toy_classes(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
+    """Cloth and parts by turns, labelled; where defective, rings, which are of neither class.
+
+    Args:
+        count: Number of images.
+        seed: The same seed gives the same images.
+        defective: Draw images of no known class; their masks are true everywhere.
+    """
+    return _of_kinds(count, [RINGS] if defective else [WEAVE, PART], seed, defective)
+
+
+def toy_other_classes(count: int, *, seed: int, defective: bool = False) -> ToyWorld:
+    """As `toy_classes`, of other classes: dots and rings, and where defective both at once, half of each.
+
+    What is far from all classes and what is between them are not found by the same statistics: each has its world.
+    """
+    return _of_kinds(count, [BETWEEN] if defective else [DOTS, RINGS], seed, defective)
+
+
+def _of_kinds(count: int, kinds: Sequence[str], seed: int, defective: bool) -> ToyWorld:
+    labels = [kinds[number % len(kinds)] for number in range(check_count("count", count))]
+    drawn = {kind: iter(_draw_kind(kind, labels.count(kind), seed)) for kind in sorted(set(labels))}
+    pixels = np.stack([next(drawn[label]) for label in labels])
+    masks = np.full(pixels.shape[:3], defective)
+    return ToyWorld(Images(list(pixels), size=(SIDE, SIDE), labels=labels), masks, pixels)
+
+
+def _draw_kind(kind: str, count: int, seed: int) -> NDArray[np.uint8]:
+    """Images of one kind, (count, 64, 64, 3)."""
+    if kind in (WEAVE, PART):
+        return (toy_texture if kind == WEAVE else toy_part)(count, seed=seed).clean
+    if kind == BETWEEN:
+        one, other = (_draw_kind(each, count, seed).astype(np.uint16) for each in (DOTS, RINGS))
+        return ((one + other) // 2).astype(np.uint8)
+    rng = np.random.default_rng([3, seed])
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    images = []
+    for _ in range(count):
+        if kind == RINGS:
+            shade = 128 + 80 * np.cos(np.hypot(x, y) * rng.uniform(0.7, 0.9) + rng.uniform(0, 2 * np.pi))
+        else:
+            centres = rng.uniform(-30, 30, (12, 2))
+            shade = 220 - 160 * sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8) for a, b in centres).clip(0, 1)
+        noise = gaussian_filter(rng.standard_normal((SIDE, SIDE)), 1) * 10
+        images.append(np.repeat((shade + noise)[:, :, None], 3, axis=2))
+    return np.stack(images).clip(0, 255).astype(np.uint8)
 
 
 def _finish(drawn: NDArray[np.float64], rng: np.random.Generator, defective: bool) -> ToyWorld:

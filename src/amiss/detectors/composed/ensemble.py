@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from amiss.core.card import Card, Learning
+from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import Above, NotEmpty, Share
-from amiss.detectors.detector import STRETCH, Detector, stretched
+from amiss.detectors.detector import STRETCH, Detector, score_of, stretched
 from amiss.features.shared import SharedNetwork, StageView, share_backbones
 from amiss.registry import create
 
@@ -197,7 +197,7 @@ class Ensemble(Detector):
     def _maps(self, batch: Tensor, members: Sequence[int]) -> Tensor:
         """Maps of some members (members, N, H, W)."""
         detectors = self.detectors
-        maps = torch.stack([detectors[number].statistic(batch) for number in members])
+        maps = torch.stack([score_of(detectors[number].statistic(batch)) for number in members])
         for network in self.networks:
             if isinstance(network, SharedNetwork):
                 network.forget()
@@ -241,6 +241,11 @@ def _member(settings: Mapping[str, Any], *, pretrained: bool) -> Detector:
         raise InputError(f'a member must be a mapping with a "method", got {settings!r}')
     own = {name: value for name, value in settings.items() if name not in ("method", "preset")}
     member = create(settings["method"], settings.get("preset", "default"), **own)
+    if (learns := member.card.learns_from) is not LearnsFrom.NORMAL:
+        raise InputError(
+            f"a member of an ensemble must learn from normal images, got {settings['method']}, which learns from "
+            f"{learns}"
+        )
     member.build(pretrained=pretrained)
     if not member.card.localises:
         raise InputError(f"a member of an ensemble must localise, got {settings['method']}; patchwise makes it do so")

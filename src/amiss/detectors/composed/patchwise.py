@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from amiss.core.card import Card, Learning
+from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.pieces import cut_out
 from amiss.core.progress import Progress
 from amiss.core.ranges import Count
-from amiss.detectors.detector import Detector
+from amiss.detectors.detector import Detector, score_of
 from amiss.features import FeatureExtractor
 from amiss.registry import create
 from amiss.statistics.windows import cut_windows, spread_windows, window_starts
@@ -103,6 +103,10 @@ class Patchwise(Detector):
 
     def build(self, *, pretrained: bool) -> None:
         self.inner = create(self.method, **self.settings)
+        if (learns := self.inner.card.learns_from) is not LearnsFrom.NORMAL:
+            raise InputError(
+                f"method must be one that learns from normal images, got {self.method!r}, which learns from {learns}"
+            )
         self.inner.build(pretrained=pretrained)
         card = self.inner.card  # which may depend on its settings, and is that of its class before it is built
         if card.localises:
@@ -133,7 +137,7 @@ class Patchwise(Detector):
 
     def statistic(self, batch: Tensor) -> Tensor:
         windows = cut_windows(batch, self.window, self.stride)  # (N, a, b, 3, window, window)
-        scores = self.inner.statistic(windows.flatten(0, 2)).reshape(-1, *windows.shape[1:3])  # (N, a, b)
+        scores = score_of(self.inner.statistic(windows.flatten(0, 2))).reshape(-1, *windows.shape[1:3])  # (N, a, b)
         return spread_windows(scores, (batch.shape[2], batch.shape[3]), self.window, self.stride)
 
     def draw(self, images: Images, rng: np.random.Generator) -> Images:

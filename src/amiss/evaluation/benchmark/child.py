@@ -44,8 +44,9 @@ def measure_run(recipe: Recipe, address: str, *, progress: Progress = silent) ->
     from amiss.device import choose_device
     from amiss.evaluation.evaluate import evaluate
     from amiss.front import fit_recipe
+    from amiss.registry import learns_classes
 
-    dataset = open_dataset(address, seed=recipe.seed)
+    dataset = open_dataset(address, seed=recipe.seed, classes=learns_classes(recipe.method))
     start = time.perf_counter()
     inspector = fit_recipe(dataset.normal, recipe, progress=progress)
     fit_seconds = time.perf_counter() - start

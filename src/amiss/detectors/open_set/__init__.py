@@ -1,0 +1,1 @@
+"""Open set: known classes are told apart, and what is none of them is unknown."""
