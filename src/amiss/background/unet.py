@@ -24,7 +24,7 @@ class UNet(nn.Module):
         InputError: From `forward`, for images of which no pixel is left after so many halvings.
 
     Cost:
-        About 100 `width`^2 multiply-adds per pixel with 4 levels.
+        About 165 `width`^2 multiply-adds per pixel with 4 levels.
 
     Example:
         >>> tuple(UNet(3, 2, width=8, levels=2)(torch.zeros(1, 3, 21, 30)).shape)

@@ -64,10 +64,10 @@ class AnoGAN(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        Slow by nature: each image takes `search_steps` passes of both networks forward and back. With `width` w, 250
-        w^2 multiply-adds per pixel of the squeezed image and step: 60 billion for an image in the default preset, some
-        hundred times `f_anogan`, seconds per image. The graph holds each step, as slopes are plain tensor operations
-        here; exporting it takes a minute. State: about 100 w^2 + 60 w `latent` numbers.
+        Slow by nature: each image takes `search_steps` passes of both networks forward and back. With `width` w, 30 w^2
+        multiply-adds per pixel of the squeezed image and step: 8 billion for an image in the default preset, some
+        seventy times `f_anogan`. The graph holds each step, since slopes are plain tensor operations here, 90 nodes per
+        step; exporting it takes 2 s of CPU time per step. State: about 850 w^2 + 64 w `latent` numbers.
 
     Example:
         >>> from amiss.testing import toy_part

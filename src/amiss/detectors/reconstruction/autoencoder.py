@@ -63,8 +63,8 @@ class ConvolutionalAutoencoder(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        With `width` w, about 100 w^2 multiply-adds per pixel of the image in scoring, and three times that in learning
-        for each image of each step; the images lie on disk as bytes meanwhile. State: about 250 w^2 numbers, and
+        With `width` w, about 30 w^2 multiply-adds per pixel of the image in scoring, and three times that in learning
+        for each image of each step; the images lie on disk as bytes meanwhile. State: about 1,500 w^2 numbers, and
         ``512 w code`` more with a bottleneck.
 
     Example:

@@ -59,8 +59,8 @@ class FastAnoGAN(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        With `width` w, about 150 w^2 multiply-adds per pixel of the squeezed image in scoring; a step of learning takes
-        10 `critic_updates` times that per image. State: about 100 w^2 + 80 w `latent` numbers.
+        With `width` w, about 30 w^2 multiply-adds per pixel of the squeezed image in scoring; a step of learning takes
+        10 `critic_updates` times that per image. State: about 1,300 w^2 + 130 w `latent` numbers.
 
     Example:
         >>> from amiss.testing import toy_part

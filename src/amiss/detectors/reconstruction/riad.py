@@ -57,7 +57,7 @@ class RIAD(Detector):
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
-        Scoring: ``sets * len(squares)`` passes of the U-Net, 12 in the default preset, of about 100 `width`^2
+        Scoring: ``sets * len(squares)`` passes of the U-Net, 12 in the default preset, of about 165 `width`^2
         multiply-adds per pixel. A step of learning: three times `sets` passes per image.
 
     Example:
