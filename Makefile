@@ -1,5 +1,6 @@
 # make demo    see Amiss learn real solar cells and find the broken ones
 # make test    the tests (METHOD=name for one method)
+# make test-service   stations that are killed, full disks, PostgreSQL; minutes
 # make check   format, lint, types, import layers, generated pages
 # make docs    write the generated pages
 # make kill    kill -9 at random moments, 500 times; half an hour
@@ -11,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow kill fuzz check format docs bench bench-speed clean
+.PHONY: demo test test-slow test-service kill fuzz check format docs bench bench-speed clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amiss needs Python 3.11 or newer; set PYTHON=...")'
@@ -30,13 +31,20 @@ demo: .venv/.demo
 	$(BIN)/amiss demo --output demo
 
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist worksteal $(if $(METHOD),-k $(METHOD))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not service' --numprocesses 2 --dist worksteal $(if $(METHOD),-k $(METHOD))
 
 test-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow
 
+# What Debian has and is missing is installed where that is possible; else those tests are skipped, and say why.
+test-service: .venv/.dev
+	sh tests/service/install.sh
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service
+
 kill: .venv/.dev
 	$(BIN)/python bench/kill.py
+	$(BIN)/python bench/station_kill.py
+	$(BIN)/python -m bench.tampering
 
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz images --count 10000 --output docs/results/fuzz_images.json

@@ -53,9 +53,10 @@ def run_demo(context: typer.Context, folder: Path, model: Path | None, watched: 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     line = FakeLine(folder / "images", parts=PARTS, seed=1, brighter_from=PARTS * 3 // 4, stalls=100)
     ends, telling = threading.Event(), Telling(json=False)
-    how = Watching(folder / "images", "toy", 0.2, NamePattern(NAMES), results=folder / "results")
+    how = Watching(folder / "images", "toy", 0.6, NamePattern(NAMES), results=folder / "results")
     with telling, Station(Store.make(folder / "store", "demo"), deadline=5, tell=telling.line) as engine:
         engine.recipes.deploy("toy", inspector, reason="demo")
+        engine.charts.patience = 300.0  # the last one is what the page begins with
         source = FolderSource(engine, how, telling.line, telling.verdict)
         telling.begin(engine, source, inspector.statement())
         runner = threading.Thread(target=_let_run, args=(line, engine, ends), daemon=True)

@@ -80,6 +80,8 @@ class Telling:
             say(f"{told['parts']} parts: {words}. Event {seq}, head {head}.")
             if source.ignored:
                 say("Ignored: " + ", ".join(f"{count} x {why}" for why, count in source.ignored.items()))
+            if engine.charts.unfinished:
+                say("The last control charts were not finished; amiss monitor draws them.")
             say(f"Next: amiss results report {engine.store} --output shift.html")
 
     def _put(self, kind: str, what: Any) -> None:

@@ -25,20 +25,23 @@ LEFT, RIGHT, TOP, BOTTOM = 62.0, 926.0, 14.0, 222.0
 DOTS = 4000
 """More parts than that are drawn as the lowest and highest score of each of so many groups."""
 
+ABOVE = 4.0
+"""The axis of scores ends this many times as far above the lowest score as the highest threshold lies."""
+
 CELLS = 24
 """Cells along each side of the map of regions."""
 
 THUMBNAIL = 260
 
 OVER_LOTS = Sentence(
-    "{rate} of the judged parts are anomalous; the interval is for parts of other lots like these {lots}.",
+    "Anomalous among the judged: {rate}; from {lots} lots.",
     "tests/metrics/test_intervals.py::test_lots_that_differ_widen_and_lots_that_do_not_hardly_do",
 )
 FEW_LOTS = 5
 """With fewer of them nothing useful is said about other lots."""
 
 PLAIN = Sentence(
-    "{rate} of the judged parts are anomalous; the interval takes parts for independent of one another.",
+    "Anomalous among the judged: {rate}; the interval takes parts for independent of one another.",
     "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
 )
 LOT_NOTE = Sentence(
@@ -87,6 +90,7 @@ class Dots:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     thinned: bool
+    beyond: int
 
 
 @dataclass(frozen=True)
@@ -180,11 +184,15 @@ def draw_scores(seqs: Sequence[int], scores: Sequence[float], thresholds: Sequen
     x, y, limit = x[keep], y[keep], limit[keep]
     known = limit[~np.isnan(limit)]
     low, high = float(min([y.min(), *known])), float(max([y.max(), *known]))
+    if len(known):  # else one strange part would press all others onto a line
+        high = min(high, low + ABOVE * ((float(known.max()) - low) or (high - low)))
+    beyond = int((y > high).sum())
+    y = np.minimum(y, high)
     span = high - low or abs(high) or 1.0
     low, high = low - 0.05 * span, high + 0.05 * span
     across = LEFT + (RIGHT - LEFT) * (x - x[0] + 0.5) / (x[-1] - x[0] + 1)
     up = BOTTOM - (BOTTOM - TOP) * (y - low) / (high - low)
-    bad = y > limit
+    bad = np.asarray(scores)[keep] > limit
     numbers = [at for at in nice_ticks(float(x[0]), float(max(x[-1], x[0] + 1)), 10) if at == int(at)]
     return Dots(
         good=_dots(across[~bad], up[~bad]),
@@ -197,6 +205,7 @@ def draw_scores(seqs: Sequence[int], scores: Sequence[float], thresholds: Sequen
             Tick(BOTTOM - (BOTTOM - TOP) * (at - low) / (high - low), f"{at:g}") for at in nice_ticks(low, high, 6)
         ),
         thinned=len(scores) > len(y),
+        beyond=beyond,
     )
 
 

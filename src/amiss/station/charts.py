@@ -76,6 +76,11 @@ class Charts:
         self._end_child()
         self._thread.join(timeout=2)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are parts, enough for a chart, that are in none."""
+        return any(line.drawn < len(line.seqs) and len(line.seqs) >= PARTS for line in self._lines.values())
+
     def add(
         self, recipe: str, version: int, inspector: Inspector, seq: int, name: str, found: tuple[float | None, Any]
     ) -> None:
