@@ -6,10 +6,12 @@ import pytest
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import silent
+from amiss.core.scores import Scores
 from amiss.detectors.composed.ensemble import Ensemble
 from amiss.detectors.detector import Detector
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
+from amiss.fitting import _by_heart
 from amiss.registry import create
 from amiss.runtime import Graph
 from amiss.testing import toy_texture
@@ -112,3 +114,14 @@ def test_a_member_that_knows_its_images_by_heart_is_left_out_and_not_computed() 
     again = Ensemble(members=members).load_state(detector.state_dict())
     assert again.kept == (0,)
     np.testing.assert_array_equal(again.score(test).map, detector.score(test).map)
+
+
+def test_ratios_of_standardised_scores_make_no_note() -> None:
+    """What is usual lies near 0 there, and any two numbers near 0 have any ratio."""
+    unseen = np.full(8, 0.5, np.float32)
+    for least, noted in ((-0.2, False), (0.02, True)):
+        maps = np.full((1, 4, 4), 0.1, np.float32)
+        maps[0, 0, 0] = least
+        found = _by_heart([Scores(np.array([0.1], np.float32), maps)], unseen)
+        assert bool(found) == noted
+        assert not noted or "5.0 times as high" in found[0]
