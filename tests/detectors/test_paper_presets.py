@@ -34,7 +34,7 @@ def cells() -> Images:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_published_recipe_runs(method: str, cells: Images) -> None:
-    card, settings = find_method(method).card, dict(STAND_INS.get(method, {}))
+    settings = dict(STAND_INS.get(method, {}))
     declared = find_method(method).declared
     settings |= {name: STEPS for name in declared if name == "steps" or name.endswith("_steps")}
     if "batch" in declared:
@@ -52,5 +52,5 @@ def test_the_published_recipe_runs(method: str, cells: Images) -> None:
     assert taken and all(taken.count(stage) == STEPS for stage in set(taken)) and np.isfinite(losses).all()
     scores = detector.score(cells.subset(range(2)))
     assert np.isfinite(scores.image).all() and scores.image[0] != scores.image[1]
-    if card.localises:
+    if detector.card.localises:
         assert scores.map.shape == (2, SIDE, SIDE) and np.isfinite(scores.map).all() and scores.map.std() > 0

@@ -13,7 +13,6 @@ from amiss import training
 from amiss.core.card import Learning
 from amiss.core.errors import DivergedError, InputError
 from amiss.core.images import Images
-from amiss.data import read_elpv
 from amiss.detectors import detector as base
 from amiss.detectors.detector import Detector
 from amiss.registry import create, find_method, list_methods
@@ -147,17 +146,3 @@ def test_images_that_do_not_differ_are_learned_from_or_refused_in_words(method: 
         assert "normal" in str(error) and ("differ" in str(error) or "at least" in str(error))
     else:
         assert np.isfinite(scores.image).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_the_published_preset_learns_from_real_images(method: str) -> None:
-    """Twenty steps on solar cells, of two images each: the published batches take hours on two cores."""
-    images = read_elpv("mono", train=12).normal.resized((192, 192))
-    few = {"steps": 20, "encoder_steps": 20, "batch": 2, "search_steps": 20, "components": (2,)}
-    card = find_method(method).card
-    few = {name: value for name, value in few.items() if name in find_method(method).declared}
-    detector = create(method, "paper", **few | ({"batch": 64} if method == "dagmm" else {})).fit(images, device="cpu")
-    scores = detector.score(images.subset(np.arange(2)))
-    assert np.isfinite(scores.image).all()
-    assert (scores.map is None) == (not detector.card.localises), card.name
