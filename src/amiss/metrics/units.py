@@ -79,8 +79,8 @@ class Units:
         """As how many independent images those of each class count: good and defective ones.
 
         Between the number of units and that of images: the variance that independent images would have over that of
-        these units (Kish's design effect). With few units the estimate leans to the number of units, and where the
-        influences do not differ it is that.
+        these units (Kish's design effect). Where few units have an influence the estimate leans to the number of units,
+        and where none has it is that.
         """
         sums = self.sums(influence)
         found = []
@@ -91,8 +91,10 @@ class Units:
                 continue
             alone = float((influence[self.defective == defective] ** 2).sum())
             most = images / units
-            effect = float((sums[row] ** 2).sum()) / alone if alone > 0 else most
-            effect = (effect * units + most * PRIOR) / (units + PRIOR)
+            squares = sums[row] ** 2
+            effect = float(squares.sum()) / alone if alone > 0 else most
+            telling = float(squares.sum()) ** 2 / float((squares**2).sum()) if squares.any() else 0.0
+            effect = (effect * telling + most * PRIOR) / (telling + PRIOR)
             found.append(images / min(most, max(1.0, effect)))
         return found[0], found[1]
 
