@@ -147,7 +147,7 @@ class Charts:
         if self._child is None or self._child.poll() is not None:
             self._end_child()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "amiss.station.charter"],
+                [sys.executable, "-P", "-m", "amiss.station.charter"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

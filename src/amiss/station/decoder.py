@@ -12,6 +12,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -22,7 +24,7 @@ from amiss.core.decode import decode_image, resize
 from amiss.core.errors import ImageError
 from amiss.monitoring.health import measure_health
 
-_NO_NEW_PRIVILEGES, _DIE_WITH_PARENT = 38, 1
+_NO_NEW_PRIVILEGES = 38
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
 
 def _confine(allowed: int) -> None:
     """No more memory than this, no new rights, and no life without the station; where the system can."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if sys.platform != "linux":
         return
     import ctypes
@@ -47,10 +50,16 @@ def _confine(allowed: int) -> None:
 
     process = ctypes.CDLL(None)
     process.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    process.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         taken = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + allowed, taken + allowed))
+
+
+def _end_with(station: int) -> None:
+    """Standard input ends as well, but a child that hangs in an image does not see that."""
+    while os.getppid() == station:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answer(source: BinaryIO, answers: BinaryIO) -> bool:

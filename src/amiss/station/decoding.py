@@ -135,7 +135,7 @@ class Decoders:
 
 class _Child:
     def __init__(self, allowed: int) -> None:
-        command = [sys.executable, "-m", "amiss.station.decoder", str(allowed)]
+        command = [sys.executable, "-P", "-m", "amiss.station.decoder", str(allowed)]  # nothing from this folder
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
