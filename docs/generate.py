@@ -159,13 +159,21 @@ def methods_page(lines: list[Line]) -> str:
     return HEADER + "\n".join(parts)
 
 
+_SOURCES = {
+    "normal": "good images",
+    "classes": "good images of several classes",
+    "unlabelled": "images of which nobody knows whether they are good",
+}
+
+
 def _section(method: Any) -> str:
     card, text = method.card, method.__doc__
     doc = "\n".join(line.removeprefix("    ") for line in text.strip().splitlines())
     return "\n".join(
         [
             f"## {card.title} (`{card.name}`)\n",
-            f"{card.paper} ({card.year}), <{card.url}>. Family: {card.family}. Learning: {card.learning}. "
+            f"{card.paper} ({card.year}), <{card.url}>. Family: {card.family}. Learning: {card.learning}, "
+            f"from {_SOURCES[card.learns_from]}. "
             f"Weights: {card.weights_licence}.\n",
             f"```text\n{doc}\n```\n",
             _hyperparameters(method),

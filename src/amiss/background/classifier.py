@@ -6,6 +6,7 @@ that may be smoothed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -112,6 +113,9 @@ class Head(nn.Module):
         dimension: D, of the vectors.
         classes: K.
         hidden: Numbers of the hidden layer; 0 for none.
+        dropout: Share of the standardised numbers, and of the hidden layer's, that are set to 0 in training.
+        one_length: Whether standardised vectors are brought to one length, the root of D: a logit is linear, and would
+            be the larger the farther an image lies from all others.
 
     Example:
         >>> head = Head(5, 3, hidden=8).eval()
@@ -123,8 +127,11 @@ class Head(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, dimension: int, classes: int, hidden: int = 0) -> None:
+    def __init__(
+        self, dimension: int, classes: int, hidden: int = 0, *, dropout: float = 0.0, one_length: bool = False
+    ) -> None:
         super().__init__()
+        self.dropout, self.one_length = nn.Dropout(dropout), one_length
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("deviation", torch.ones(dimension))
         self.hidden = nn.Linear(dimension, hidden) if hidden else None
@@ -147,9 +154,11 @@ class Head(nn.Module):
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Last features (N, last) and logits (N, K) of vectors (N, D)."""
         x = (vectors - self.mean) / self.deviation
+        if self.one_length:
+            x = functional.normalize(x, dim=1) * math.sqrt(x.shape[1])
         if self.hidden is not None:
-            x = functional.relu(self.hidden(x))
-        return x, self.linear(x)
+            x = functional.relu(self.hidden(self.dropout(x)))
+        return x, self.linear(self.dropout(x))
 
 
 def class_loss(logits: Tensor, numbers: Tensor, label_smoothing: float) -> Tensor:

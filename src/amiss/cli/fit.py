@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="A folder of good images, a data set, or elpv:mono.")],
+    data: Annotated[str, typer.Argument(help="A folder of good images (or of classes), a data set, or elpv:mono.")],
     method: Annotated[str, typer.Option(help="Method (see `amiss methods`), or module:Class.")] = "ensemble",
     preset: Annotated[
         str, typer.Option(help="Preset of the method: default, paper or tiny; the ensemble also has fast and accurate.")

@@ -55,6 +55,7 @@ def _say_card(name: str, card: dict[str, Any]) -> None:
     from amiss.evaluation.benchmark.measured import measured
 
     abilities = [word for word in ("localises", "exportable") if card[word]]
+    abilities += [] if card["learns_from"] == "normal" else [f"learns from {card['learns_from']}"]
     say(f"{name:<24} {card['family']:<16} {card['year']}  {card['learning']:<9} {', '.join(abilities)}")
     say(f"{'':<24} {card['paper']}, {card['url']}; presets: {', '.join(card['presets'])}")
     for preset in card["presets"]:

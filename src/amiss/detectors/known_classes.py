@@ -48,6 +48,8 @@ class KnownClasses(Detector):
     versions: Count = 4
     widths: Sequence[Annotated[int, Positive]] = (16, 32, 64, 128)
     hidden: Annotated[int, AtLeast(0)] = 256
+    one_length: bool = True
+    dropout: Annotated[float, SHARE] = 0.5
     flips: bool = True
     quarter_turns: bool = True
     shift: Annotated[float, SHARE] = 0.03
@@ -76,7 +78,7 @@ class KnownClasses(Detector):
         else:
             self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
             dimension = POOLED * sum(self.features.channels)
-        self.head = Head(dimension, len(self.classes), self.hidden)
+        self.head = Head(dimension, len(self.classes), self.hidden, dropout=self.dropout, one_length=self.one_length)
 
     def statistic(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         last, logits = self.head(self.describe(batch))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 from torch.nn import functional
@@ -10,7 +10,7 @@ from torch.nn import functional
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.parameters import buffer
-from amiss.core.ranges import Count
+from amiss.core.ranges import Between, Count
 from amiss.detectors.known_classes import KnownClasses
 
 
@@ -35,6 +35,8 @@ class ClassNeighbours(KnownClasses):
         versions: Changed versions of each image from which the head learns, the first as it is.
         widths: Channels of the stages of an own network; between two the map is halved.
         hidden: Numbers of a hidden layer before the logits; 0 for none.
+        one_length: Whether standardised features are brought to one length, so that logits do not grow with it.
+        dropout: Share of them, and of the hidden layer, that is left out in each step.
         flips: Whether images are mirrored while learning.
         quarter_turns: Whether they are turned by multiples of 90 degrees.
         shift: Share of their sides by which they are moved.
@@ -77,8 +79,16 @@ class ClassNeighbours(KnownClasses):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "own": {"network": "own"},
-            "paper": {"network": "own", "widths": (64, 64, 128, 128), "steps": 40_000, "batch": 128, "neighbours": 50},
+            "own": {"network": "own", "one_length": False},
+            "paper": {
+                "network": "own",
+                "one_length": False,
+                "dropout": 0.0,
+                "widths": (64, 64, 128, 128),
+                "steps": 40_000,
+                "batch": 128,
+                "neighbours": 50,
+            },
             "tiny": {
                 "backbone": "tiny-random",
                 "stages": (4, 8),
@@ -92,6 +102,8 @@ class ClassNeighbours(KnownClasses):
         },
     )
 
+    one_length: bool = False
+    dropout: Annotated[float, Between(0, 1, "left")] = 0.0
     neighbours: Count = 10
     center: Tensor = buffer()
     bank: Tensor = buffer()

@@ -33,6 +33,8 @@ class Energy(KnownClasses):
         versions: Changed versions of each image from which the head learns, the first as it is.
         widths: Channels of the stages of an own network; between two the map is halved.
         hidden: Numbers of a hidden layer before the logits; 0 for none.
+        one_length: Whether standardised features are brought to one length, so that logits do not grow with it.
+        dropout: Share of them, and of the hidden layer, that is left out in each step.
         flips: Whether images are mirrored while learning.
         quarter_turns: Whether they are turned by multiples of 90 degrees.
         shift: Share of their sides by which they are moved.
@@ -75,8 +77,15 @@ class Energy(KnownClasses):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "own": {"network": "own"},
-            "paper": {"network": "own", "widths": (64, 64, 128, 128), "steps": 40_000, "batch": 128},
+            "own": {"network": "own", "one_length": False},
+            "paper": {
+                "network": "own",
+                "one_length": False,
+                "dropout": 0.0,
+                "widths": (64, 64, 128, 128),
+                "steps": 40_000,
+                "batch": 128,
+            },
             "tiny": {
                 "backbone": "tiny-random",
                 "stages": (4, 8),

@@ -42,6 +42,8 @@ class OpenMax(KnownClasses):
         versions: Changed versions of each image from which the head learns, the first as it is.
         widths: Channels of the stages of an own network; between two the map is halved.
         hidden: Numbers of a hidden layer before the logits; 0 for none.
+        one_length: Whether standardised features are brought to one length, so that logits do not grow with it.
+        dropout: Share of them, and of the hidden layer, that is left out in each step.
         flips: Whether images are mirrored while learning.
         quarter_turns: Whether they are turned by multiples of 90 degrees.
         shift: Share of their sides by which they are moved.
@@ -89,9 +91,11 @@ class OpenMax(KnownClasses):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "own": {"network": "own"},
+            "own": {"network": "own", "one_length": False},
             "paper": {
                 "network": "own",
+                "one_length": False,
+                "dropout": 0.0,
                 "widths": (64, 64, 128, 128),
                 "steps": 40_000,
                 "batch": 128,
@@ -105,6 +109,8 @@ class OpenMax(KnownClasses):
                 "batch": 16,
                 "learning_rate": 1e-2,
                 "hidden": 32,
+                "one_length": False,
+                "dropout": 0.0,
             },
         },
     )
