@@ -35,6 +35,7 @@ METHODS = {
     "f_anogan": "amiss.detectors.reconstruction.f_anogan:FastAnoGAN",
     "fastflow": "amiss.detectors.distribution.fastflow:FastFlow",
     "ganomaly": "amiss.detectors.reconstruction.ganomaly:GANomaly",
+    "geom": "amiss.detectors.self_supervised.geom:GEOM",
     "gmm": "amiss.detectors.distribution.gmm:GMM",
     "kmeans": "amiss.detectors.memory_bank.kmeans:Dictionary",
     "knn": "amiss.detectors.memory_bank.knn:NearestPatch",

@@ -26,6 +26,7 @@ TRACED_WHOLE = {
         "draem",
         "efficient_ad",
         "f_anogan",
+        "geom",
         "ganomaly",
         "patchwise",
         "riad",

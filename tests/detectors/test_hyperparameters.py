@@ -129,6 +129,14 @@ OF_METHOD = {
         "levels": [0],
         "width": [0],
     },
+    "geom": {
+        "shift": [0.5, -0.1],
+        "measure": ["likelihood"],
+        "least": [0.0, 1.0],
+        "side": [12, 0],
+        "width": [0],
+        "dimension": [0],
+    },
     "gmm": {
         "components": [(), (0,), 0, "8"],
         "regularisation": [0.0],

@@ -1,0 +1,1 @@
+"""Self-supervised: what a network learns from tasks that normal images themselves set."""
