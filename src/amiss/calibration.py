@@ -167,6 +167,27 @@ def plan_calibration(
     return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
 
 
+def plan_apart(
+    learn: int, calibrate: int, rule: Rule, origins: Sequence[Origin] = (), future: str | None = None
+) -> CalibrationPlan:
+    """Learn from the first images, calibrate on those after them, which somebody has chosen for it.
+
+    Args:
+        learn: Number of images that are learned from.
+        calibrate: Number of good images after them.
+        rule: Not calibrated; its promise may need more images or lots.
+        origins: Origin of each image, or nothing.
+        future: As for `plan_calibration`.
+
+    Raises:
+        CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
+    """
+    chosen = np.arange(learn, learn + calibrate)
+    parts, lots = parts_and_lots(chosen, origins, future)
+    check_support(rule, parts, lots)
+    return CalibrationPlan(np.arange(learn), chosen, parts, lots)
+
+
 def read_future(future: str | None) -> str | None:
     """None, or one of `amiss.core.lots.FUTURES`.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import CalibrationPlan, calibrate_rule, plan_calibration
+from amiss.calibration import CalibrationPlan, calibrate_rule, plan_apart, plan_calibration
 from amiss.core.card import Card, LearnsFrom
 from amiss.core.classes import find_classes
 from amiss.core.errors import CalibrationError, InputError, ParityError
@@ -22,7 +22,7 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
-from amiss.core.survey import distinct, survey
+from amiss.core.survey import distinct, first_of_each, survey
 from amiss.core.tiling import Tiling
 from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
 from amiss.device import AUTO
@@ -49,6 +49,7 @@ def fit_inspector(
     images: Images,
     recipe: Recipe,
     *,
+    calibrate_on: Images | None = None,
     method: type[Detector] | None = None,
     origins: Sequence[Origin] = (),
     checkpoint: Path | None = None,
@@ -59,6 +60,7 @@ def fit_inspector(
     Args:
         images: Normal images only. Copies of one, pixel by pixel, count once and never come on both sides of a split.
         recipe: What is asked for.
+        calibrate_on: See `amiss.fit`; `origins`, where they are given, go on with those of these images.
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `amiss.fit`.
         checkpoint: See `amiss.fit`.
@@ -68,13 +70,16 @@ def fit_inspector(
     detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
     if detector.card.exportable:
         detector.worth = 1
-    check_learnable(detector.card, images, tiling)
-    _plan(detector, recipe, rule, images, origins)  # refused at once
+    check_learnable(detector.card, images, tiling, apart=calibrate_on is not None)
+    learn = None if calibrate_on is None else len(images)
+    images = images if calibrate_on is None else Images.join([images, calibrate_on])
+    _plan(detector, recipe, rule, images, origins, learn)  # refused at once
     found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
     given = distinct(images, origins, found.identities)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)
-    plan = _plan(detector, recipe, rule, images, origins)
+    learn = None if learn is None else int((first_of_each(found.identities) < learn).sum())
+    plan = _plan(detector, recipe, rule, images, origins, learn)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -102,17 +107,23 @@ def fit_inspector(
     )
 
 
-def check_learnable(card: Card, images: Images, tiling: Tiling | None) -> None:
+def check_learnable(card: Card, images: Images, tiling: Tiling | None, *, apart: bool = False) -> None:
     """Refuse at once images from which this method cannot learn, or cannot be calibrated.
+
+    Args:
+        card: The method's.
+        images: What it is to learn from.
+        tiling: How images are cut, or None.
+        apart: Whether it is calibrated on other images, which are good.
 
     Raises:
         InputError: It learns classes, and the images have no labels of them, or are to be cut into tiles.
         CalibrationError: It learns from unlabelled images, from which no rate of false alarms can be promised.
     """
-    if card.learns_from is LearnsFrom.UNLABELLED:
+    if card.learns_from is LearnsFrom.UNLABELLED and not apart:
         raise CalibrationError(
             f"{card.name} learns from unlabelled images: nobody knows which of them are good, so they cannot calibrate "
-            "a rule"
+            "a rule; give good images for it, with --calibrate-on or calibrate_on"
         )
     if card.learns_from is LearnsFrom.CLASSES:
         find_classes(images)
@@ -120,8 +131,13 @@ def check_learnable(card: Card, images: Images, tiling: Tiling | None) -> None:
             raise InputError(f"images must be resized as a whole for {card.name}, which tells classes, got tiles")
 
 
-def _plan(detector: Detector, recipe: Recipe, rule: Rule, images: Images, origins: Sequence[Origin]) -> CalibrationPlan:
-    """Which images learn and which calibrate; of a method that learns classes, some of each class learn."""
+def _plan(
+    detector: Detector, recipe: Recipe, rule: Rule, images: Images, origins: Sequence[Origin], learn: int | None
+) -> CalibrationPlan:
+    """Which images learn and which calibrate: the first so many learn where that was chosen. Of a method that learns
+    classes, some of each class learn."""
+    if learn is not None:
+        return plan_apart(learn, len(images) - learn, rule, origins, recipe.future)
     labels = images.labels if detector.card.learns_from is LearnsFrom.CLASSES else ()
     return plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future, labels=labels)
 

@@ -46,6 +46,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     origins: Sequence[Origin] = (),
+    calibrate_on: Images | str | Path | Sequence[Any] | None = None,
     checkpoint: str | Path | None = None,
     progress: Progress = silent,
 ) -> Inspector:
@@ -53,7 +54,8 @@ def fit(
 
     Args:
         images: Normal images only: `Images`, a folder, or a list of paths or arrays. For a method that learns classes:
-            `Images` with labels, or a folder with one folder per class.
+            `Images` with labels, or a folder with one folder per class. For one that learns from unlabelled images,
+            whatever comes off the line.
         method: One of `amiss.list_methods`, "module:Class", or a `Detector` of your own: its class, or an instance
             whose hyper-parameters are the settings.
         preset: One of the method's presets; "default" when None.
@@ -78,12 +80,15 @@ def fit(
             Calibration runs on the CPU, as the exported graph will.
         origins: Where each image comes from, or nothing. Parts, and for new lots whole lots, are then never divided
             between learning and calibration; n counts parts.
+        calibrate_on: Good images to calibrate on, so that all of `images` are learned from, in place of `calibration`;
+            needed by methods that learn from unlabelled images. Origins, where they are given, are those of `images`
+            and then of these.
         checkpoint: A folder in which training leaves its state as it goes; the same call goes on from there, bit for
             bit on a CPU. Methods that take no gradient steps leave nothing.
         progress: See `amiss.core.progress`.
 
     Returns:
-        The inspector. Its `recipe` is what was asked for here, but for the images and the last three arguments.
+        The inspector. Its `recipe` is what was asked for here, but for the images and the last four arguments.
 
     Raises:
         InputError: An option out of range, or settings or a preset beside an instance.
@@ -115,7 +120,15 @@ def fit(
         seed=seed,
         device=device,
     )
-    return fit_recipe(images, recipe, method=own, origins=origins, checkpoint=checkpoint, progress=progress)
+    return fit_recipe(
+        images,
+        recipe,
+        calibrate_on=calibrate_on,
+        method=own,
+        origins=origins,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
 
 
 def _asked(
@@ -140,6 +153,7 @@ def fit_recipe(
     images: Images | str | Path | Sequence[Any],
     recipe: Recipe,
     *,
+    calibrate_on: Images | str | Path | Sequence[Any] | None = None,
     method: type[Detector] | None = None,
     origins: Sequence[Origin] = (),
     checkpoint: str | Path | None = None,
@@ -150,6 +164,7 @@ def fit_recipe(
     Args:
         images: Normal images only.
         recipe: What is asked for.
+        calibrate_on: See `fit`.
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `fit`.
         checkpoint: See `fit`.
@@ -157,20 +172,26 @@ def fit_recipe(
     """
     with needs_fit("learning"):
         from amiss.fitting import fit_inspector
-    if isinstance(images, (str, Path)) and Path(images).is_dir():
-        if learns_classes(recipe.method if method is None else method):
-            images = label_by_folder(images)
-        else:
-            check_name(Path(images))
-            check_all_good(Path(images))
+    folder = isinstance(images, (str, Path)) and Path(images).is_dir()
+    if folder and learns_classes(recipe.method if method is None else method):
+        images = label_by_folder(str(images))
     return fit_inspector(
-        images if isinstance(images, Images) else Images(images),
+        _all_good(images),
         recipe,
+        calibrate_on=None if calibrate_on is None else _all_good(calibrate_on),
         method=method,
         origins=origins,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
     )
+
+
+def _all_good(images: Images | str | Path | Sequence[Any]) -> Images:
+    """Images of which no folder is named by a word for defective."""
+    if isinstance(images, (str, Path)) and Path(images).is_dir():
+        check_name(Path(images))
+        check_all_good(Path(images))
+    return images if isinstance(images, Images) else Images(images)
 
 
 def load(

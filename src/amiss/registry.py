@@ -43,6 +43,7 @@ METHODS = {
     "max_logit": "amiss.detectors.open_set.max_logit:MaxLogit",
     "mkd": "amiss.detectors.student_teacher.mkd:MKD",
     "msp": "amiss.detectors.open_set.msp:MaxSoftmax",
+    "musc": "amiss.detectors.zero_shot.musc:MuSc",
     "mvg": "amiss.detectors.distribution.mvg:MVG",
     "ocsvm": "amiss.detectors.one_class.ocsvm:OneClassSVM",
     "openmax": "amiss.detectors.open_set.openmax:OpenMax",

@@ -20,6 +20,17 @@ EVERYWHERE = {
 }
 """Of every method that has such a hyper-parameter."""
 
+OF_CLASSIFIERS = {
+    "network": ["cnn", 3],
+    "versions": [0],
+    "widths": [(), (0,), 16],
+    "hidden": [-1],
+    "shift": [-0.1, 1.0],
+    "label_smoothing": [-0.1, 1.0],
+    "learning_rate": [0.0],
+}
+"""Of every method that learns classes."""
+
 OF_METHOD = {
     "anogan": {
         "levels": [0],
@@ -63,6 +74,8 @@ OF_METHOD = {
         "dropout": [1.0, -0.1],
         "samples": [0],
     },
+    "class_knn": OF_CLASSIFIERS | {"neighbours": [0]},
+    "class_mahalanobis": OF_CLASSIFIERS,
     "deep_svdd": {
         "source": ["images"],
         "side": [12, 0],
@@ -110,6 +123,7 @@ OF_METHOD = {
         "teacher": [None],
         "penalty": [0],
     },
+    "energy": OF_CLASSIFIERS | {"temperature": [0.0]},
     "ensemble": {"members": [(), "patchcore", [3], {"method": "padim"}], "held_out": [0.0, 1.0], "stretch": [1.0]},
     "f_anogan": {
         "levels": [0],
@@ -147,9 +161,13 @@ OF_METHOD = {
     "kmeans": {"centroids": [0], "passes": [0], "neighbours": [0]},
     "knn": {"bank_size": [0], "neighbours": [0]},
     "mahalanobis": {},
+    "max_logit": OF_CLASSIFIERS,
     "mkd": {"width": [0], "value_weight": [-1.0], "standardise": ["no"]},
+    "msp": OF_CLASSIFIERS,
+    "musc": {"neighbourhoods": [(), (2,)], "witnesses": [2, 0], "share": [0.0, 1.0]},
     "mvg": {},
     "ocsvm": {"nu": [0.0, 1], "samples": [1], "kernel": ["linear"], "degree": [0, 1.5]},
+    "openmax": OF_CLASSIFIERS | {"tail": [0], "top": [-1], "distance": ["manhattan"]},
     "padim": {"dimension": [0], "regularisation": [0.0, -1]},
     "patchcore": {
         "bank_size": [0, 1.0, 0.0],

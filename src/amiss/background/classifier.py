@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amiss.core.checks import check_count
 from amiss.core.errors import InputError
 
 WEIGHT_DECAY = 1e-2
@@ -64,9 +63,6 @@ class SmallNetwork(nn.Module):
     Args:
         widths: Channels of each stage; between two the map is halved.
 
-    Raises:
-        InputError: No stage.
-
     Example:
         >>> network = SmallNetwork((8, 16)).eval()
         >>> network(torch.zeros(2, 3, 32, 48)).shape, network.dimension
@@ -75,11 +71,9 @@ class SmallNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        if not widths:
-            raise InputError("widths must have at least one number of channels, got none")
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(before, check_count("widths", width), 3, padding=1, bias=False),
+                nn.Conv2d(before, width, 3, padding=1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(),
             )

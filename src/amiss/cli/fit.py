@@ -18,6 +18,7 @@ from amiss.cli.suspect_lines import list_suspects
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
+    from amiss.core.origin import Origin
     from amiss.data import Dataset
     from amiss.inspector import Inspector
     from amiss.recipe import Recipe
@@ -59,6 +60,10 @@ def fit(
             help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."
         ),
     ] = "auto",
+    calibrate_on: Annotated[
+        str | None,
+        typer.Option(help="Good images to calibrate on instead; for methods that learn from unlabelled images."),
+    ] = None,
     future: Future = None,
     min_area: Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")] = 1,
     roi: Annotated[Path | None, typer.Option(help="Mask of the images' size; black areas are not inspected.")] = None,
@@ -101,10 +106,18 @@ def fit(
     hold_folder(context, page)
     training = _training_folder(output, resume)
     dataset = _open(data, asked, pages)
-    normal, origins = dataset.normal, dataset.normal_origins
+    apart = None if calibrate_on is None else _open(calibrate_on, asked, pages)
+    normal, origins = dataset.normal, _origins(dataset, apart)
     strange = list_suspects(dataset, asked, 0, page) if suspects else ({}, [])
     with progress_display() as progress, _hint_at_resuming(training):
-        inspector = fit_recipe(normal, asked, origins=origins, checkpoint=training, progress=progress)
+        inspector = fit_recipe(
+            normal,
+            asked,
+            calibrate_on=None if apart is None else apart.normal,
+            origins=origins,
+            checkpoint=training,
+            progress=progress,
+        )
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
     _report(inspector, output, normal.ignored, dataset.notes, strange, json=json)
@@ -116,6 +129,16 @@ def _open(data: str, recipe: Recipe, pages: str) -> Dataset:
     from amiss.registry import learns_classes
 
     return open_dataset(data, seed=recipe.seed, pages=pages, classes=learns_classes(recipe.method))
+
+
+def _origins(dataset: Dataset, apart: Dataset | None) -> tuple[Origin, ...]:
+    """Of the images that are learned from, and of those to calibrate on; nothing where neither names any."""
+    from amiss.core.origin import Origin
+
+    if apart is None or not (dataset.normal_origins or apart.normal_origins):
+        return tuple(dataset.normal_origins)
+    sets = (dataset, apart)
+    return tuple(one for each in sets for one in each.normal_origins or (Origin(),) * len(each.normal))
 
 
 def _report(
@@ -142,7 +165,7 @@ def _report(
     if record.tiling is not None:
         pixels = f"tiles of {pixels} that overlap by {record.tiling.overlap}"
     say(
-        f"{record.method} learned from {record.learned_from} good images "
+        f"{record.method} learned from {record.learned_from} images "
         f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         *trade_of(inspector)[0],

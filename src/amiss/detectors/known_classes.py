@@ -17,7 +17,7 @@ from amiss.background.classifier import Augmentation, Head, SmallNetwork, class_
 from amiss.core.classes import class_numbers
 from amiss.core.images import Images
 from amiss.core.progress import Progress
-from amiss.core.ranges import AtLeast, Between, Count, OneOf, Positive, Stages
+from amiss.core.ranges import AtLeast, Between, Count, NotEmpty, OneOf, Positive, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor
 from amiss.features.pixels import held_pixels
@@ -46,7 +46,7 @@ class KnownClasses(Detector):
     backbone: str = "efficientnet-lite0"
     stages: Stages = (4, 8, 16, 32)
     versions: Count = 4
-    widths: Sequence[Annotated[int, Positive]] = (16, 32, 64, 128)
+    widths: Annotated[Sequence[Count], NotEmpty] = (16, 32, 64, 128)
     hidden: Annotated[int, AtLeast(0)] = 256
     one_length: bool = True
     dropout: Annotated[float, SHARE] = 0.5

@@ -91,7 +91,10 @@ def deployed(make: Make) -> tuple[Inspector, Detector]:
     known = _known(make)
     if known.deployed is None:
         images, method = first_world(make)(124, seed=0).images, brief(make)
-        inspector = fit(images, method=method, size=SIDE, rule=Conformal(0.1), calibration=0.8)
+        learn, good = images, None
+        if method.card.learns_from is LearnsFrom.UNLABELLED:
+            learn, good = images.subset(range(25)), images.subset(range(25, 124))
+        inspector = fit(learn, method=method, size=SIDE, rule=Conformal(0.1), calibration=0.8, calibrate_on=good)
         known.deployed = inspector, inspector.detector(type(method))
     return known.deployed
 

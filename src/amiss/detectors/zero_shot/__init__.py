@@ -1,0 +1,1 @@
+"""Methods that need no good images to learn from."""
