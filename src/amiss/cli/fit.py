@@ -120,7 +120,7 @@ def fit(
         )
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
-    _report(inspector, output, normal.ignored, dataset.notes, strange, json=json)
+    _report(inspector, output, normal.ignored, dataset.notes, strange, apart=apart is not None, json=json)
 
 
 def _open(data: str, recipe: Recipe, pages: str) -> Dataset:
@@ -148,6 +148,7 @@ def _report(
     notes: Sequence[str],
     strange: tuple[dict[str, Any], list[str]],
     *,
+    apart: bool,
     json: bool,
 ) -> None:
     if json:
@@ -165,7 +166,7 @@ def _report(
     if record.tiling is not None:
         pixels = f"tiles of {pixels} that overlap by {record.tiling.overlap}"
     say(
-        f"{record.method} learned from {record.learned_from} images "
+        f"{record.method} learned from {record.learned_from}{'' if apart else ' good'} images "
         f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         *trade_of(inspector)[0],

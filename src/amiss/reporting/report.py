@@ -334,7 +334,7 @@ def origin(evaluation: Evaluation, inspector: Inspector) -> list[tuple[str, str]
         ("Image size", f"{size}, the whole image resized")
         if cut is None
         else ("Tiles", f"{size}, overlapping by {cut.overlap}; images keep their size"),
-        ("Learned from", f"{record.learned_from} images"),
+        ("Learned from", f"{record.learned_from} good images"),
         ("Calibrated on", f"{evaluation.n_calibration} good images, {record.calibration.kind}"),
         ("Rule", f"{evaluation.rule}, alarm when the score is above {evaluation.threshold:.6g}"),
         ("Filters", filters),
