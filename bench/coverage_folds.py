@@ -21,11 +21,11 @@ from lines import keep
 from numpy.typing import NDArray
 
 from amiss import Conformal, create
-from amiss.calibration import Folds, How, plan_calibration
 from amiss.core.images import Images
 from amiss.core.scores import Scores
 from amiss.data.elpv import elpv_cells
 from amiss.fitting import Lab, fold_scores
+from amiss.splitting import Folds, How, plan_calibration
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "coverage_folds.json"
 ALPHA, N, TESTED, SIDE, SPLITS = 0.05, 40, 300, 64, 200

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 import amiss
 from amiss import Conformal
-from amiss.calibration import plan_calibration
 from amiss.data import read_elpv
 from amiss.metrics import Rate
+from amiss.splitting import plan_calibration
 from amiss.storage import write_file
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -1,245 +1,24 @@
-"""Splitting images for learning and calibration: held out or folds, by whole lots or parts; one score per part."""
+"""What becomes of the scores of calibration images: a calibrated rule, and what an artefact says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.checks import check_choice, check_count, check_rate, read_rate
-from amiss.core.classes import check_classes_left, deal, leave_classes
-from amiss.core.errors import CalibrationError, DataError, InputError
+from amiss.core.errors import InputError
 from amiss.core.images import Images
-from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
-from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
+from amiss.core.lots import NEW_LOTS, THESE_LOTS, Lots
+from amiss.core.origin import Origin
 from amiss.core.products import Products, find_products, only_product
 from amiss.core.progress import Progress
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.record import Calibration, Component, Recent, Variance
 from amiss.rules.variance import between_lots, components, normal_scores
-
-FOLDS_BELOW = 50
-"""With fewer normal images than this the default calibrates by folds."""
-
-FOLDS_BELOW_LOTS = 95
-"""With fewer lots than this a promise for new lots calibrates by folds: a fifth of them would not be 19 lots."""
-
-HELD_OUT = 0.2
-"""Share of the normal images that the default holds out for calibration."""
-
-
-@dataclass(frozen=True)
-class Folds:
-    """Calibrate with every normal image, each scored by a detector that did not see it; learn k + 1 times.
-
-    The final detector learns from all images, so its scores of new parts are not quite exchangeable with those of the
-    folds: the guarantee is weaker than that of held-out images (`bench/coverage.py` measures by how much).
-
-    Args:
-        k: Number of folds, at least 2; more than there are images (or lots) means one image (or lot) a fold.
-
-    Raises:
-        InputError: k is not a whole number of at least 2.
-
-    Example:
-        >>> read_calibration("folds:10"), read_calibration("20%"), read_calibration("auto")
-        (Folds(k=10), 0.2, 'auto')
-    """
-
-    k: int = 5
-
-    def __post_init__(self) -> None:
-        check_count("folds", self.k, least=2)
-
-
-How = float | Folds | str
-"""A share to hold out in (0, 1), `Folds(k)`, or words for these: "auto", "folds", "folds:10", "0.2", "20%"."""
-
-
-@dataclass(frozen=True)
-class CalibrationPlan:
-    """How images are split for learning and calibration.
-
-    Args:
-        learn: Images that the deployed detector learns from.
-        calibrate: Images whose scores calibrate the rule.
-        parts: For each image of `calibrate` the number of the part it shows, 0 to n - 1.
-        lots: The lot of each part, and whose parts the promise is for; None when lots are not known.
-        folds: The images that each fold leaves out, together `calibrate`; empty when images are held out.
-    """
-
-    learn: NDArray[np.intp]
-    calibrate: NDArray[np.intp]
-    parts: NDArray[np.intp]
-    lots: Lots | None = None
-    folds: tuple[NDArray[np.intp], ...] = ()
-
-    @property
-    def n(self) -> int:
-        """Number of parts that calibrate: the n of the rule."""
-        return int(self.parts.max(initial=-1)) + 1
-
-
-def read_calibration(how: How) -> How:
-    """Parse a calibration: "auto" stays, other words become a share or `Folds`.
-
-    Raises:
-        InputError: Other words, or a share or k out of range.
-    """
-    if isinstance(how, Folds):
-        return how
-    if not isinstance(how, str):
-        return check_rate("calibration", how)
-    name, colon, count = how.partition(":")
-    if name == "folds" and (count.isdecimal() or not colon):
-        return Folds(int(count)) if colon else Folds()
-    if how == "auto":
-        return how
-    try:
-        return read_rate("calibration", how)
-    except InputError as error:
-        raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
-
-
-def plan_calibration(
-    n: int,
-    how: How,
-    rule: Rule,
-    seed: int,
-    origins: Sequence[Origin] = (),
-    future: str | None = None,
-    *,
-    labels: Sequence[str] = (),
-) -> CalibrationPlan:
-    """Split images for learning and calibration, and refuse at once what cannot work.
-
-    Images of one part stay together, and for new lots so do images of one lot: a detector that has learned from a lot
-    knows it, and its scores of that lot would flatter it. For further parts of the same lots, which it knows as well,
-    lots are divided.
-
-    Args:
-        n: Number of normal images.
-        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images, or below 95 lots for new lots.
-        rule: Its promise must be supported by the number of parts, or lots, that calibrate.
-        seed: Random seed.
-        origins: Origin of each image, or nothing.
-        future: Whose parts the promise is for, one of `amiss.core.lots.FUTURES`; for None new lots, if lots are known.
-        labels: The class of each image where classes are learned, or nothing: at least half of each class learns, and
-            folds share out each class evenly.
-
-    Raises:
-        CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
-        DataError: Fewer than two images, or all of one lot and part, or a class that cannot be divided.
-        InputError: `how` is not understood.
-    """
-    how = read_calibration(how)
-    if n < 2:
-        raise DataError(f"at least 2 good images are needed to learn, and 9 to promise a false-alarm rate, got {n}")
-    check_origins(n, origins)
-    everyone = np.arange(n)
-    parts, lots = parts_and_lots(everyone, origins, future)
-    by_lot = lots is not None and lots.future == NEW_LOTS
-    if how == "auto":
-        few = n < FOLDS_BELOW or (lots is not None and by_lot and lots.count < FOLDS_BELOW_LOTS)
-        how = Folds() if few else HELD_OUT
-    groups = stay_together(n, origins, lots=by_lot)
-    if len(groups) < 2:
-        raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
-    order = np.random.default_rng(seed).permutation(len(groups))
-    if isinstance(how, Folds):
-        shares = deal(order, groups, min(how.k, len(groups)), labels)
-        folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
-        check_support(rule, parts, lots)
-        check_classes_left(folds, labels)
-        return CalibrationPlan(everyone, everyone, parts, lots, folds)
-    order = order if not labels else leave_classes(groups, order, labels)
-    held = _hold_out(groups, order, n * float(how))
-    parts, lots = parts_and_lots(held, origins, future)
-    try:
-        check_support(rule, parts, lots)
-    except CalibrationError as error:
-        advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
-        raise CalibrationError(f"{error} {advice}") from error
-    return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
-
-
-def plan_apart(
-    learn: int, calibrate: int, rule: Rule, origins: Sequence[Origin] = (), future: str | None = None
-) -> CalibrationPlan:
-    """Learn from the first images, calibrate on those after them, which somebody has chosen for it.
-
-    Args:
-        learn: Number of images that are learned from.
-        calibrate: Number of good images after them.
-        rule: Not calibrated; its promise may need more images or lots.
-        origins: Origin of each image, or nothing.
-        future: As for `plan_calibration`.
-
-    Raises:
-        CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
-    """
-    chosen = np.arange(learn, learn + calibrate)
-    parts, lots = parts_and_lots(chosen, origins, future)
-    check_support(rule, parts, lots)
-    return CalibrationPlan(np.arange(learn), chosen, parts, lots)
-
-
-def read_future(future: str | None) -> str | None:
-    """None, or one of `amiss.core.lots.FUTURES`.
-
-    Raises:
-        InputError: Anything else.
-    """
-    return None if future is None else check_choice("future", future, FUTURES)
-
-
-def parts_and_lots(
-    images: NDArray[np.intp], origins: Sequence[Origin], future: str | None = None, *, usual: str = NEW_LOTS
-) -> tuple[NDArray[np.intp], Lots | None]:
-    """The part that each of these images shows, and the lot of each part.
-
-    Args:
-        images: Indices of the images.
-        origins: Origin of every image, or nothing.
-        future: Whose parts the promise is for, one of `amiss.core.lots.FUTURES`, or None.
-        usual: What None means where lots are known.
-
-    Returns:
-        Parts as numbers from 0 without gaps, one per image; lots, one per part, or None where no lot is known.
-
-    Raises:
-        CalibrationError: For new lots, the lot of some images is not known.
-        InputError: A future is asked for where no lot is known.
-    """
-    read_future(future)
-    parts, numbers = part_numbers(images, origins), lot_numbers(images, origins)
-    if numbers is None:
-        if future is not None:
-            raise InputError(f"future={future!r} needs the lots of the images, such as a manifest's column 'lot'")
-        return parts, None
-    future = future or usual
-    unknown = sum(not origins[image].lot for image in images)
-    if unknown and future == NEW_LOTS:
-        raise CalibrationError(
-            f"{unknown} of {len(images)} good images have no lot, and a promise for new lots needs that of each. State "
-            f"it, or ask for further parts of these lots only, with future={THESE_LOTS!r}."
-        )
-    _, first = np.unique(parts, return_index=True)
-    return parts, Lots(numbers[first], future)
-
-
-def check_support(rule: Rule, parts: NDArray[np.intp], lots: Lots | None) -> None:
-    """Refuse at once what these parts and lots cannot support.
-
-    Raises:
-        CalibrationError: Too few for the rule's promise.
-    """
-    counted = lots.count if lots is not None and lots.future == NEW_LOTS else None
-    rule.check_all(int(parts.max(initial=-1)) + 1, counted)
+from amiss.splitting import CalibrationPlan, read_future
 
 
 def change_future(lots: Lots | None, future: str | None) -> Lots | None:
@@ -412,10 +191,3 @@ def largest_of_each(scores: NDArray[np.float32], parts: NDArray[np.intp]) -> Sco
     largest = np.full(int(parts.max(initial=-1)) + 1, -np.inf, np.float32)
     np.maximum.at(largest, parts, scores)
     return Scores(largest)
-
-
-def _hold_out(groups: list[NDArray[np.intp]], order: NDArray[np.intp], wanted: float) -> NDArray[np.intp]:
-    """Whole groups in the order given until about `wanted` images are together; one group at least stays to learn."""
-    sizes = np.cumsum([len(groups[group]) for group in order[: len(groups) - 1]])
-    count = int(np.abs(sizes - max(1, round(wanted))).argmin()) + 1
-    return np.sort(np.concatenate([groups[group] for group in order[:count]]))

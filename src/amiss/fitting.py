@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import CalibrationPlan, calibrate_rule, plan_apart, plan_calibration
+from amiss.calibration import calibrate_rule
 from amiss.core.card import Card, LearnsFrom
 from amiss.core.classes import find_classes
 from amiss.core.errors import CalibrationError, InputError, ParityError
@@ -37,6 +37,7 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
+from amiss.splitting import CalibrationPlan, plan_apart, plan_calibration
 
 KNOWN = 16
 """Learned images that are scored for it."""

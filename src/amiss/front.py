@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amiss.acceptance import VARIABLE, check_accepted
-from amiss.calibration import How
 from amiss.core.errors import InputError
 from amiss.core.extras import needs_fit
 from amiss.core.images import Images, Size
@@ -23,6 +22,7 @@ from amiss.recipe import Recipe, calibration_words
 from amiss.record import Component
 from amiss.registry import address_of, learns_classes
 from amiss.rules import Conformal, parse_rule
+from amiss.splitting import How
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector

@@ -13,15 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import CALIBRATION, Artefact, Parts, SeenImages, fingerprint, read_artefact, write_artefact
-from amiss.calibration import (
-    Calibrated,
-    CalibrationPlan,
-    calibrate_rule,
-    change_rule,
-    check_support,
-    parts_and_lots,
-    weigh,
-)
+from amiss.calibration import Calibrated, calibrate_rule, change_rule, weigh
 from amiss.core.errors import DataError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.lots import NEW_LOTS
@@ -47,6 +39,7 @@ from amiss.record import Calibration, Component, CountedCalibration, Learned, Re
 from amiss.runtime import Tiles
 from amiss.scoring import Also, Scorer, check_parity, for_many, nothing_else, score_image, score_images, verdicts
 from amiss.signature import VARIABLE, check_signature
+from amiss.splitting import CalibrationPlan, check_support, parts_and_lots
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from amiss.calibration import Folds, How, read_calibration, read_future
 from amiss.core.checks import check_choice, check_count
 from amiss.core.decode import check_bits
 from amiss.core.errors import InputError
@@ -20,6 +19,7 @@ from amiss.core.tiling import Tiling, read_input
 from amiss.postprocess import MaskFilter, ScoreFilter, create_mask_filter, create_score_filter
 from amiss.record import Component, Configured, plain
 from amiss.rules import Conformal, create_rule, parse_rule
+from amiss.splitting import Folds, How, read_calibration, read_future
 
 CONFORMAL = Component.of(Conformal())
 """The rule that is used where none is asked for."""

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import amiss
-from amiss.calibration import Folds, largest_of_each, plan_calibration, read_calibration
+from amiss.calibration import largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.origin import part_numbers
 from amiss.data import Origin
 from amiss.rules import Conformal, Fixed
+from amiss.splitting import Folds, plan_calibration, read_calibration
 from amiss.testing import toy_part
 
 LOTS = st.lists(st.integers(0, 4), min_size=2, max_size=60)

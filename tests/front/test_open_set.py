@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import amiss as front
-from amiss.calibration import plan_calibration
 from amiss.core.errors import (
     CalibrationError,
     DataError,
@@ -22,6 +21,7 @@ from amiss.evaluation import compare, evaluate, only_unseen, open_for
 from amiss.inspector import Inspector
 from amiss.rules import Conformal, Fixed
 from amiss.runtime import installed
+from amiss.splitting import plan_calibration
 from amiss.testing import toy_classes, toy_texture, write_images
 from amiss.testing.toy import toy_other_classes
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.calibration import read_future
 from amiss.core.errors import InputError
 from amiss.core.lots import NEW_LOTS
 from amiss.core.sentence import Sentence
@@ -20,6 +19,7 @@ from amiss.evaluation.sampling import Sampling
 from amiss.metrics import Rate
 from amiss.rules.lots import new_lots_bound
 from amiss.rules.sequential import anytime_upper_of
+from amiss.splitting import read_future
 
 AT_MOST = Sentence(
     "{count} of {n}{lots}, so at most {bound}",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.calibration import plan_calibration
 from amiss.core.card import LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.extras import needs_fit
@@ -19,6 +18,7 @@ from amiss.core.progress import Progress, silent
 from amiss.core.survey import distinct, survey
 from amiss.recipe import Recipe
 from amiss.rules import Fixed
+from amiss.splitting import plan_calibration
 
 FOLDS = 5
 FAR = 3.0

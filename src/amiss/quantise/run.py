@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import Golden
-from amiss.calibration import divide_variance, largest_of_each, parts_and_lots
+from amiss.calibration import divide_variance, largest_of_each
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.images import Images
 from amiss.core.lots import NEW_LOTS, Lots
@@ -22,6 +22,7 @@ from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.price import Price, measure_price
 from amiss.record import Quantised
 from amiss.runtime import Graph, Tiles, open_graph
+from amiss.splitting import parts_and_lots
 from amiss.synthesis.defects import draw_defect
 
 LEAST = 32
