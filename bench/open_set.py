@@ -6,10 +6,9 @@ The folder has one folder per pattern, as the reader "classes" takes it. "none" 
 the seven patterns is unknown once (21 choices). For each choice one classifier is learned under the statistics of
 logits and one under the two distances, which differ in two hyper-parameters, with the preset "default" at 128 x 128
 pixels. Stages, pooling and hidden layer were chosen among a dozen variants by closed-set accuracy, dropout and
-`one_length` by leaving out each of the five known patterns of the first choice (unknown: Donut and Random) in turn.
-That was on a random four fifths of the known images, so most of the known ones tested here have taken part in it, which
-flatters their accuracy a little; images of Donut and Random have not. In the other choices patterns are unknown that
-had a part in it.
+`one_length` by leaving out each of the five known patterns of the first choice (not Donut, not Random) in turn: all
+on a random four fifths of the known images, so most of the known ones tested here have taken part in it, which flatters
+their accuracy a little; images of Donut and Random have not. In the other choices unknown patterns had a part in it.
 
 Known images are divided as `amiss fit` and `amiss evaluate` divide them: near-copies stay together, four fifths learn
 and calibrate, of which a fifth calibrates the conformal rule at alpha = 5 %, and the last fifth is tested, with all
@@ -32,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from amiss.calibration import largest_of_each
+from amiss.calibration import largest_of_each, plan_calibration
 from amiss.core.classes import class_numbers
 from amiss.core.images import Images
 from amiss.core.origin import part_numbers
@@ -46,7 +45,6 @@ from amiss.metrics import Rate, auroc, fpr_at_tpr
 from amiss.metrics.open_set import oscr
 from amiss.registry import create
 from amiss.rules import Conformal
-from amiss.splitting import plan_calibration
 from amiss.storage import write_file
 
 METHODS = ("max_logit", "energy", "openmax", "msp", "class_mahalanobis", "class_knn")
