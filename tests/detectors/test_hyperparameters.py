@@ -27,6 +27,7 @@ OF_CLASSIFIERS = {
     "hidden": [-1],
     "shift": [-0.1, 1.0],
     "label_smoothing": [-0.1, 1.0],
+    "dropout": [1.0, -0.1],
     "learning_rate": [0.0],
 }
 """Of every method that learns classes."""
