@@ -39,7 +39,7 @@ test-slow: .venv/.dev
 # What Debian has and is missing is installed where that is possible; else those tests are skipped, and say why.
 test-service: .venv/.dev
 	sh tests/service/install.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service tests/service tests/station
 
 kill: .venv/.dev
 	$(BIN)/python bench/kill.py

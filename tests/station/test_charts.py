@@ -7,7 +7,7 @@ import pytest
 
 from amiss.station.charts import Charts
 
-pytestmark = pytest.mark.slow  # designing charts takes seconds
+pytestmark = pytest.mark.service  # designing charts takes seconds
 
 
 def test_a_change_of_light_is_an_event_and_its_end_another(station, inspector):

@@ -93,6 +93,7 @@ def test_a_decoder_that_hangs_costs_one_part(shared: Station):
     assert answered(shared, 312).label is Label.GOOD
 
 
+@pytest.mark.service
 def test_a_decoder_has_little_memory(monkeypatch: pytest.MonkeyPatch):
     decoders = Decoders(1, allowed=60_000_000)
     try:
@@ -229,6 +230,7 @@ def test_systemd_hears_of_progress(tmp_path: Path, inspector, monkeypatch: pytes
     assert set(heard) == {b"WATCHDOG=1"}
 
 
+@pytest.mark.service
 def test_many_senders(station):
     """Every part of every thread is answered once, and is on disk once."""
     found, answers = station(cores=2), []
