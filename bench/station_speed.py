@@ -2,9 +2,9 @@
 
     python bench/station_speed.py                     400 images of about 200 kB, patchcore, 256 x 256
 
-`inspect` keeps nothing, `inspect_output` draws and keeps, `watch` keeps. All run as whole processes, in turns; a run over
-one image is taken off. By the clock nothing is said when the machine was not alone. CPU seconds
-count their children too. Latency is what the station says of parts that come one at a time: queue, decode, score, and
+`inspect` keeps nothing, `inspect_output` draws and keeps, `watch` keeps. All run as whole processes in turns, and a run
+over one image is taken off. CPU seconds count their children too; by the clock nothing is said when the machine was not
+alone. Latency is what the station says of parts that come one at a time: waiting in its queue, decoding, scoring, and
 being stored. Results go to docs/results/station_speed.json.
 """
 
