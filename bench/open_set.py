@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from amiss.calibration import largest_of_each, plan_calibration
+from amiss.calibration import largest_of_each
 from amiss.core.classes import class_numbers
 from amiss.core.images import Images
 from amiss.core.origin import part_numbers
@@ -45,6 +45,7 @@ from amiss.metrics import Rate, auroc, fpr_at_tpr
 from amiss.metrics.open_set import oscr
 from amiss.registry import create
 from amiss.rules import Conformal
+from amiss.splitting import plan_calibration
 from amiss.storage import write_file
 
 METHODS = ("max_logit", "energy", "openmax", "msp", "class_mahalanobis", "class_knn")

@@ -91,7 +91,7 @@ class OpenMax(KnownClasses):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "own": {"network": "own", "one_length": False},
+            "own": {"network": "own"},
             "paper": {
                 "network": "own",
                 "one_length": False,
