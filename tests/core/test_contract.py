@@ -160,6 +160,8 @@ def test_a_verdict_becomes_plain_json():
         "regions": [{"box": [1, 2, 3, 4], "area": 5, "peak": 6.0}],
         "reason": "",
         "sha256": "ab" * 32,
+        "recognised": None,
+        "most_like": None,
     }
     assert Verdict(name="a", label=Label.ERROR, threshold=1.25).margin is None
 

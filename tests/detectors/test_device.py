@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from amiss.core.card import Learning
+from amiss.core.card import Learning, LearnsFrom
 from amiss.core.errors import InputError
 from amiss.detectors import detector as base
 from amiss.device import choose_device
@@ -24,7 +24,7 @@ from amiss.distillation import distil, teachers
 from amiss.distillation.patches import LossWeights
 from amiss.registry import create, find_method, list_methods
 from amiss.synthesis.images import procedural_images
-from amiss.testing import toy_part
+from amiss.testing import toy_classes, toy_part
 
 _setup_privateuseone_for_python_backend("far")
 
@@ -102,7 +102,8 @@ def test_the_second_device_refuses_what_a_graphics_card_refuses() -> None:
 
 @pytest.mark.parametrize("method", GRADIENT)
 def test_learning_elsewhere_gives_the_same_detector(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, test = toy_part(12, seed=0).images, toy_part(3, seed=1, defective=True).images
+    world = toy_classes if find_method(method).card.learns_from is LearnsFrom.CLASSES else toy_part
+    images, test = world(12, seed=0).images, world(3, seed=1, defective=True).images
     few = ("steps", "encoder_steps")  # over many, rounding grows
     steps = {name: 6 for name in few if name in find_method(method).declared}
     here = create(method, "tiny", **steps).fit(images, seed=1, device="cpu")

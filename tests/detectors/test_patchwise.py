@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import amiss
-from amiss.core.card import Card
+from amiss.core.card import Card, LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
@@ -81,11 +81,13 @@ def test_the_map_is_made_of_window_scores() -> None:
 
 @pytest.mark.parametrize("method", sorted(set(list_methods()) - {"patchwise"}))
 def test_every_method_for_whole_images_localises(method: str) -> None:
-    """Or is refused, when it gives a map by itself."""
+    """Or is refused, when it gives a map by itself, or learns from other images than normal ones."""
     inner = create(method, "tiny")
     detector = Patchwise(method=method, settings=inner.hyperparameters(), window=24, stride=8, windows=200)
-    if inner.card.localises:
-        with pytest.raises(InputError, match="method must be one that does not localise by itself"):
+    learns = inner.card.learns_from
+    if inner.card.localises or learns is not LearnsFrom.NORMAL:
+        message = "does not localise by itself" if learns is LearnsFrom.NORMAL else "learns from normal images"
+        with pytest.raises(InputError, match=f"method must be one that {message}"):
             detector.build(pretrained=False)
         return
     assert detector.fit(toy_texture(8, seed=0).images).score(toy_texture(2, seed=1).images).map.shape == (2, 64, 64)

@@ -31,7 +31,7 @@ def fit_dirichlet(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> fit_dirichlet(rng.dirichlet([2.0, 5.0, 1.0], size=20_000)).round(1).tolist()
+        >>> fit_dirichlet(rng.dirichlet([2.0, 5.0, 1.0], size=20_000)).round().tolist()
         [2.0, 5.0, 1.0]
     """
     clipped = np.clip(probabilities.astype(np.float64), FLOOR, None)
@@ -64,7 +64,9 @@ def inverse_digamma(values: NDArray[np.float64]) -> NDArray[np.float64]:
         >>> inverse_digamma(digamma(np.array([0.01, 1.0, 30.0]))).round(6).tolist()
         [0.01, 1.0, 30.0]
     """
-    x = np.where(values >= -2.22, np.exp(np.minimum(values, 700.0)) + 0.5, -1 / (values - digamma(1.0)))
+    x = np.where(
+        values >= -2.22, np.exp(np.minimum(values, 700.0)) + 0.5, -1 / (np.minimum(values, -2.22) - digamma(1.0))
+    )
     for _ in range(5):
         x = np.maximum(x - (digamma(x) - values) / polygamma(1, x), 0.1 * x)
     return np.asarray(x)

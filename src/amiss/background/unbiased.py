@@ -81,7 +81,7 @@ def contrast_normalised(images: Tensor) -> Tensor:
     """Images (N, C, H, W) less their own mean, divided by their own mean absolute deviation.
 
     Example:
-        >>> contrast_normalised(torch.tensor([[[[0.2, 0.6]]]]))
+        >>> contrast_normalised(torch.tensor([[[[0.25, 0.75]]]]))
         tensor([[[[-1.,  1.]]]])
     """
     centred = images - images.mean(dim=(1, 2, 3), keepdim=True)

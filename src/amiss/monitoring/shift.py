@@ -88,8 +88,8 @@ def find_shift(known: Sequence[Health], recent: Sequence[Health]) -> Shift:
         >>> def images(brightness, count):
         ...     return [Health(value, 50.0, 0.1, 0.0) for value in rng.normal(brightness, 5, count)]
         >>> shift = find_shift(images(100, 200), images(105, 200))
-        >>> round(shift.moved["brightness"], 1), shift.weights.argmax() != shift.weights.argmin()
-        (1.1, True)
+        >>> 0.7 < shift.moved["brightness"] < 1.3
+        True
     """
     for what, images in (("good images to weigh", known), ("recent images", recent)):
         if len(images) < LEAST:

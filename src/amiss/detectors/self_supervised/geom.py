@@ -148,7 +148,7 @@ class GEOM(Detector):
         def loss(step: int, draw: np.random.Generator) -> Tensor:
             chosen = torch.from_numpy(draw.integers(len(shown), size=self.batch)).to(shown.device)
             logits = self._logits(shown[chosen]).flatten(0, 1)
-            return F.cross_entropy(logits, torch.arange(logits.shape[1], device=logits.device).repeat(self.batch))
+            return F.cross_entropy(logits, torch.arange(logits.shape[1]).repeat(self.batch).to(logits.device))
 
         module = nn.ModuleDict({"encoder": self.encoder, "head": self.head})
         train(
@@ -163,7 +163,7 @@ class GEOM(Detector):
         )
         with torch.no_grad():
             held_out = torch.cat([self._logits(one[None]) for one in normal[torch.from_numpy(aside).to(normal.device)]])
-            self.kept = torch.tensor(told_apart(held_out.cpu().numpy(), self.least), device=normal.device)
+            self.kept = torch.tensor(told_apart(held_out.cpu().numpy(), self.least)).to(normal.device)
             posterior = torch.cat([self._posterior(one[None]) for one in normal]).cpu().numpy()  # (N, K, K)
         alpha = fit_dirichlet(posterior.swapaxes(0, 1))
         alpha *= np.minimum(1, CONCENTRATION / alpha.sum(axis=1, keepdims=True))
