@@ -143,20 +143,20 @@ def test_rounded_scores_are_refused_and_said_to_be_rounded(step):
 
 
 def test_the_bound_that_holds_anyway_holds_with_a_rare_second_kind():
-    """0.5 % of good parts score far higher; the test of the fit sees them in one sample of eight."""
+    """Three good parts in 400 score far higher; the test of the fit sees them in one sample of five."""
     kept, fitted_bound, samples = 0, 0, 0
     for seed in range(60):
         draws = np.random.default_rng(seed)
-        second = draws.random(300) < 0.005
+        second = draws.random(300) < 0.0075
         normal = np.where(second, draws.normal(8, 0.5, 300), draws.normal(size=300))
         try:
             rule = Tail(0.002).calibrate(Scores(normal))
         except CalibrationError:
             continue
-        rate = 0.995 * stats.norm.sf(rule.threshold) + 0.005 * stats.norm.sf(rule.threshold, 8, 0.5)
+        rate = 0.9925 * stats.norm.sf(rule.threshold) + 0.0075 * stats.norm.sf(rule.threshold, 8, 0.5)
         bound = float(re.search(r"Whatever the distribution, the rate is below ([0-9.]+) %", rule.statement())[1])
         samples, kept, fitted_bound = samples + 1, kept + (100 * rate <= bound), fitted_bound + (rate <= rule.fit.bound)
-    assert samples >= 45 and kept >= 0.95 * samples > 0.9 * samples > fitted_bound
+    assert samples >= 35 and kept >= 0.95 * samples > fitted_bound
 
 
 def test_a_rate_out_of_reach_of_the_fit_is_refused():
