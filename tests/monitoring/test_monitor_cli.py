@@ -105,6 +105,33 @@ def test_results_of_inspect(amiss, root: Path, tmp_path: Path, monkeypatch: pyte
     assert "by-time" in amiss(tmp_path / "moved.jsonl", "--by-time")[2]
 
 
+def test_images_of_one_part_are_one_part(amiss, root: Path, tmp_path: Path) -> None:
+    """Three images of each part, shown as one: the stream is that of the largest score, and n counts parts."""
+    images = toy_part(26, seed=5).images
+    write(tmp_path / "views", [image for image in images for _ in range(3)])
+    code, out, err = amiss(tmp_path / "views", "--images-per-part", 3, "--json")
+    assert out, err
+    found = json.loads(out)
+    assert code == 0 and found["parts"] == 26 and not found["alarm"]
+    assert any("Calibration had 40 images of 40 parts" in text for text in found["warnings"])
+    (tmp_path / "views" / "part77.png").unlink()
+    _, out, _ = amiss(tmp_path / "views", "--images-per-part", 3, "--json")
+    found = json.loads(out)
+    assert found["parts"] == 25 and any("2 of its 3 images are there" in text for text in found["warnings"])
+    code, _, err = amiss(root / "few", "--images-per-part", 4)
+    assert code == 2 and "the stream must hold all images of a part, 4, got 3" in err
+
+
+def test_a_part_gets_its_largest_score_and_mean_measures() -> None:
+    rng = np.random.default_rng(0)
+    scores, measured = rng.random(12), [Health(*row) for row in rng.random((12, 4))]
+    stream = Stream([*scores[:7], None, *scores[8:]], names=[*map(str, range(12))], health=measured)
+    parts = stream.in_parts(4)
+    assert parts.scores == (scores[:4].max(), None, scores[8:].max()) and parts.names[1] == "7"
+    assert parts.health[2].contrast == pytest.approx(np.mean([one.contrast for one in measured[8:]]))
+    assert stream.in_parts(1) is stream and len(stream.in_parts(5)) == 2
+
+
 def test_order_by_time(amiss, root: Path, tmp_path: Path) -> None:
     images = [*toy_part(60, seed=4).images, *((im * 0.8).astype(np.uint8) for im in toy_part(20, seed=3).images)]
     folder = write(tmp_path / "mixed", images)

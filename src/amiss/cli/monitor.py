@@ -48,6 +48,9 @@ def monitor(
     baseline: Annotated[
         int, typer.Option(help="Number of first images to compare with when there is no reference.")
     ] = 50,
+    images_per_part: Annotated[
+        int, typer.Option(min=1, help="So many images in a row show one part; it gets the largest of their scores.")
+    ] = 1,
     by_time: Annotated[bool, typer.Option("--by-time", help="Order images by file time.")] = False,
     memory: Annotated[
         bool,
@@ -77,6 +80,7 @@ def monitor(
             reference=reference,
             baseline=baseline,
             memory=memory,
+            images_per_part=images_per_part,
             by_time=by_time,
             progress=progress,
         )

@@ -18,6 +18,7 @@ from amiss.inspector import Inspector
 from amiss.monitoring import Health, Monitoring, Stream, measure_health, monitor, read_results
 from amiss.monitoring.assess import BASELINE, DEFAULT_CHARTS, check_options
 from amiss.monitoring.design import ARL
+from amiss.monitoring.health import mean_health
 
 RESULTS = "results.jsonl"
 """What `amiss inspect --output` calls its verdicts."""
@@ -34,6 +35,7 @@ def watch(
     baseline: int = BASELINE,
     by_time: bool = False,
     memory: bool = False,
+    images_per_part: int = 1,
     progress: Progress = silent,
 ) -> Monitoring:
     """Has the process, the light or the camera changed since the inspector was calibrated?
@@ -48,6 +50,8 @@ def watch(
         reference: A folder of good images whose light and sharpness are the usual ones.
         baseline: Number of first images to compare with when there is no reference.
         memory: Parts of this line always resemble the one before; see `amiss.monitoring.monitor`.
+        images_per_part: So many images in a row show one part; it gets the largest of their scores and the mean of
+            their measures, and charts and run lengths count parts. An incomplete last part is left out.
         by_time: Order a folder by the time of its files; otherwise by their names, part 9 before part 10.
         progress: See `amiss.core.progress`.
 
@@ -57,8 +61,9 @@ def watch(
         InputError: An argument out of range, or `by_time` with results.
     """
     check_options(inspector.rule.n, charts, arl, baseline, shifts)
-    usual = [] if reference is None else _measure(Images(reference), progress)
-    stream, ignored = _read(inspector, Path(source), by_time, progress)
+    usual = [] if reference is None else _by_part(_measure(Images(reference), progress), images_per_part)
+    images, ignored = _read(inspector, Path(source), by_time, progress)
+    stream = images.in_parts(images_per_part)
     return monitor(
         stream,
         inspector.rule.normal,
@@ -69,7 +74,10 @@ def watch(
         reference=usual,
         baseline=baseline,
         memory=memory,
-        notes=[*_notes(inspector), *([describe_ignored(ignored)] if ignored else [])],
+        notes=[
+            *_notes(inspector, images_per_part, len(images) - images_per_part * len(stream)),
+            *([describe_ignored(ignored)] if ignored else []),
+        ],
     )
 
 
@@ -148,7 +156,13 @@ def _measure(images: Images, progress: Progress) -> list[Health]:
     return health
 
 
-def _notes(inspector: Inspector) -> Iterator[str]:
+def _by_part(measured: list[Health], each: int) -> list[Health]:
+    """Means over so many in a row; the last, incomplete part is left out."""
+    return [mean_health(measured[start : start + each]) for start in range(0, len(measured) - each + 1, each)]
+
+
+def _notes(inspector: Inspector, each: int, left: int) -> Iterator[str]:
+    """What weakens the charts, where each part has so many images and so many at the end are of an incomplete one."""
     calibration = inspector.record.calibration
     lower = "so scores may seem to fall without a cause, and rising ones are noticed later."
     if calibration.kind == "folds":
@@ -158,9 +172,17 @@ def _notes(inspector: Inspector) -> Iterator[str]:
             "The model is weighted for recent images, the charts are not: they compare with its calibration images, "
             "so under the conditions it is weighted for they alarm."
         )
-    if calibration.images > calibration.n:
+    if left:
+        yield f"The last part is not complete: {left} of its {each} images are there, and it is left out."
+    if calibration.images > calibration.n and each == 1:
+        many = calibration.images / calibration.n
         yield (
-            f"The charts take each image for a part. Calibration took the largest of several images per part; single "
-            f"ones score lower, {lower} Images of one part resemble each other, so false alarms come in groups: stream "
-            "one image per part, the largest score of each."
+            f"The charts take each image for a part. Calibration took the largest of {many:.3g} images per part; "
+            f"single ones score lower, {lower} Images of one part resemble each other, so false alarms come in groups. "
+            "--images-per-part joins them."
+        )
+    if each > 1 and calibration.images != each * calibration.n:
+        yield (
+            f"Calibration had {calibration.images} images of {calibration.n} parts, and this stream has {each} of "
+            "each: the largest score of more images is higher, of fewer lower, without any change."
         )

@@ -36,6 +36,16 @@ class Health:
     colour: float
 
 
+def mean_health(measured: Sequence[Health]) -> Health:
+    """The mean of each measure over the images of one part.
+
+    Example:
+        >>> mean_health([Health(100, 50, 1, 0), Health(110, 60, 2, 0)])
+        Health(brightness=105.0, contrast=55.0, sharpness=1.5, colour=0.0)
+    """
+    return Health(*(float(np.mean([getattr(one, name) for one in measured])) for name in MEASURES))
+
+
 def measure_health(image: NDArray[np.uint8]) -> Health:
     """Measure one image.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.checks import check_count
 from amiss.core.errors import DataError, InputError
 from amiss.core.plain_json import is_finite, parse_json
 from amiss.core.verdict import Label
-from amiss.monitoring.health import Health
+from amiss.monitoring.health import Health, mean_health
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,41 @@ class Stream:
         """Scores of the usable parts, at the float32 precision that rules compare in."""
         return np.array([self.scores[part] for part in self.usable], np.float32).astype(np.float64)
 
+    def in_parts(self, each: int) -> Stream:
+        """A stream of images as one of parts: `each` images in a row show one part, which gets their largest score.
+
+        A part of which an image could not be used has no score, since the largest of fewer images is lower. An
+        incomplete last part is left out.
+
+        Args:
+            each: Images of every part, at least 1.
+
+        Raises:
+            InputError: Not a single complete part.
+
+        Example:
+            >>> parts = Stream([0.5, 0.9, 0.4, None, 0.7], names=list("abcde")).in_parts(2)
+            >>> parts.scores, parts.names
+            ((0.9, None), ('b', 'd'))
+        """
+        if check_count("images per part", each, least=1) == 1:
+            return self
+        if len(self) < each:
+            raise InputError(f"the stream must hold all images of a part, {each}, got {len(self)}")
+        groups = [range(start, start + each) for start in range(0, len(self) - each + 1, each)]
+        shown = [max(group, key=self._strangeness) for group in groups]
+        return Stream(
+            tuple(self.scores[image] for image in shown),
+            tuple(self.names[image] for image in shown),
+            tuple(self.reasons[image] for image in shown) if self.reasons else (),
+            tuple(self.times[group[0]] for group in groups) if self.times else (),
+            tuple(_together([self.health[image] for image in group]) for group in groups) if self.health else (),
+        )
+
+    def _strangeness(self, image: int) -> float:
+        score = self.scores[image]
+        return math.inf if score is None else score
+
     @property
     def errors(self) -> list[tuple[str, str]]:
         """Name and reason of every image that could not be used."""
@@ -86,6 +123,12 @@ class Stream:
         """A usable part as plain JSON values: number from 1, name, and time or None."""
         at = int(self.usable[part])
         return {"part": at + 1, "name": self.names[at], "time": self.times[at] if self.times else None}
+
+
+def _together(measured: Sequence[Health | None]) -> Health | None:
+    """Of one part; None where an image was not measured."""
+    known = [one for one in measured if one is not None]
+    return mean_health(known) if len(known) == len(measured) else None
 
 
 def read_results(
