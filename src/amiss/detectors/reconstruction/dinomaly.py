@@ -156,8 +156,8 @@ class Dinomaly(Detector):
     dropout: Annotated[float, Between(0, 1, "left")] = 0.2
     mining: Annotated[float, Between(0, 1, "left")] = 0.9
     standardise: bool = True
-    steps: Count = 1000
-    batch: Count = 4
+    steps: Count = 2000
+    batch: Count = 8
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 4.0
 

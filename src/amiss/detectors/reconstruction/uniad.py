@@ -139,8 +139,8 @@ class UniAD(Detector):
     jitter: Annotated[float, AtLeast(0)] = 20.0
     dropout: Annotated[float, Between(0, 1, "left")] = 0.0
     standardise: bool = True
-    steps: Count = 1000
-    batch: Count = 4
+    steps: Count = 4000
+    batch: Count = 8
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 4.0
 
