@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,29 @@ from amiss.training import Loss, cosine, train
 SHARE = Between(0, 1, "left")
 """A share of at least 0 and below 1."""
 
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "own": {"network": "own"},
+    "paper": {
+        "network": "own",
+        "one_length": False,
+        "dropout": 0.0,
+        "widths": (64, 64, 128, 128),
+        "steps": 40_000,
+        "batch": 128,
+    },
+    "tiny": {
+        "backbone": "tiny-random",
+        "stages": (4, 8),
+        "versions": 4,
+        "steps": 300,
+        "batch": 16,
+        "learning_rate": 1e-2,
+        "hidden": 32,
+    },
+}
+"""Of the classifier, the same for every method, which may add settings of its own."""
 
 POOLED = 2
 """Numbers that `pool` makes of each channel."""

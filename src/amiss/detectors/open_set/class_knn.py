@@ -11,7 +11,7 @@ from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
 from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.parameters import buffer
 from amiss.core.ranges import Between, Count
-from amiss.detectors.known_classes import KnownClasses
+from amiss.detectors.known_classes import PRESETS, KnownClasses
 
 
 class ClassNeighbours(KnownClasses):
@@ -78,27 +78,9 @@ class ClassNeighbours(KnownClasses):
         localises=False,
         weights_licence="Apache-2.0",
         presets={
-            "default": {},
-            "own": {"network": "own"},
-            "paper": {
-                "network": "own",
-                "one_length": False,
-                "dropout": 0.0,
-                "widths": (64, 64, 128, 128),
-                "steps": 40_000,
-                "batch": 128,
-                "neighbours": 50,
-            },
-            "tiny": {
-                "backbone": "tiny-random",
-                "stages": (4, 8),
-                "versions": 4,
-                "steps": 300,
-                "batch": 16,
-                "learning_rate": 1e-2,
-                "hidden": 32,
-                "neighbours": 3,
-            },
+            **PRESETS,
+            "paper": PRESETS["paper"] | {"neighbours": 50},
+            "tiny": PRESETS["tiny"] | {"neighbours": 3},
         },
     )
 

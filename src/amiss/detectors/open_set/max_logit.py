@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from amiss.core.card import Card, Learning, LearnsFrom
-from amiss.detectors.known_classes import KnownClasses
+from amiss.detectors.known_classes import PRESETS, KnownClasses
 
 
 class MaxLogit(KnownClasses):
@@ -77,26 +77,8 @@ class MaxLogit(KnownClasses):
         localises=False,
         weights_licence="Apache-2.0",
         presets={
-            "default": {},
-            "own": {"network": "own"},
-            "paper": {
-                "network": "own",
-                "one_length": False,
-                "dropout": 0.0,
-                "widths": (64, 64, 128, 128),
-                "label_smoothing": 0.1,
-                "steps": 40_000,
-                "batch": 128,
-            },
-            "tiny": {
-                "backbone": "tiny-random",
-                "stages": (4, 8),
-                "versions": 4,
-                "steps": 300,
-                "batch": 16,
-                "learning_rate": 1e-2,
-                "hidden": 32,
-            },
+            **PRESETS,
+            "paper": PRESETS["paper"] | {"label_smoothing": 0.1},
         },
     )
 

@@ -13,7 +13,7 @@ from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.errors import InputError
 from amiss.core.parameters import buffer
 from amiss.core.ranges import AtLeast, Count, OneOf
-from amiss.detectors.known_classes import KnownClasses
+from amiss.detectors.known_classes import PRESETS, KnownClasses
 
 
 class OpenMax(KnownClasses):
@@ -90,28 +90,9 @@ class OpenMax(KnownClasses):
         localises=False,
         weights_licence="Apache-2.0",
         presets={
-            "default": {},
-            "own": {"network": "own"},
-            "paper": {
-                "network": "own",
-                "one_length": False,
-                "dropout": 0.0,
-                "widths": (64, 64, 128, 128),
-                "steps": 40_000,
-                "batch": 128,
-                "distance": "both",
-            },
-            "tiny": {
-                "backbone": "tiny-random",
-                "stages": (4, 8),
-                "versions": 4,
-                "steps": 300,
-                "batch": 16,
-                "learning_rate": 1e-2,
-                "hidden": 32,
-                "one_length": False,
-                "dropout": 0.0,
-            },
+            **PRESETS,
+            "paper": PRESETS["paper"] | {"distance": "both"},
+            "tiny": PRESETS["tiny"] | {"one_length": False, "dropout": 0.0},
         },
     )
 

@@ -164,11 +164,11 @@ class GEOM(Detector):
         with torch.no_grad():
             held_out = torch.cat([self._logits(one[None]) for one in normal[torch.from_numpy(aside).to(normal.device)]])
             self.kept = torch.tensor(told_apart(held_out.cpu().numpy(), self.least)).to(normal.device)
-            posterior = torch.cat([self._posterior(one[None]) for one in normal]).cpu().numpy()  # (N, K, K)
-        alpha = fit_dirichlet(posterior.swapaxes(0, 1))
+            logs = torch.cat([self._log_posterior(one[None]) for one in normal]).cpu().double().numpy()  # (N, K, K)
+        alpha = fit_dirichlet(np.exp(logs).swapaxes(0, 1))
         alpha *= np.minimum(1, CONCENTRATION / alpha.sum(axis=1, keepdims=True))
         self.alpha = torch.from_numpy(alpha).float().to(normal.device)
-        usual = np.log(np.maximum(posterior, FLOOR)).mean(axis=0).astype(np.float64)
+        usual = logs.mean(axis=0)
         self.usual = torch.from_numpy(usual).float().to(normal.device)
         self.constant = torch.from_numpy(log_beta(alpha) - ((alpha - 1) * usual).sum(axis=1)).float().to(normal.device)
 
@@ -205,9 +205,6 @@ class GEOM(Detector):
         """Log posterior probabilities of the K' transformations that are kept, in each of them, (N, K', K')."""
         logits = self._logits(images)[:, self.kept][:, :, self.kept]
         return logits.log_softmax(dim=2).clamp_min(float(np.log(FLOOR)))
-
-    def _posterior(self, images: Tensor) -> Tensor:
-        return self._log_posterior(images).exp()
 
 
 def told_apart(logits: NDArray[np.float32], least: float) -> list[int]:
