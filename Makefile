@@ -1,5 +1,6 @@
 # make demo    see Amiss learn real solar cells and find the broken ones
 # make test    the tests (METHOD=name for one method)
+# make test-slow    what `make test` leaves out since it takes long; CI runs it too
 # make test-service   stations that are killed, full disks, PostgreSQL; minutes
 # make check   format, lint, types, import layers, generated pages
 # make docs    write the generated pages
@@ -30,11 +31,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/.demo
 	$(BIN)/amiss demo --output demo
 
-test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not service' --numprocesses 2 --dist worksteal $(if $(METHOD),-k $(METHOD))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
+test: .venv/.dev
+	$(PYTEST) -m 'not service$(if $(METHOD),' -k $(METHOD), and not slow')
+
+# What the tests above leave out since it takes long: methods that learn for long, benchmarks, kills.
 test-slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 # What Debian has and is missing is installed where that is possible; else those tests are skipped, and say why.
 test-service: .venv/.dev

@@ -133,6 +133,7 @@ def test_the_calibration_scores_are_the_largest_of_whole_images() -> None:
     assert (scores <= np.array(by_hand, np.float32) * (1 + 1e-6)).all()  # blending averages, and never exceeds
 
 
+@pytest.mark.slow
 def test_false_alarms_of_tiled_images_are_as_promised() -> None:
     """20 tiles per image and alpha = 10 %: beyond the beta-binomial band only when tiles were calibrated one by one."""
     n, m, alpha = 79, 300, 0.1

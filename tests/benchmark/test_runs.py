@@ -135,6 +135,7 @@ def test_a_killed_run_is_recorded_and_the_others_go_on(first):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the child in /proc")
 def test_killed_and_resumed(first, world, tmp_path):
     """Killed in the second run: the first is kept, nothing half-written, no child lives on; then the rest is done."""

@@ -99,6 +99,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(amiss, world, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_recent_images_weigh_the_scores(amiss, world, tmp_path):
     recent = [(image * 1.02).clip(0, 255).astype(np.uint8) for image in toy_part(60, seed=3).images]
     write_images(tmp_path / "recent", recent)

@@ -87,6 +87,7 @@ def stop_at(step: int):
     return show
 
 
+@pytest.mark.slow
 def test_errors_are_one_line(amiss, photographs, tmp_path):
     (tmp_path / "empty").mkdir()
     torn = tmp_path / "torn"

@@ -15,6 +15,7 @@ BENCH = Path(__file__).parents[2] / "bench" / "kill.py"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
 
 
+@pytest.mark.slow
 def test_some_kills(tmp_path: Path) -> None:
     words = ["--kills", "6", "--seed", "3", "--verbs", "inspect", "calibrate", "--output", str(tmp_path / "kill.json")]
     done = subprocess.run([sys.executable, str(BENCH), *words], capture_output=True, text=True, check=False)

@@ -50,8 +50,15 @@ def check_joined(make: Callable) -> None:
         np.testing.assert_allclose(found.map, wanted.map, rtol=0, atol=1e-5 * np.abs(wanted.map).max())
 
 
-SLOW = {"class_knn", "class_mahalanobis", "energy", "msp", "openmax"}
-"""Methods that differ from `max_logit` in a formula, which is tested apart: for `make test-slow`."""
+SAME_BUT_FOR_A_FORMULA = {"class_knn", "class_mahalanobis", "energy", "msp", "openmax"}
+"""Methods that differ from `max_logit` in a formula, which is tested apart."""
+LEARN_FOR_LONG = {
+    *("anogan", "autoencoder_gmm", "cflow", "dagmm", "dinomaly", "draem", "f_anogan", "ganomaly", "geom", "riad"),
+    *("efficient_ad", "reverse_distillation_pp", "uniad", "uninformed_students", "vae"),
+}
+"""Methods on which the checks take 6 to 25 CPU seconds, and so minutes together."""
+SLOW = SAME_BUT_FOR_A_FORMULA | LEARN_FOR_LONG
+"""For `make test-slow`, which CI runs too, and for `make test METHOD=name`. Golden files hold all of them meanwhile."""
 
 
 def methods() -> list:

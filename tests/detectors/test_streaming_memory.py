@@ -54,7 +54,10 @@ def largest_while_learning(method: str, images: int) -> int:
     return most
 
 
-@pytest.mark.parametrize("method", BOUND)
+ALL = [pytest.param(name, marks=() if name in {"patchcore", "padim"} else pytest.mark.slow) for name in BOUND]
+
+
+@pytest.mark.parametrize("method", ALL)
 def test_memory_does_not_grow_with_the_number_of_images(method: str) -> None:
     assert find_method(method).card.learning.value == "one pass"
     few, many = (largest_while_learning(method, count) for count in (16, 39))  # fewer than on_runtime.WORTH

@@ -324,6 +324,7 @@ def test_regions_with_saturation_give_spro(inspector: Inspector, dataset: Datase
         assert summary["mean_over_types"][name] == pytest.approx(wanted_mean)
 
 
+@pytest.mark.slow
 def test_enough_good_pixels_give_aupimo(dataset: Dataset) -> None:
     larger = amiss.fit(toy_texture(20, seed=0).images, preset="tiny", size=96, calibration=0.5)
     found = evaluate(larger, dataset)

@@ -40,6 +40,7 @@ def test_far_out_is_three_quartile_ranges_on_logarithms(scores: list[float], far
     assert (summary["images"][0]["ratio"] is None) == (scores[0] == 0) and json.dumps(summary, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_verb_lists_them_and_writes_a_page(tmp_path: Path, amiss: Callable[..., tuple[int, str, str]]) -> None:
     for index, image in enumerate(toy_texture(14, seed=0).images):
         write_image(tmp_path / "good" / f"{index:02}.png", image)

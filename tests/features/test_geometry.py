@@ -25,6 +25,7 @@ from amiss.statistics.reduce import place_patches, smooth_upsample
 SIZES = [(224, 224), (256, 256), (260, 260), (300, 300), (320, 320), (512, 512), (192, 320)]
 STRIDES = (2, 4, 8, 16, 32)
 LITES = ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
+EACH = [LITES[0], "tiny-random", *(pytest.param(name, marks=pytest.mark.slow) for name in LITES[1:])]
 PHOTOGRAPHS = ["astronaut", "brick", "coffee", "gravel"]
 Maps = Callable[[Tensor], Sequence[Tensor]]
 
@@ -61,13 +62,13 @@ def beside(strength: Tensor, places: np.ndarray, size: tuple[int, int]) -> float
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "{}x{}".format(*size))
-@pytest.mark.parametrize("name", [*LITES, "tiny-random"])
+@pytest.mark.parametrize("name", EACH)
 def test_a_cell_looks_where_it_says(name: str, size: tuple[int, int]) -> None:
     found = looks_beside(FeatureExtractor(name, (2, 4, 8, 16)), size, PHOTOGRAPHS[1:2])
     assert np.abs(found).max() <= 1, found
 
 
-@pytest.mark.parametrize("name", [*LITES, "tiny-random"])
+@pytest.mark.parametrize("name", EACH)
 def test_a_cell_of_the_coarsest_stage_looks_where_it_says(name: str) -> None:
     (found,) = looks_beside(FeatureExtractor(name, (32,)), (416, 416), PHOTOGRAPHS[:3])
     assert abs(found) <= 2

@@ -37,6 +37,7 @@ def test_features_equal_those_of_torch(name: str, strides: tuple[int, ...]) -> N
     assert differentiable[0].requires_grad and other[0].shape[2:] == (32 // strides[0],) * 2
 
 
+@pytest.mark.slow
 def test_an_exported_network_is_kept_and_a_damaged_one_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_hyper_parameters_that_are_not_declared_are_refused_and_not_lost(good):
         amiss.fit(good, method=Written(window=9), size=64)
 
 
+@pytest.mark.slow
 def test_it_is_benchmarked_by_its_address(tmp_path):
     """In processes of their own, which find it as Python finds any module."""
     import cv2

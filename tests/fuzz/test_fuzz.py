@@ -10,6 +10,7 @@ from tests.fuzz import driver, files, images
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 
 
+@pytest.mark.slow
 def test_the_driver_notices_every_kind_of_failure_and_goes_on(monkeypatch):
     monkeypatch.setattr(driver, "HANG", 2.0)
     found = driver.run("tests.fuzz.faults", seed=0, count=7, memory=20_000_000)
