@@ -132,6 +132,7 @@ def test_errors_are_in_no_chart_and_keep_their_place() -> None:
     assert any("2 of 160" in warning for warning in found.warnings)
     since = found.summary()["since"]
     assert since["name"] == f"{since['part'] - 1}.png" and abs(since["part"] - 121) <= 4
+    assert since["score"] == stream[since["part"] - 1]
 
 
 def test_dependence_and_few_scores_are_warned_of() -> None:

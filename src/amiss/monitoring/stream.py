@@ -120,9 +120,10 @@ class Stream:
         return f"part {at + 1}" + (f" ({words})" if words else "")
 
     def place(self, part: int) -> dict[str, Any]:
-        """A usable part as plain JSON values: number from 1, name, and time or None."""
+        """A usable part as plain JSON values: number from 1, name, score, and time or None."""
         at = int(self.usable[part])
-        return {"part": at + 1, "name": self.names[at], "time": self.times[at] if self.times else None}
+        time = self.times[at] if self.times else None
+        return {"part": at + 1, "name": self.names[at], "score": self.scores[at], "time": time}
 
 
 def _together(measured: Sequence[Health | None]) -> Health | None:
