@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+from amiss.core.patience import patience
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -56,17 +57,13 @@ def run_within(
     import onnxruntime
 
     options = onnxruntime.RunOptions()
-    stop = threading.Timer(seconds, partial(setattr, options, "terminate", True))
-    stop.daemon = True
-    stop.start()
     try:
-        return list(session.run(outputs, inputs, options))
+        with patience(seconds, partial(setattr, options, "terminate", True)):
+            return list(session.run(outputs, inputs, options))
     except Exception as error:
         if options.terminate:
             raise TimeoutError(f"it takes more than {seconds:g} s") from error
         raise
-    finally:
-        stop.cancel()
 
 
 @cache
