@@ -3,6 +3,7 @@
 # make test-slow    what `make test` leaves out since it takes long; CI runs it too
 # make test-service   stations that are killed, full disks, PostgreSQL; minutes
 # make check   format, lint, types, import layers, generated pages
+# make check-release   wheel, sdist, bill of materials, and the line in an environment of its own
 # make docs    write the generated pages
 # make kill    kill -9 at random moments, 500 times; half an hour
 # make fuzz    broken files by the thousand; takes minutes
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-service kill fuzz check format docs bench bench-speed clean
+.PHONY: demo test test-slow test-service kill fuzz check check-release format docs bench bench-speed clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amiss needs Python 3.11 or newer; set PYTHON=...")'
@@ -63,6 +64,9 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+check-release: .venv/.dev
+	$(BIN)/python packaging/check_release.py
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
