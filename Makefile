@@ -7,6 +7,7 @@
 # make docs    write the generated pages
 # make kill    kill -9 at random moments, 500 times; half an hour
 # make fuzz    broken files by the thousand; takes minutes
+# make site    the documentation as a site in site/; a broken link fails it
 # make bench   accuracy and coverage; set AMISS_DATA to the folder with the MVTec categories
 # make bench-speed   latency, start-up and size on disk
 
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-service kill fuzz check check-release format docs bench bench-speed clean
+.PHONY: demo test test-slow test-service kill fuzz check check-release format docs site bench bench-speed clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amiss needs Python 3.11 or newer; set PYTHON=...")'
@@ -74,6 +75,14 @@ format: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
+
+.venv/.site: .venv/.created pyproject.toml constraints.txt
+	$(PIP) --editable '.[site]'
+	touch $@
+
+site: .venv/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html is written; for its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 bench: .venv/.dev
 	$(BIN)/amiss bench mvtec_bottle mvtec_screw elpv:mono --skip-missing --output docs/results

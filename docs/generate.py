@@ -1,8 +1,9 @@
 """Write what comes from the code and the figures of record, docs/results.
 
-docs/cli.md from the command line; docs/methods.md and docs/which_method.md from cards and figures; the figures that
-`amiss methods` shows, src/amiss/evaluation/benchmark/measured.jsonl; and docs/theory/sentences.md, every claim that is
-printed; and how often the intervals of metrics hold, src/amiss/metrics/coverage.json.
+docs/cli.md from the command line; docs/methods.md, docs/methods/ and docs/which_method.md from cards and figures; the
+figures that `amiss methods` shows, src/amiss/evaluation/benchmark/measured.jsonl; docs/theory/sentences.md, every claim
+that is printed; how often the intervals of metrics hold, src/amiss/metrics/coverage.json; docs/decisions.md, the titles
+of all decisions; and docs/tutorial/calibration.svg.
 
 python docs/generate.py            write
 python docs/generate.py --check    fail when a page is not what the code says
@@ -11,7 +12,6 @@ python docs/generate.py --check    fail when a page is not what the code says
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import subprocess
 import sys
@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import coverage
+import everyday
 import sentences
+from method_pages import SOURCES, method_page
 
 import amiss.evaluation.benchmark
-from amiss.evaluation.benchmark.lines import Line, read_file, read_lines
+from amiss.evaluation.benchmark.lines import Line, read_lines
 from amiss.evaluation.benchmark.measured import DEVELOPMENT, FILE, Measured, measure_presets, to_text
 from amiss.evaluation.benchmark.published import published
-from amiss.evaluation.benchmark.table import Spread, table_of
-from amiss.evaluation.benchmark.text import accuracy, costs, failures, markdown_table, published_figures
+from amiss.evaluation.benchmark.table import Spread
+from amiss.evaluation.benchmark.text import accuracy, costs, published_figures
 from amiss.features.extractor import GEOMETRY
 from amiss.registry import find_method, list_methods
 
@@ -60,11 +62,6 @@ CHOICE_HEAD = """| method | preset | image AUROC, mean over six sets | sets x se
 
 BLIND = """A method cannot see what it takes for granted.
 """
-
-OLD = (
-    "**Measured before features looked straight** (decision 14), with networks that answered beside what they saw and "
-    "rims that raised alarms; to be measured anew.\n"
-)
 
 
 def cli_page() -> str:
@@ -138,77 +135,54 @@ def _assumes(method: Any) -> str:
     return " ".join(section.split())
 
 
+METHODS = """# Methods
+
+Every method is one file with three ingredients: a background model, a statistic, and the rule that they all share.
+
+| method | family | learning | from | says where | year |
+|---|---|---|---|---|---|
+"""
+
+FIGURES = """
+## What was measured
+
+Each figure was measured by `make bench` (`amiss bench`), with every seed and without any choice on test data; beside it
+stands what others have published. A figure carries no claim about another data set.
+
+*Data.* `mvtec_bottle` and `mvtec_screw`: the published split. `elpv_mono` and `loco_juice_bottle`: own split, not
+comparable with papers; the latter has logical anomalies only, and the validation images of MVTec LOCO as good test
+images.
+
+Image AUROC, mean ± deviation over the seeds where there are several; in brackets what others published; `elpv_poly` and
+the five before it chose defaults, the last four choose nothing. Methods that are missing here have not been measured
+since features look straight (decision 14).
+
+"""
+
+
 def methods_page(lines: list[Line]) -> str:
-    """One section per method: card, presets, and what was measured."""
-    parts = [
-        "# Methods\n",
-        "Every method is one file with three ingredients: a background model, a statistic, and the rule that they all "
-        "share. Each figure was measured by `make bench` (`amiss bench`), with every seed and without any choice on "
-        "test data; beside it stands what others have published. A figure carries no claim about another data set.\n",
-        "*Data.* `mvtec_bottle` and `mvtec_screw`: the published split. `elpv_mono` and `loco_juice_bottle`: own "
-        "split, not comparable with papers; the latter has logical anomalies only, and the validation images of "
-        "MVTec LOCO as good test images.\n",
-        "Image AUROC, mean ± deviation over the seeds where there are several; in brackets what others published; "
-        "`elpv_poly` and the five before it chose defaults, the last four choose nothing. Methods that are missing "
-        "here have not been measured since features look straight (decision 14).\n",
-        summary_table(lines),
-        *(f"*{sheet.title}.* {sheet.note}\n" for sheet in (accuracy((), ()), costs(()), published_figures(()))),
-    ]
-    for name in list_methods():
-        parts.append(_section(find_method(name)))
-    return HEADER + "\n".join(parts)
+    """All methods in a table, and what was measured of them together."""
+    rows = [_method_row(find_method(name)) for name in list_methods()]
+    notes = [f"*{sheet.title}.* {sheet.note}\n" for sheet in (accuracy((), ()), costs(()), published_figures(()))]
+    return HEADER + METHODS + "\n".join([*rows, FIGURES + summary_table(lines), *notes])
 
 
-_SOURCES = {
-    "normal": "good images",
-    "classes": "good images of several classes",
-    "unlabelled": "images of which nobody knows whether they are good",
-}
+def _method_row(method: Any) -> str:
+    card = method.card
+    maps = "pixels" if card.localises else "images"
+    cells = (card.family.replace("_", " "), card.learning, SOURCES[card.learns_from], maps, card.year)
+    return f"| [{card.title}](methods/{card.name}.md) (`{card.name}`) | {' | '.join(map(str, cells))} |"
 
 
-def _section(method: Any) -> str:
-    card, text = method.card, method.__doc__
-    doc = "\n".join(line.removeprefix("    ") for line in text.strip().splitlines())
-    return "\n".join(
-        [
-            f"## {card.title} (`{card.name}`)\n",
-            f"{card.paper} ({card.year}), <{card.url}>. Family: {card.family}. Learning: {card.learning}, "
-            f"from {_SOURCES[card.learns_from]}. "
-            f"Weights: {card.weights_licence}.\n",
-            f"```text\n{doc}\n```\n",
-            _hyperparameters(method),
-            "Presets: " + "; ".join(f"`{key}` {json.dumps(dict(value))}" for key, value in card.presets.items()) + "\n",
-            _results(card.name),
-        ]
-    )
-
-
-def _hyperparameters(method: Any) -> str:
-    """Name, default and range of each, as declared."""
-    rows = [f"| `{one.name}` | `{json.dumps(one.default)}` | {one.words()} |" for one in method.declared.values()]
-    return "\n".join(["| Hyper-parameter | Default | Must be |", "|---|---|---|", *rows, ""])
-
-
-def _results(name: str) -> str:
-    """What was measured, and what others have published, each with its source."""
-    lines = read_file(DOCS / "results" / f"{name}.jsonl")
-    current = [line for line in lines if line["config"].get("geometry") == GEOMETRY]
-    table = table_of(current or lines)
-    references = published(method=name)
-    found = [
-        accuracy(table.presets, references),
-        costs(table.presets),
-        accuracy(table.own, references, "With settings of their own"),
-        failures(table),
-        published_figures(references),
-    ]
-    parts = [] if table.rows else ["Not measured yet.\n"]
-    if lines and not current:
-        parts.append(OLD)
-    for sheet in found:
-        if sheet.rows:
-            parts.append(f"{sheet.title}:\n\n{markdown_table(sheet)}")
-    return "\n".join(parts)
+def decisions_page() -> str:
+    """Title of every decision, with the log of its trials where there is one."""
+    rows = []
+    for page in sorted((DOCS / "decisions").glob("*.md")):
+        title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        log = DOCS / "experiments" / page.name
+        trials = f" ([trials](experiments/{page.name}))" if log.exists() else ""
+        rows.append(f"* [{title}](decisions/{page.name}){trials}")
+    return HEADER + "\n".join(["# Decisions\n", "What was chosen, and why, in half a page each.\n", *rows, ""])
 
 
 def main() -> None:
@@ -219,17 +193,26 @@ def main() -> None:
     pages = {
         held: coverage.text(),
         DOCS / "cli.md": cli_page(),
+        DOCS / "decisions.md": decisions_page(),
         DOCS / "methods.md": methods_page(lines),
+        **{DOCS / "methods" / f"{name}.md": HEADER + method_page(find_method(name)) for name in list_methods()},
+        DOCS / "tutorial" / "calibration.svg": everyday.picture(),
         DOCS / "theory" / "sentences.md": HEADER + sentences.page(),
         DOCS / "which_method.md": which_method_page(lines),
         Path(amiss.evaluation.benchmark.__file__).parent / FILE: to_text(measure_presets(lines)),
     }
+    gone = set((DOCS / "methods").glob("*.md")) - set(pages)
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
         for path in stale:
             print(f"{path.name} is not what the code says; run `make docs`", file=sys.stderr)
-        sys.exit(bool(stale))
+        for path in gone:
+            print(f"{path.name} is of no method; run `make docs`", file=sys.stderr)
+        sys.exit(bool(stale or gone))
+    for path in gone:
+        path.unlink()
     for path, text in pages.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
