@@ -40,6 +40,9 @@ CALIBRATION, GOLDEN, IMAGES = "calibration.safetensors", "golden.safetensors", "
 OPTIONAL = frozenset({MODEL})
 PARTS = (RECORD, MODEL, WEIGHTS, CALIBRATION, GOLDEN, IMAGES)
 
+FOREIGN = frozenset({".onnx", ".pt", ".pth", ".ckpt", ".pkl", ".zip", ".json", ".toml", ".html", ".csv", ".png"})
+"""Endings of files that are not artefacts."""
+
 _MARK = b"amiss-sha256:"
 _LIMIT = 4 * 2**30  # bytes; a larger artefact is not read
 
@@ -184,6 +187,18 @@ def write_artefact(path: str | Path, artefact: Artefact) -> None:
     if path.exists() and not _is_ours(path):
         raise ArtefactError(f"{path} holds other things; choose another name, or one ending in {SUFFIX}")
     write_folder(path, files)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name by which everybody would take an artefact for something else.
+
+    Raises:
+        ArtefactError: It ends as files of another kind do.
+    """
+    if path.suffix.lower() not in FOREIGN:
+        return
+    hint = "; `amiss export MODEL --onnx FOLDER` writes the graph of a model" if path.suffix.lower() == ".onnx" else ""
+    raise ArtefactError(f"output must be a file name{SUFFIX} or a folder, got {path}{hint}")
 
 
 def check_place(path: Path) -> None:

@@ -19,7 +19,7 @@ from amiss.core.classes import find_classes
 from amiss.core.errors import CalibrationError, InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
-from amiss.core.progress import Progress, silent
+from amiss.core.progress import Progress, inside, silent
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.survey import distinct, first_of_each, survey
@@ -85,8 +85,8 @@ def fit_inspector(
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
     if plan.folds:
-        normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles)
-    lab.fit(_seen(resized, tiles, plan.learn), checkpoint)
+        normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles, more=1)
+    lab.fit(_seen(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
     scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     if normal is None:
         each = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
@@ -159,10 +159,16 @@ class Lab:
     device: str = AUTO
     progress: Progress = silent
 
-    def fit(self, images: Images, checkpoint: Path | None = None, *, quiet: bool = False) -> None:
-        """Learn from these images."""
-        progress = silent if quiet else self.progress
+    def fit(self, images: Images, checkpoint: Path | None = None, *, number: int = 0, fits: int = 1) -> None:
+        """Learn from these images: fit `number`, from 0 on, of so many that each take about as long."""
+        progress = self.within(number, fits)
         self.detector.fit(images, seed=self.seed, progress=progress, checkpoint=checkpoint, device=self.device)
+        if fits > 1:
+            self.progress("fits", number + 1, fits)
+
+    def within(self, number: int, fits: int) -> Progress:
+        """How a stage of one of several fits is reported."""
+        return inside(self.progress, f"fit {number + 1} of {fits}") if fits > 1 else self.progress
 
 
 def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
@@ -177,6 +183,8 @@ def fold_scores(
     score_filters: tuple[ScoreFilter, ...] = (),
     checkpoint: Path | None = None,
     tiles: Tiles | None = None,
+    *,
+    more: int = 0,
 ) -> NDArray[np.float32]:
     """Image scores (N,) of every normal image by a detector that did not see it. In torch: none of these is deployed.
 
@@ -187,18 +195,20 @@ def fold_scores(
         score_filters: Applied to the scores.
         checkpoint: See `amiss.fit`.
         tiles: The tiles of the images.
+        more: How many fits come after those of the folds, for the progress.
     """
-    detector = lab.detector
+    detector, fits = lab.detector, len(plan.folds) + more
     normal = np.zeros(len(images), np.float32)
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        lab.fit(_seen(images, tiles, others), own, quiet=True)
+        lab.fit(_seen(images, tiles, others), own, number=number, fits=fits)
+        progress = lab.within(number, fits)
         if tiles is None:
-            normal[fold] = apply_score_filters(detector.score(images.subset(fold)), score_filters).image
+            scores = detector.score(images.subset(fold), progress=progress)
+            normal[fold] = apply_score_filters(scores, score_filters).image
         else:
-            normal[fold] = _score_whole(detector, images, tiles, fold, score_filters)
-        lab.progress("folds", number + 1, len(plan.folds))
+            normal[fold] = _score_whole(detector, images, tiles, fold, score_filters, progress)
     return normal
 
 
@@ -208,15 +218,16 @@ def _score_whole(
     tiles: Tiles,
     chosen: NDArray[np.intp],
     score_filters: tuple[ScoreFilter, ...],
+    progress: Progress,
 ) -> NDArray[np.float32]:
     """Image scores of whole images from their tiles, in torch, (len(chosen),)."""
     scorer = TorchScorer(detector, (tiles.tiling.tile, tiles.tiling.tile))
-    names = images.names
+    names, found = images.names, []
     with on_runtime(detector, tiles.of(chosen), worth=detector.worth):
-        found = [
-            score_image(scorer, images[int(number)], tiles.tiling, score_filters, names[number]).image
-            for number in chosen
-        ]
+        for number in chosen:
+            scores = score_image(scorer, images[int(number)], tiles.tiling, score_filters, names[number])
+            found.append(scores.image)
+            progress("scoring", len(found), len(chosen))
     return np.concatenate(found)
 
 

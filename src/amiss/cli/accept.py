@@ -9,16 +9,17 @@ from typing import Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
+from amiss.cli.common_options import Json, Model
 from amiss.cli.console import progress_display, say, say_json
 from amiss.cli.trust_options import TrustedKey
 
 
 def accept(
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     images: Annotated[Path, typer.Argument(help="Folder of own images, good and defective, that stays at the site.")],
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Keep what a model says of own images; `--accepted FOLDER` then refuses any other model, or other verdicts."""
     from amiss.acceptance import FILE

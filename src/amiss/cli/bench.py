@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import (
     aside,
     hold_folder,
@@ -49,12 +50,12 @@ def bench(
         list[str] | None,
         typer.Option("--set", help="A hyper-parameter, name=value. Reported in rows of its own, not as the preset."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the results (METHOD.jsonl) and the tables.")] = Path("bench"),
+    output: Annotated[Path, output_option("Folder for the results (METHOD.jsonl) and the tables.")] = Path("bench"),
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Skip data sets that are not on this machine.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat finished runs.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure methods x data sets x seeds, each run in its own process; finished runs are kept.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_file, progress_display, say, say_json
+from amiss.cli.common_options import Json, Model, ModelOutput
+from amiss.cli.console import hold_file, progress_display, say, say_json, written_line
 from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     data: Annotated[
         str | None,
         typer.Argument(
@@ -45,11 +46,11 @@ def calibrate(
             "the rate for images like these. At least 50."
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
+    output: ModelOutput,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Change the rule on the stored scores, or calibrate on new good images that the detector has never seen."""
     from dataclasses import replace
@@ -84,7 +85,7 @@ def calibrate(
         facts["ignored"] = [one.summary() for one in ignored]
         say_json(facts | after.record.model_dump(mode="json"))
         return
-    say(*_lines(before, after), f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER")
+    say(*_lines(before, after), written_line(output))
     say(*([describe_ignored(ignored)] if ignored else []))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
+from amiss.cli.common_options import Json, Model, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.pages_option import Pages
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 def certify(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     data: Annotated[
         str, typer.Argument(help="Data set with good and defective test parts that the model has never seen.")
     ],
-    output: Annotated[Path | None, typer.Option(help="Folder for certificate.html and certificate.json.")] = None,
+    output: Annotated[Path | None, output_option("Folder for certificate.html and certificate.json.")] = None,
     confidence: Annotated[str, typer.Option(help="Confidence level of every bound: 0.95 or 95%.")] = "0.95",
     false_alarm: Annotated[str | None, typer.Option(help="Required false-alarm rate, such as 1%.")] = None,
     escape: Annotated[str | None, typer.Option(help="Required escape rate, such as 5%.")] = None,
@@ -42,7 +43,7 @@ def certify(
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """State false-alarm and escape rates with their bounds. Exits with 4 when a required rate was not shown."""
     from amiss.evaluation import certify as show

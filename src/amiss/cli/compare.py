@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.evaluate import counted
 from amiss.cli.exit_codes import ExitCode
@@ -59,7 +60,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")],
     second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
     data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
-    output: Annotated[Path | None, typer.Option(help="Folder for comparison.json.")] = None,
+    output: Annotated[Path | None, output_option("Folder for comparison.json.")] = None,
     margin: Annotated[
         str | None,
         typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
@@ -68,7 +69,7 @@ def compare(
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Compare two models: differences with intervals and p-values. Exits with 4 when a margin was not shown."""
     from amiss.core.checks import read_rate

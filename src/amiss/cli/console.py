@@ -19,7 +19,8 @@ import typer
 
 from amiss.cli.exit_codes import ExitCode
 from amiss.core.errors import InputError
-from amiss.core.progress import Progress
+from amiss.core.progress import INSIDE, Progress
+from amiss.core.words import about, megabytes
 from amiss.storage import claim
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -60,15 +61,18 @@ def progress_display() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
     with Bars(*columns, *times, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
+        totals: dict[str, int] = {}
 
         def show(stage: str, done: int, total: int, note: str = "") -> None:
-            if stage not in tasks or bars.tasks[tasks[stage]].total != total:
-                tasks[stage] = bars.add_task(stage, note="")
+            if stage not in tasks or totals[stage] != total:
+                tasks[stage], totals[stage] = bars.add_task(stage, note=""), total
             bars.update(tasks[stage], completed=done, total=total, note=plain(note))
+            if done == total and INSIDE in stage:  # one of many: the stage around it stays
+                bars.remove_task(tasks.pop(stage))
 
         yield show
 
@@ -88,24 +92,27 @@ def live_line(shown: bool) -> Iterator[Callable[[str], None]]:
 
 
 class _Log:
-    """A line when a stage ends, and one a minute while it goes on."""
+    """A line when a stage ends, and one a minute while it goes on. The time left is that of the stage it names."""
 
     def __init__(self) -> None:
-        self._began: dict[str, float] = {}
         self._said = time.monotonic()
+        self._began: dict[str, tuple[float, int]] = {"fits": (self._said, 0)}
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        began = self._began.setdefault(stage, now)
+        began, first = self._began.setdefault(stage, (now, done))
         tail = f"; {note}" if note else ""
         if done == total:
+            del self._began[stage]
+            if INSIDE in stage:  # one of many: the stage around it says how far it is
+                return
             aside(f"{stage}: {total} done{tail}")
-            self._began.pop(stage)
-            self._said = now
-        elif done and now - self._said > 60:
-            left = (now - began) * (total - done) / done
-            aside(f"{stage}: {done} of {total}, about {left:.0f} s left{tail}")
-            self._said = now
+        elif done > first and (now - self._said > 60 or stage == "fits"):
+            left = about((now - began) * (total - done) / (done - first))
+            aside(f"{stage}: {done} of {total}, {left} left {'in all' if stage == 'fits' else 'of this step'}{tail}")
+        else:
+            return
+        self._said = now
 
 
 def say(*lines: str) -> None:
@@ -116,6 +123,13 @@ def say(*lines: str) -> None:
     """
     if lines:
         _print("\n".join(map(plain, lines)))
+
+
+def written_line(model: Path) -> str:
+    """Where a model lies, how large it is, and what to do with it."""
+    files = [model] if model.is_file() else [path for path in model.rglob("*") if path.is_file()]
+    size = megabytes(sum(file.stat().st_size for file in files))
+    return f"Written to {model} ({size}). Next: amiss inspect {model} IMAGES --output results"
 
 
 def unusable_lines(images: Sequence[tuple[str, str]]) -> list[str]:
@@ -165,6 +179,20 @@ def hold_folder(context: typer.Context, path: Path | None) -> None:
     """As `hold_file`, for a folder of files."""
     if path is not None:
         context.with_resource(claim(path, folder=True))
+
+
+def parse_number(text: str | float) -> float:
+    """A number, also with a decimal comma.
+
+    Raises:
+        InputError: Anything else.
+    """
+    from amiss.core.checks import with_point
+
+    try:
+        return float(with_point(str(text).strip()))
+    except ValueError:
+        raise InputError(f"a number such as 2.5 is needed, got {text!r}") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:

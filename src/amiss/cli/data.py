@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.pages_option import Pages
@@ -35,11 +36,11 @@ def data(
         ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="With --suspects: folder for suspects.html and suspects.json.")
+        Path | None, output_option("With --suspects: folder for suspects.html and suspects.json.")
     ] = None,
     pages: Pages = "one",
     seed: Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Describe a data set. With --check, exits with 3 when a file is unusable or test figures would be misleading."""
     from amiss.core.pages import check_pages

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json
 from amiss.cli.evaluate import summary_lines
 
 
 def demo(
     context: typer.Context,
-    output: Annotated[Path, typer.Option(help="Folder for model.amiss and report.html.")] = Path("demo"),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Annotated[Path, output_option("Folder for model.amiss and report.html.")] = Path("demo"),
+    json: Json = False,
 ) -> None:
     """Learn from 200 functional solar cells, inspect 701 others, and write a report."""
     from amiss.data import read_elpv

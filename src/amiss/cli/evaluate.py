@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
+from amiss.cli.common_options import Json, Model, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
-    output: Annotated[Path | None, typer.Option(help="Folder for report.html and evaluation.json.")] = None,
+    output: Annotated[Path | None, output_option("Folder for report.html and evaluation.json.")] = None,
     pages: Pages = "one",
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure false alarms, detections and areas under curves on a labelled data set."""
     from amiss.evaluation import evaluate as run

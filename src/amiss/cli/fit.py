@@ -6,11 +6,33 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from amiss.cli.console import aside, hold_file, hold_folder, progress_display, say, say_json
+from amiss.cli.common_options import Json, ModelOutput
+from amiss.cli.console import aside, hold_file, hold_folder, progress_display, say, say_json, written_line
+from amiss.cli.fit_options import (
+    Bits,
+    CalibrateOn,
+    Device,
+    GoodImages,
+    HowToCalibrate,
+    InputSize,
+    Inside,
+    Method,
+    MinimumArea,
+    Outside,
+    Overlap,
+    Preset,
+    PrintRecipe,
+    RecipeFile,
+    Resume,
+    Seed,
+    Settings,
+    Suspects,
+    Tile,
+)
 from amiss.cli.pages_option import Pages
 from amiss.cli.recipe_options import read_recipe, with_region
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, trade_of
@@ -26,73 +48,35 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="A folder of good images (or of classes), a data set, or elpv:mono.")],
-    method: Annotated[str, typer.Option(help="Method (see `amiss methods`), or module:Class.")] = "ensemble",
-    preset: Annotated[
-        str, typer.Option(help="Preset of the method: default, paper or tiny; the ensemble also has fast and accurate.")
-    ] = "default",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyper-parameter, name=value; see `amiss methods METHOD`.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Size that images are resized to: 256, or 256x384 (height x width). Default: 256."),
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Cut large images into tiles of this side, such as 256, instead of resizing them."),
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(help="Pixels that neighbouring tiles share. Default: an eighth of the tile.")
-    ] = None,
-    bits: Annotated[
-        int | None,
-        typer.Option(help="Bits that the values of 16-bit images really have, such as 12. Default: 16."),
-    ] = None,
+    data: GoodImages,
+    method: Method = "ensemble",
+    preset: Preset = "default",
+    settings: Settings = None,
+    size: InputSize = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    bits: Bits = None,
     pages: Pages = "one",
     rule: RuleWords = "conformal",
     alpha: Alpha = None,
     confidence: Confidence = None,
     threshold: Threshold = None,
-    calibration: Annotated[
-        str,
-        typer.Option(
-            help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."
-        ),
-    ] = "auto",
-    calibrate_on: Annotated[
-        str | None,
-        typer.Option(help="Good images to calibrate on instead; for methods that learn from unlabelled images."),
-    ] = None,
+    calibration: HowToCalibrate = "auto",
+    calibrate_on: CalibrateOn = None,
     future: Future = None,
-    min_area: Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")] = 1,
-    roi: Annotated[Path | None, typer.Option(help="Mask of the images' size; black areas are not inspected.")] = None,
-    ignore: Annotated[
-        Path | None, typer.Option(help="Mask of the images' size; all but black areas are ignored.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="Device for gradient training: auto, cpu, cuda or mps.")] = "auto",
-    recipe: Annotated[
-        Path | None, typer.Option(help="TOML file written by --print-recipe; other options override it.")
-    ] = None,
-    print_recipe: Annotated[
-        bool,
-        typer.Option("--print-recipe", help="Print the recipe of these options as TOML and exit."),
-    ] = False,
-    suspects: Annotated[
-        bool,
-        typer.Option(
-            "--suspects", help="Also list good images that look strange, on a page in OUTPUT.suspects; five more fits."
-        ),
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit with this output.")] = False,
-    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")] = Path("model.amiss"),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    min_area: MinimumArea = 1,
+    roi: Inside = None,
+    ignore: Outside = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    recipe: RecipeFile = None,
+    print_recipe: PrintRecipe = False,
+    suspects: Suspects = False,
+    resume: Resume = False,
+    output: ModelOutput = Path("model.amiss"),
+    json: Json = False,
 ) -> None:
     """Learn what normal looks like from good images, and calibrate the alarm threshold."""
-    from amiss.artefact import check_place
-    from amiss.front import fit_recipe
-
     asked = read_recipe(context, recipe)  # of the options that make a recipe, those that are given count
     if roi is not None or ignore is not None:
         height, width, _ = _open(data, asked, pages).normal[0].shape
@@ -100,13 +84,25 @@ def fit(
     if print_recipe:
         say(*asked.to_toml().rstrip().splitlines())
         return
+    _fit(context, asked, output, suspects=suspects, resume=resume, json=json)
+
+
+def _fit(context: typer.Context, asked: Recipe, output: Path, *, suspects: bool, resume: bool, json: bool) -> None:
+    """Test every place before the work, learn, save, and report."""
+    from amiss.artefact import check_place
+    from amiss.evaluation.benchmark.forecast import forecast
+    from amiss.front import fit_recipe
+
     check_place(output)
     hold_file(context, output)
     page = output.with_name(f"{output.name}.suspects") if suspects else None
     hold_folder(context, page)
     training = _training_folder(output, resume)
+    data, calibrate_on, pages = (context.params[name] for name in ("data", "calibrate_on", "pages"))
     dataset = _open(data, asked, pages)
     apart = None if calibrate_on is None else _open(calibrate_on, asked, pages)
+    if not json:
+        say(*forecast(dataset, asked, apart))
     normal, origins = dataset.normal, _origins(dataset, apart)
     strange = list_suspects(dataset, asked, 0, page) if suspects else ({}, [])
     with progress_display() as progress, _hint_at_resuming(training):
@@ -172,7 +168,7 @@ def _report(
         *trade_of(inspector)[0],
         *(f"note: {note}" for note in notes),
         *strange[1],
-        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+        written_line(output),
     )
     if ignored:
         say(describe_ignored(ignored))

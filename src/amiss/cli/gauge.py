@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amiss.cli.backend_option import Backend
+from amiss.cli.common_options import Json, Model, output_option
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 def gauge(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     study: Annotated[
         Path,
         typer.Argument(
@@ -57,11 +58,11 @@ def gauge(
             "station and label. Every image is taken anew, after the part was put in again."
         ),
     ],
-    output: Annotated[Path | None, typer.Option(help="Folder for gauge.html and gauge.json.")] = None,
+    output: Annotated[Path | None, output_option("Folder for gauge.html and gauge.json.")] = None,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Gauge study: repeatability and reproducibility. Exits with 3 when an image could not be used."""
     from amiss.data.study import read_study

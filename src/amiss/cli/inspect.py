@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
+from amiss.cli.common_options import Model, output_option
 from amiss.cli.console import Unheard, aside, progress_display, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.online_lines import decide_in_turn, read_batch
@@ -38,11 +39,11 @@ SHOWN = 10
 
 def inspect(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."),
+        output_option("Folder for overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with this output, or begin one.")
@@ -239,7 +240,7 @@ def _line(verdict: Verdict) -> str:
     where = ""
     if verdict.regions:
         left, top, width, height = verdict.regions[0].box
-        where = f"  {len(verdict.regions)} region(s), strongest {width} x {height} at ({left}, {top})"
+        where = f"  {len(verdict.regions)} region(s), strongest {height} x {width} at row {top}, column {left}"
     if verdict.recognised is not None:
         like = "" if verdict.recognised == verdict.most_like else f" (most like {verdict.most_like})"
         where = f"  {verdict.recognised}{like}{where}"

@@ -7,10 +7,12 @@ import gc
 import signal
 import sys
 from contextlib import suppress
+from textwrap import fill
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from amiss.cli import (
     accept,
@@ -23,6 +25,7 @@ from amiss.cli import (
     distil,
     doctor,
     evaluate,
+    export,
     fit,
     gauge,
     inspect,
@@ -35,48 +38,73 @@ from amiss.cli import (
     verify,
     watch,
 )
-from amiss.cli.console import aside
+from amiss.cli.console import aside, say
 from amiss.cli.exit_codes import ExitCode, exit_code_lines
+
+SECTIONS: dict[str, tuple[Any, ...]] = {
+    "Learn and inspect": (data.data, fit.fit, calibrate.calibrate, inspect.inspect, methods.methods, demo.demo),
+    "Measure": (evaluate.evaluate, certify.certify, compare.compare, gauge.gauge, plan.plan, bench.bench),
+    "On the line": (watch.watch, results.results, monitor.monitor, quantise.quantise, export.export),
+    "Trust": (sign.sign, verify.verify, accept.accept),
+    "Install": (doctor.doctor, distil.distil),
+}
+"""The verbs, as the help shows them."""
+
+NEXT = """New here: `amiss demo` learns real solar cells and writes a report. Then:
+  amiss fit GOOD_IMAGES -o part.amiss      learn from a folder of good images
+  amiss inspect part.amiss IMAGES -o out   judge others; see out/index.html
+`amiss VERB --help` has the options of a verb."""
+
+
+class Verbs(TyperGroup):
+    """The verbs in sections, each with its whole first sentence, however narrow the terminal is."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections of the help."""
+        for title, verbs in SECTIONS.items():
+            names = [verb.info.name if isinstance(verb, typer.Typer) else verb.__name__ for verb in verbs]
+            commands = [(str(name), self.get_command(ctx, str(name))) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands if one])
+
+
+def _epilog() -> str:
+    lines = [fill(line, 76, subsequent_indent=" " * 5) for line in exit_code_lines()]
+    return "\b\n" + NEXT + "\n\n\b\nExit codes:\n" + "\n".join(lines)
+
 
 app = typer.Typer(
     name="amiss",
+    cls=Verbs,
     help="Learn what normal looks like from good images alone, and tell where something is amiss, "
     "with a stated false-alarm rate.",
-    epilog="\b\nExit codes:\n" + "\n".join(exit_code_lines()),
+    epilog=_epilog(),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (
-    data.data,
-    fit.fit,
-    calibrate.calibrate,
-    quantise.quantise,
-    inspect.inspect,
-    evaluate.evaluate,
-    monitor.monitor,
-    watch.watch,
-    sign.sign,
-    verify.verify,
-    accept.accept,
-    compare.compare,
-    certify.certify,
-    gauge.gauge,
-    plan.plan,
-    bench.bench,
-    demo.demo,
-    distil.distil,
-    methods.methods,
-    doctor.doctor,
-):
-    app.command()(verb)
-app.add_typer(results.results)
+for _verbs in SECTIONS.values():
+    for _verb in _verbs:
+        if isinstance(_verb, typer.Typer):
+            app.add_typer(_verb)
+        else:
+            app.command()(_verb)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from amiss import __version__
+
+        say(f"amiss {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options for every verb."""
 

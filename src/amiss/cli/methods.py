@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from amiss.cli.common_options import Json
 from amiss.cli.console import say, say_json
 
 
@@ -14,7 +15,7 @@ def methods(
     name: Annotated[
         str | None, typer.Argument(help="Method whose hyper-parameters to list. Default: all methods.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """List the methods, or the hyper-parameters of one. Without torch only their names are shown."""
     from amiss.core.errors import MissingExtraError

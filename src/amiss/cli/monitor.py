@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend
-from amiss.cli.console import hold_folder, parse_shifts, progress_display, say, say_json, unusable_lines
+from amiss.cli.common_options import Json, Model, output_option
+from amiss.cli.console import hold_folder, parse_number, parse_shifts, progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.sentence import Sentence
@@ -28,13 +29,13 @@ ARL_HELP = Sentence(
 
 def monitor(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`.")],
+    model: Model,
     stream: Annotated[
         Path,
         typer.Argument(help="Folder of images, taken in order of name, or results.jsonl of `amiss inspect`."),
     ],
-    output: Annotated[Path | None, typer.Option(help="Folder for monitor.html and monitor.json.")] = None,
-    arl: Annotated[float, typer.Option(help=ARL_HELP.template)] = 370,
+    output: Annotated[Path | None, output_option("Folder for monitor.html and monitor.json.")] = None,
+    arl: Annotated[float, typer.Option(parser=parse_number, metavar="<float>", help=ARL_HELP.template)] = 370,
     shifts: Annotated[
         str | None,
         typer.Option(help="20x200: of 20 shifts of 200 parts at most one alarms falsely. Instead of --arl."),
@@ -61,7 +62,7 @@ def monitor(
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Watch a production line. Exits with 4 when a chart alarms, else with 3 when an image could not be used."""
     from amiss.evaluation import watch

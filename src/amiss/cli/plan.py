@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.common_options import Json
 from amiss.cli.console import say, say_json
 from amiss.core.checks import read_rate
 from amiss.core.sentence import Sentence
@@ -71,7 +72,7 @@ def plan(
     lots: Annotated[
         int | None, typer.Option(help="Number of lots at hand: what can they promise for parts of new lots?", min=1)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Say how many good or defective parts to collect, or what those at hand can show."""
     from dataclasses import asdict

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.console import hold_file, progress_display, say, say_json
+from amiss.cli.common_options import Json, ModelOutput
+from amiss.cli.console import hold_file, progress_display, say, say_json, written_line
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 
@@ -23,8 +24,8 @@ def quantise(
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    output: Annotated[Path, typer.Option(help="Output: a file name.amiss, or a folder.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: ModelOutput,
+    json: Json = False,
 ) -> None:
     """Convert the convolutions to int8 and recalibrate. Refused when detection of synthetic defects suffers."""
     from amiss.artefact import check_place
@@ -49,5 +50,5 @@ def quantise(
         f"Threshold {before.rule.threshold:.4g} is now {after.rule.threshold:.4g} (rule {after.rule.name}, "
         f"n = {after.rule.n}).",
         after.statement(),
-        f"Written to {output}. Next: amiss inspect {output} IMAGE_OR_FOLDER",
+        written_line(output),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.common_options import output_option
 from amiss.cli.console import hold_file, say, say_json
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.results_lines import part_line, part_lines
@@ -224,7 +225,7 @@ def rebuild(store: StoreFolder, database: Database = None, json: Json = False) -
 def report(
     context: typer.Context,
     store: StoreFolder,
-    output: Annotated[Path, typer.Option(help="Page to write.")] = Path("shift.html"),
+    output: Annotated[Path, output_option("Page to write.")] = Path("shift.html"),
     label: Label = None,
     lot: Lot = None,
     recipe: Recipe = None,

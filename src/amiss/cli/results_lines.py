@@ -37,7 +37,8 @@ def part_lines(part: Mapping[str, Any], path: str | None) -> list[str]:
     for region in part["regions"]:
         left, top, width, height = region["box"]
         lines.append(
-            f"region:     {width} x {height} at ({left}, {top}), area {region['area']}, peak {region['peak']:.4g}"
+            f"region:     {height} x {width} at row {top}, column {left}, area {region['area']}, "
+            f"peak {region['peak']:.4g}"
         )
     lines += [
         f"judged by:  {version}, {(part['fingerprint'] or '')[:12]}",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amiss.cli.console import parse_number
+
 if TYPE_CHECKING:
     from amiss.core.rule import Rule
     from amiss.inspector import Inspector
@@ -23,7 +25,9 @@ Alpha = Annotated[
 Confidence = Annotated[
     str | None, typer.Option(help="Confidence level, for the rules certified (default 95%) and triage.")
 ]
-Threshold = Annotated[float | None, typer.Option(help="Threshold, for the rule fixed.")]
+Threshold = Annotated[
+    float | None, typer.Option(parser=parse_number, metavar="<float>", help="Threshold, for the rule fixed.")
+]
 Future = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from amiss.cli.common_options import Json
 from amiss.cli.console import say, say_json
 
 
@@ -21,7 +22,7 @@ def sign(
         Path | None,
         typer.Option(help="File whose first line is the password of the private key. Default: AMISS_KEY_PASSWORD."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Sign a model: MODEL.sig beside it can be made only by whoever has the private key."""
     from amiss import signature

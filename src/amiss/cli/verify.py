@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from amiss.cli.common_options import Json
 from amiss.cli.console import say, say_json
 
 
 def verify(
     model: Annotated[Path, typer.Argument(help="Artefact written by `amiss fit`, with MODEL.sig beside it.")],
     key: Annotated[Path, typer.Option(help="File of Ed25519 public keys (PEM), one or several.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Check that one of the keys signed this very model. Nothing in the model is run."""
     from amiss.signature import verify_artefact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -38,18 +39,28 @@ def check_rate(name: str, value: float) -> float:
 
 
 def read_rate(name: str, text: str) -> float:
-    """A rate as people write it: "0.05" or "5%".
+    """A rate as people write it: "0.05", "5%", or "0,5 %" with the comma that many countries write.
 
     Example:
-        >>> read_rate("alpha", "5%"), read_rate("alpha", "0.05")
-        (0.05, 0.05)
+        >>> read_rate("alpha", "5%"), read_rate("alpha", "0.05"), read_rate("alpha", "2,5 %")
+        (0.05, 0.05, 0.025)
     """
-    words = text.strip()
+    words = with_point(text.strip())
     try:
         value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
     except ValueError:
         raise InputError(f"{name} must be a rate such as 0.05 or 5%, got {text!r}") from None
     return check_rate(name, value)
+
+
+def with_point(text: str) -> str:
+    """One number with a decimal point, also where it was written with a comma.
+
+    Example:
+        >>> with_point("0,5%"), with_point("1,000.5"), with_point("5%,1%")
+        ('0.5%', '1,000.5', '5%,1%')
+    """
+    return text.replace(",", ".") if re.fullmatch(r"[+-]?\d*,\d+ ?%?", text) else text
 
 
 def check_count(name: str, value: int, *, least: int = 1) -> int:

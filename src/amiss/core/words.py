@@ -113,3 +113,25 @@ def _three_digits(share: float, rounding: str, digits: int = 3) -> str:
     rounded = value.quantize(Decimal(1).scaleb(value.adjusted() + 1 - digits), rounding=rounding)
     text = f"{rounded:f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def about(seconds: float) -> str:
+    """A time that is only known roughly.
+
+    Example:
+        >>> about(0.4), about(74), about(200), about(9000)
+        ('about 1 s', 'about 75 s', 'about 3 min', 'about 2.5 h')
+    """
+    if seconds < 90:
+        return f"about {max(1, round(seconds)) if seconds < 10 else 5 * round(seconds / 5)} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def megabytes(count: int) -> str:
+    """Bytes as a person reads the size of a file.
+
+    Example:
+        >>> megabytes(14_230_000), megabytes(90_500)
+        ('14.2 MB', '0.1 MB')
+    """
+    return f"{count / 1e6:.1f} MB"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from amiss.core.checks import with_point
 from amiss.core.errors import InputError
 from amiss.core.rule import Rule
 from amiss.rules.table import create_rule, find_rule
@@ -40,6 +42,15 @@ def parse_rule(text: str, **options: Any) -> Rule:
         >>> parse_rule("conformal", alpha=0.01).config()
         {'alpha': 0.01}
     """
+    try:
+        return _parse(text, options)
+    except InputError as error:
+        if not re.search(r"\d,\d", text):
+            raise
+        raise InputError(f"{error}. Commas stand between values here, so decimals take a point: 0.5%") from error
+
+
+def _parse(text: str, options: Mapping[str, Any]) -> Rule:
     name, colon, rest = text.strip().partition(":")
     parameters = inspect.signature(find_rule(name)).parameters
     config: dict[str, Any] = {}
@@ -63,19 +74,19 @@ def parse_rule(text: str, **options: Any) -> Rule:
 
 
 def parse_value(text: str) -> float | str:
-    """A number or a percentage as a number; anything else unchanged.
+    """A number or a percentage as a number, also with a decimal comma; anything else unchanged.
 
     Example:
-        >>> parse_value("5%"), parse_value("2.5"), parse_value("2000"), parse_value("auto")
-        (0.05, 2.5, 2000, 'auto')
+        >>> parse_value("5%"), parse_value("2.5"), parse_value("2000"), parse_value("auto"), parse_value("0,5%")
+        (0.05, 2.5, 2000, 'auto', 0.005)
     """
-    text = text.strip()
+    given, text = text, with_point(text.strip())
     try:
         if text.endswith("%"):
             return float(f"{text[:-1].strip()}e-2")  # 0.07, where a division would give 0.07000000000000001
         return int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
-        return text
+        return given.strip()
 
 
 def _put(name: str, config: dict[str, Any], key: str, value: Any) -> None:

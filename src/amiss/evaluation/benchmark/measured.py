@@ -10,6 +10,7 @@ from importlib import resources
 from statistics import mean, median
 
 from amiss.evaluation.benchmark.lines import Line
+from amiss.splitting import HELD_OUT
 
 FILE = "measured.jsonl"
 
@@ -34,6 +35,8 @@ class Measured:
         image_auroc: Mean over seeds on each data set of `DEVELOPMENT` that was run.
         seeds: Fewest seeds of a data set.
         ms_per_image: Median over the runs: decode, resize, score and decide; None where nothing was timed.
+        fit_ms_per_image: Least and most milliseconds that learning and calibrating took over all runs, for each good
+            image, when a fifth of them is held out; of gradient methods it depends on the steps instead.
         peak_mb: Largest memory of a process that learned and measured.
         hardware: On what; several kinds joined by "; ".
     """
@@ -43,6 +46,7 @@ class Measured:
     image_auroc: Mapping[str, float]
     seeds: int
     ms_per_image: float | None
+    fit_ms_per_image: tuple[float, float]
     peak_mb: int
     hardware: str
 
@@ -75,12 +79,14 @@ def _measured(method: str, preset: str, lines: list[Line]) -> Measured:
     runs = {data: [line["image_auroc"] for line in lines if line["data"] == data] for data in DEVELOPMENT}
     runs = {data: values for data, values in runs.items() if values}
     times = [line["seconds_per_image"] for line in lines if line["seconds_per_image"] is not None]
+    learned = [line["fit_seconds"] * HELD_OUT / line["n_calibration"] for line in lines]
     return Measured(
         method=method,
         preset=preset,
         image_auroc={data: round(mean(values), 4) for data, values in runs.items()},
         seeds=min((len(values) for values in runs.values()), default=0),
         ms_per_image=round(1000 * median(times), 1) if times else None,
+        fit_ms_per_image=(round(1000 * min(learned), 1), round(1000 * max(learned), 1)),
         peak_mb=max(line["peak_mb"] for line in lines),
         hardware="; ".join(sorted({line["hardware"] for line in lines})),
     )
@@ -95,5 +101,6 @@ def to_text(found: Iterable[Measured]) -> str:
 def measured() -> dict[tuple[str, str], Measured]:
     """What is known, by method and preset; `docs/generate.py` writes it from `docs/results`."""
     text = resources.files("amiss.evaluation.benchmark").joinpath(FILE).read_text(encoding="utf-8")
-    found = [Measured(**json.loads(line)) for line in text.splitlines()]
+    rows = [json.loads(line) for line in text.splitlines()]
+    found = [Measured(**{**row, "fit_ms_per_image": tuple(row["fit_ms_per_image"])}) for row in rows]
     return {(one.method, one.preset): one for one in found}
