@@ -160,7 +160,7 @@ def test_a_run_that_is_told_to_stop(amiss, world: Path, tmp_path: Path, number: 
     assert child.returncode == code and said.decode().splitlines()[-1].startswith("amiss: interrupted")
     assert 1 <= told < 320 and told == len(lines(tmp_path / "r")) == len(rows(tmp_path / "r"))
     assert {path.name for path in (tmp_path / "r").glob("*")} == {
-        *("overlays", "masks", "run.json", "results.jsonl", "results.csv")
+        *("overlays", "masks", "thumbnails", "run.json", "results.jsonl", "results.csv")
     }
 
 

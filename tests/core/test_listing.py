@@ -194,7 +194,7 @@ def test_hidden_folders_name_each_image_once_wherever_links_lead(tmp_path, png, 
 
 
 def test_overlays_of_an_earlier_run_are_not_parts(tmp_path, png):
-    for name in ("a.png", "out/overlays/a.png", "out/masks/a.png", "masks/b.png"):
+    for name in ("a.png", "out/overlays/a.png", "out/masks/a.png", "out/thumbnails/a.jpg", "masks/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png)
     assert len(names(tmp_path)) == 4

@@ -31,7 +31,7 @@ def test_every_rule_has_a_scale(rule: Fixed, normal: list[float] | None) -> None
     scale = ColourScale.of_rule(ruled)
     _, cover = scale.colours(np.array([scale.start, scale.threshold + (scale.full - scale.threshold) / 2, scale.full]))
     assert cover[0] == (0 if scale.start < scale.threshold else cover[0])
-    assert 0.5 <= cover[1] < cover[2]
+    assert 0.2 <= cover[1] < cover[2] < 0.5  # seen, and what lies under it too
     before = grey(8)
     np.testing.assert_array_equal(overlay(before, np.full((4, 4), scale.start, np.float32), scale), before)
 
@@ -77,8 +77,8 @@ def test_map_is_resized_to_the_image_and_contour_drawn() -> None:
     assert result.shape == (200, 50, 3)
     drawn = (result == np.array(OUTLINE, np.uint8)).all(axis=2)
     rows, columns = np.nonzero(drawn)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 99, 10, 29)
-    assert not drawn[75, 20]  # the inside keeps its colour
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (48, 101, 8, 31)
+    assert not drawn[49:101, 9:31].any()  # what is marked stays free, and a pixel around it
 
 
 def test_outline_does_not_touch_its_input() -> None:

@@ -68,7 +68,11 @@ def test_images_and_tables(tmp_path: Path) -> None:
     mask = cv2.imread(str(tmp_path / "masks" / "a__0.png"), cv2.IMREAD_UNCHANGED)
     assert shown.shape == (40, 48, 3)
     assert (shown[25:, 30:] == 90).all()
-    assert shown[9, 17, 2] > 150 > shown[9, 17, 0]  # red, and not blue
+    assert shown[9, 17, 2] > 120 > 80 > shown[9, 17, 0]  # red, and not blue
+    beside = cv2.imread(str(tmp_path / "thumbnails" / "a__0.jpg"))
+    assert beside.shape == (40, 48 + 6 + 48, 3)
+    assert abs(beside[:, :48].astype(int) - 90).max() < 25  # left the image as it was
+    assert beside[9, 54 + 17, 2] > 110 > beside[9, 54 + 17, 0]
     assert set(np.unique(mask)) == {0, 255}
     np.testing.assert_array_equal(np.argwhere(mask).min(axis=0), [5, 12])
     np.testing.assert_array_equal(np.argwhere(mask).max(axis=0), [14, 23])
@@ -129,11 +133,12 @@ def test_large_images_are_shown_smaller_and_masked_at_full_size(tmp_path: Path) 
     assert cv2.imread(str(tmp_path / "masks" / "wide.png"), 0).shape == (100, 4096)
 
 
-def test_without_a_map_there_is_a_row_only(tmp_path: Path) -> None:
+def test_without_a_map_there_is_a_row_and_a_thumbnail(tmp_path: Path) -> None:
     write(tmp_path, (Verdict(name="a.png", label=Label.ANOMALOUS, score=3.0, p_value=None), image()))
     (row,) = rows(tmp_path)
-    assert (row["p_value"], row["image"]) == ("", "")
+    assert (row["p_value"], row["image"]) == ("", "a.png")
     assert not (tmp_path / "overlays").exists()
+    assert cv2.imread(str(tmp_path / "thumbnails" / "a.jpg")).shape == (40, 48, 3)
 
 
 def test_an_empty_run_has_a_header_and_no_rows(tmp_path: Path) -> None:

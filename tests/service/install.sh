@@ -18,6 +18,7 @@ missing=""
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 [ -n "$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null)" ] || missing="$missing faketime"
 command -v g++ >/dev/null || missing="$missing g++"
+command -v chromium >/dev/null || missing="$missing chromium"
 [ -d /usr/include/opencv4 ] || missing="$missing libopencv-imgcodecs-dev"
 command -v strace >/dev/null || missing="$missing strace"
 [ -n "$missing" ] || exit 0

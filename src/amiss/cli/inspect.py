@@ -43,7 +43,9 @@ def inspect(
     images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
     output: Annotated[
         Path | None,
-        output_option("Folder for overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."),
+        output_option(
+            "Folder for index.html, overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with this output, or begin one.")
@@ -79,6 +81,7 @@ def inspect(
     from amiss.core.errors import InputError
     from amiss.front import load
     from amiss.reporting import Journal
+    from amiss.reporting.inspection_page import write_index
 
     together = read_batch(batch, shift)
     if output is None and (resume or overwrite):
@@ -95,6 +98,7 @@ def inspect(
     counts = Counter(line["label"] for line in judged)
     if journal is not None:
         journal.complete(counts, _ignored(found), _said(inspector))
+        write_index(journal.folder, inspector, images[0].resolve().name)
     _conclude(inspector, found, judged, counts, (together, shift), output, backend, json=json)
     for name, reason in list(failed.items())[:SHOWN]:
         aside(f"amiss: {name}: not drawn ({reason}); its verdict is kept")
@@ -181,7 +185,7 @@ def _conclude(
     if found.ignored:
         say(describe_ignored(found.ignored))
     if output is not None:
-        say(f"Written to {output}")
+        say(f"Written to {output}. Next: open {output / 'index.html'} in a browser")
 
 
 def _said(inspector: Inspector) -> dict[str, Any]:

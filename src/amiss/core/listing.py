@@ -52,7 +52,7 @@ _PNM = re.compile(rb"P(?:[1-7]\s|[Ff]\s)[\s#\d.A-Z-]")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _APPLE_DOUBLE = b"\0\5\x16\7"
 
-RESULTS, WRITTEN = "results.jsonl", ("overlays", "masks")
+RESULTS, WRITTEN = "results.jsonl", ("overlays", "masks", "thumbnails")
 """What `amiss inspect --output` leaves in a folder: beside the first, folders of these names hold no parts."""
 
 

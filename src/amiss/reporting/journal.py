@@ -30,8 +30,8 @@ from amiss.core.plain_json import parse_json
 from amiss.core.verdict import Label
 from amiss.storage import claim, sweep, write_file
 
-RUN, LINES, TABLE = "run.json", "results.jsonl", "results.csv"
-IMAGES = ("overlays", "masks")
+RUN, LINES, TABLE, INDEX = "run.json", "results.jsonl", "results.csv", "index.html"
+IMAGES = ("overlays", "masks", "thumbnails")
 
 COLUMNS = (
     "name",
@@ -221,7 +221,7 @@ class Journal:
         for name in IMAGES:
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)
-        for name in (LINES, TABLE, RUN):
+        for name in (INDEX, LINES, TABLE, RUN):
             (self.folder / name).unlink(missing_ok=True)
 
 

@@ -24,8 +24,8 @@ class Stop(NamedTuple):
 
 
 YELLOW = Stop(255, 225, 0, 0.0)
-ORANGE = Stop(255, 128, 0, 0.5)
-RED = Stop(215, 0, 20, 0.65)
+ORANGE = Stop(255, 128, 0, 0.2)
+RED = Stop(215, 0, 20, 0.32)
 OUTLINE = (0, 217, 255)
 """RGB of the contour around alarming pixels: cyan, far from the orange it runs through, and bright on dark parts."""
 
@@ -126,12 +126,16 @@ def _resize_scores(score_map: NDArray[np.float32], size: Size) -> NDArray[np.flo
 def outline(
     image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = OUTLINE
 ) -> NDArray[np.uint8]:
-    """A copy of the image with the contour of a mask of any size, one pixel wide and wider on large images."""
+    """A copy of the image with a contour around a mask of any size, one pixel wide and wider on large images.
+
+    It runs outside, a little apart, so that what the mask marks stays free, however small it is.
+    """
     import cv2
 
     size = (image.shape[0], image.shape[1])
-    contours, _ = cv2.findContours(resize_mask(mask, size).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(max(size) / 500))
+    around = cv2.dilate(resize_mask(mask, size).astype(np.uint8), np.ones((2 * width + 3,) * 2, np.uint8))
+    contours, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     drawn = image.copy()
     cv2.drawContours(drawn, contours, -1, colour, thickness=width)
     return drawn

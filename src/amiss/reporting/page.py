@@ -1,10 +1,17 @@
-"""Pages for people: one HTML file each, with no scripts and nothing fetched. They share a look, `page.html.jinja`."""
+"""Pages for people: one HTML file each, and nothing fetched. They share a look, `page.html.jinja`.
+
+Only the gallery of `amiss inspect` has a script, and images beside it.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from amiss.core.words import counted_percent, low_to_high, percent, sure
+
+WIDE = 450
+"""Units across a chart from which it does not fit a phone."""
 
 
 def render(template: str, /, **context: Any) -> bytes:
@@ -27,7 +34,24 @@ def render(template: str, /, **context: Any) -> bytes:
         sure=sure,
         zip=zip,
     )
-    return environment.get_template(template).render(**context).encode("utf-8", "replace")
+    return _scrollable(environment.get_template(template).render(**context)).encode("utf-8", "replace")
+
+
+def _scrollable(page: str) -> str:
+    """The page with each table, and each chart that is too wide for a phone, in a box of its own.
+
+    What does not fit is moved sideways there, by finger or by the arrow keys, and the page itself stays as it is.
+    """
+    page = re.sub(r"<table.*?</table>", lambda found: _box("Table", found[0]), page, flags=re.S)
+
+    def chart(found: re.Match[str]) -> str:
+        return _box("Chart", found[0]) if float(found[1]) > WIDE else found[0]
+
+    return re.sub(r'<svg viewBox="\S+ \S+ (\S+) \S+"[^>]*role="img".*?</svg>', chart, page, flags=re.S)
+
+
+def _box(name: str, content: str) -> str:
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}">{content}</div>'
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -142,6 +142,7 @@ def _context(evaluation: Evaluation, inspector: Inspector, worst: int) -> dict[s
             evaluation.detections,
         ),
         "legend": charts.legend(inspector.rule, scale),
+        "scale": scale,
         "cards": _cards(chosen, inspector, dataset, scale, names),
         **_classes(evaluation, inspector, scale, names),
         "size_chart": None if evaluation.by_size is None else pod_chart(evaluation.by_size),

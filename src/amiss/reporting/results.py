@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from amiss.core.rule import Rule
 from amiss.core.verdict import Label, Verdict
 from amiss.reporting.journal import Journal, Line
 from amiss.reporting.overlay import ColourScale, fit_inside, overlay, resize_mask
-from amiss.storage import write_file
+from amiss.storage import write_files
 
 LONGEST = 2048
 """Pixels of the long side of an overlay; larger images are made smaller."""
+
+THUMBNAIL, GAP = 480, 6
+"""Pixels of the long side of an image in a thumbnail, and between the two."""
 
 _NAME_BYTES = 180  # of 255 that file systems allow: room for a number, the ending and a temporary name
 
@@ -27,6 +30,7 @@ class ResultsWriter:
 
         run.json, results.jsonl, results.csv   see `amiss.reporting.journal`
         overlays/<image>.png                   the image with its scores as colour, long side at most 2048 pixels
+        thumbnails/<image>.jpg                 the image and the same with its scores, side by side, small
         masks/<image>.png                      255 = alarming pixel, at the size of the image
 
     Args:
@@ -68,14 +72,10 @@ class ResultsWriter:
             verdict: As `Inspector.inspect_one` returns it.
             image: What was judged, RGB uint8 (H, W, 3). Without it, without a map, and on error there are no images.
         """
-        if image is None or verdict.map is None or verdict.label is Label.ERROR:
+        if image is None or verdict.label is Label.ERROR:
             return
         try:
-            small = fit_inside(image, LONGEST)
-            self._write("overlays", index, overlay(small, verdict.map, self._scale, verdict.mask))
-            if verdict.mask is not None:
-                mask = resize_mask(verdict.mask, (image.shape[0], image.shape[1]))
-                self._write("masks", index, mask.astype(np.uint8) * 255)
+            write_files(self._images(index, verdict, image))
         except Exception as error:  # whatever it is: the verdict counts
             self.failures[verdict.name] = " ".join(str(error).split()) or type(error).__name__
         else:
@@ -95,11 +95,31 @@ class ResultsWriter:
         line: Line = {**verdict.summary(), "image": self._files[index] if index in self._drawn else ""}
         self._journal.add(line, tell)
 
-    def _write(self, kind: str, index: int, pixels: NDArray[np.uint8]) -> None:
-        import cv2
+    def _images(self, index: int, verdict: Verdict, image: NDArray[np.uint8]) -> dict[Path, bytes]:
+        """The files of one verdict."""
+        file = PurePath(self._files[index])
+        home, thumbnail = self._journal.folder, fit_inside(image, THUMBNAIL)
+        files = {}
+        if verdict.map is not None:
+            drawn = overlay(fit_inside(image, LONGEST), verdict.map, self._scale, verdict.mask)
+            files[home / "overlays" / file] = _encode(".png", drawn)
+            beside = overlay(thumbnail, verdict.map, self._scale, verdict.mask)
+            gap = np.full((len(thumbnail), GAP, 3), 255, np.uint8)
+            thumbnail = np.concatenate([thumbnail, gap, beside], axis=1)
+        if verdict.mask is not None:
+            mask = resize_mask(verdict.mask, (image.shape[0], image.shape[1]))
+            files[home / "masks" / file] = _encode(".png", mask.astype(np.uint8) * 255)
+        files[home / "thumbnails" / file.with_suffix(".jpg")] = _encode(".jpg", thumbnail)
+        return files
 
-        bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        write_file(self._journal.folder / kind / self._files[index], cv2.imencode(".png", bgr)[1].tobytes())
+
+def _encode(ending: str, pixels: NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    fine = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # thin lines keep their colour
+    options = [] if ending == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88, *fine]
+    return bytes(cv2.imencode(ending, bgr, options)[1].tobytes())
 
 
 def file_names(names: Sequence[str], root: PurePath | None = None) -> list[str]:
