@@ -110,6 +110,6 @@ else:
     raise SystemExit("torch is not installed, and nobody has noticed")
 """
     hidden = f"sys.modules.update(dict.fromkeys({LAB!r}))  # importing them fails"
-    assert loaded_by("\n".join([hidden, inspect, create])) <= LINE
+    assert loaded_by("\n".join([hidden, inspect, create])) <= {*LINE, "jinja2", "markupsafe"}  # they write its page
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["label"] for line in lines] == wanted

@@ -197,7 +197,7 @@ def test_overlays_of_an_earlier_run_are_not_parts(tmp_path, png):
     for name in ("a.png", "out/overlays/a.png", "out/masks/a.png", "out/thumbnails/a.jpg", "masks/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png)
-    assert len(names(tmp_path)) == 4
+    assert len(names(tmp_path)) == 5
     (tmp_path / "out/results.jsonl").write_text("")
     assert names(tmp_path) == ["a.png", "masks/b.png"]
     assert reasons(tmp_path)["out/overlays"] == "written by amiss inspect"
