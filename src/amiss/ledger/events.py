@@ -30,6 +30,7 @@ KINDS = (
     "judged",  # a verdict on one part
     "late",  # what came of a part after its deadline
     "labelled",  # what a person says of a part
+    "quarantined",  # a person sets parts aside
     "chart",  # a control chart alarms, or does so no more
     "pruned",  # images were removed
 )

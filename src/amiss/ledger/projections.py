@@ -11,6 +11,7 @@ What the kinds hold beside what `amiss.ledger.events` says:
                 null; watched {path, size, mtime_ns} or null; sinks
     late        part, label, score, reason
     labelled    part, by, truth, type, boxes, comment, blind, pool
+    quarantined recipe, first, last, lots, reason
     chart       recipe, alarm, first, last, kind, text
     pruned      parts, why
 """
@@ -141,6 +142,13 @@ def _chart(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
     yield Change(tables.chart, {**row, "recipe": text(data["recipe"]), "text": text(data["text"])})
 
 
+def _quarantined(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
+    row = {**_place(event), "at": event.at, "recipe": text(data["recipe"]), "reason": text(data["reason"])}
+    row = {**row, "first": data["first"], "last": data["last"], "actor": text(event.actor)}
+    for number, lot in enumerate(data["lots"] or [None]):
+        yield Change(tables.quarantine, {**row, "number": number, "lot": text(lot)})
+
+
 def _pruned(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
     yield Change(tables.image, {"state": "gone"}, ("part", tuple(data["parts"])))
 
@@ -151,6 +159,7 @@ _MAKE: dict[str, Callable[[Event, Mapping[str, Any]], Iterator[Change]]] = {
     "judged": _judged,
     "late": _late,
     "labelled": _labelled,
+    "quarantined": _quarantined,
     "chart": _chart,
     "pruned": _pruned,
 }

@@ -1,6 +1,7 @@
 """Images go when their time is over, or when there are too many bytes: the least needed first, the oldest first.
 
-Images of parts that a control chart speaks of, since the part from which on something has changed, stay.
+Images of parts that a control chart speaks of, since the part from which on something has changed, stay; so do those of
+parts that people have set aside.
 
 What is removed becomes an event before it is. Only files that the table lists are removed, in small batches, and only
 in a folder that carries the marker of a store: a table that was lost or made anew must not cost a single image.
@@ -93,16 +94,24 @@ def _beyond(reader: Reader, quota: int) -> list[Row[Any]]:
 
 
 def _kept(reader: Reader) -> Select[Any]:
-    """Images that may go: all that are kept and that no chart speaks of."""
-    image, chart = tables.image, tables.chart
+    """Images that may go: all that are kept, that no chart speaks of, and that nobody has set aside."""
+    image, chart, aside, part = tables.image, tables.chart, tables.quarantine, tables.part
     spoken_of = exists().where(
         chart.c.station == image.c.station,
         chart.c.alarm,
         image.c.seq >= chart.c.first,
         image.c.seq <= func.coalesce(chart.c.last, chart.c.seq),
     )
+    set_aside = exists().where(
+        part.c.id == image.c.part,
+        aside.c.station == image.c.station,
+        aside.c.recipe == part.c.recipe,
+        image.c.seq >= aside.c.first,
+        aside.c.last.is_(None) | (image.c.seq <= aside.c.last),
+        aside.c.lot.is_(None) | (aside.c.lot == part.c.lot),
+    )
     return select(image.c.part, image.c.sha256, image.c.bytes).where(
-        image.c.station == reader.station, image.c.state == "kept", ~spoken_of
+        image.c.station == reader.station, image.c.state == "kept", ~spoken_of, ~set_aside
     )
 
 

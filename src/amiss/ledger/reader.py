@@ -146,6 +146,12 @@ class Reader:
         asked = self._matching(select(*columns, func.count().label("parts")), only).group_by(*columns)
         return [dict(row._mapping) for row in self._rows(asked.order_by(*columns))]
 
+    def spans(self, only: Filter = EVERYTHING) -> dict[str | None, tuple[int, int]]:
+        """Numbers of the first and the last part of every lot."""
+        part = tables.part
+        asked = self._matching(select(part.c.lot, func.min(part.c.seq), func.max(part.c.seq)), only)
+        return {lot: (int(first), int(last)) for lot, first, last in map(tuple, self._rows(asked.group_by(part.c.lot)))}
+
     def versions(self) -> list[dict[str, Any]]:
         """Every version of every recipe, with what is stated of it."""
         table = tables.version

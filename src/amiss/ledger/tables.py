@@ -161,7 +161,22 @@ chart = Table(
     Column("text", Text, nullable=False),
 )
 
-PROJECTIONS = (part, version, deployment, label, image, outbox, watched, chart)
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("station", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the lot within the event, from 0
+    Column("at", String, nullable=False),
+    Column("recipe", String, nullable=False),
+    Column("first", Integer, nullable=False),  # numbers of events: of the first and last part that are set aside
+    Column("last", Integer),  # None: it goes on
+    Column("lot", String),  # None: parts of any lot
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+)
+
+PROJECTIONS = (part, version, deployment, label, image, outbox, watched, chart, quarantine)
 """All that is made from events."""
 
 OPERATIONAL = {"outbox": {"tries", "next_at", "done_at", "error"}}

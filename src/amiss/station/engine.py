@@ -17,13 +17,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from amiss.core.checks import check_rate
 from amiss.core.errors import AmissError, BusyError, InputError, NotReadyError, OutputError
 from amiss.core.threads import threads
 from amiss.core.verdict import Label
-from amiss.ledger.events import Draft
+from amiss.ledger.events import Draft, Event
 from amiss.ledger.images import Keeping, class_of
 from amiss.ledger.prune import prune, sweep_images
 from amiss.ledger.reader import Reader
@@ -57,6 +57,7 @@ class Station:
         keeping: Which images are kept, and how long.
         charts: Whether control charts are drawn.
         tell: Called with one line for whoever watches, from any thread.
+        heard: Called with each new verdict on disk, from the thread that writes; must be quick.
 
     Raises:
         DataError: A store of a newer Amiss, or on another machine's disk.
@@ -73,10 +74,11 @@ class Station:
         keeping: Keeping | None = None,
         charts: bool = True,
         tell: Callable[[str], None] = lambda line: None,
+        heard: Callable[[Event], None] = lambda event: None,
     ) -> None:
         if deadline is not None and not 0 < deadline < 1e6:
             raise InputError(f"deadline must be seconds above 0, got {deadline}")
-        self.store, self.tell = store, tell
+        self.store, self.tell, self.heard = store, tell, heard
         self.cores = threads() if cores is None else cores
         self.deadline, self.audit = deadline, audit if audit in (0, 1) else check_rate("audit", audit)
         self.keeping = Keeping.of() if keeping is None else keeping
@@ -168,13 +170,21 @@ class Station:
         """Parts that are on their way."""
         return len(self._open)
 
+    @property
+    def draining(self) -> bool:
+        """Whether no part is taken any more."""
+        return self._draining.is_set()
+
+    def refuse(self) -> None:
+        """Take no more parts; those on their way are finished."""
+        self._draining.set()
+
     def drain(self, seconds: float = DRAIN) -> bool:
         """Take no more parts, and finish those on their way.
 
         Returns:
             Whether all were; those that were not are answered with reject.
         """
-        first = not self._draining.is_set()
         self._draining.set()
         end = time.monotonic() + seconds
         while self._open and time.monotonic() < end:
@@ -182,7 +192,7 @@ class Station:
         rest = list(self._open.values())
         for ticket in rest:
             self._give_up(ticket, "the station ended before it was judged")
-        if first:
+        if not self._ends.is_set():
             for _ in self._workers:
                 self._queue.put(None)
             for thread in self._workers:
@@ -212,7 +222,7 @@ class Station:
         if ticket.late:  # nobody waits for it any more
             return
         found = judge(self.recipes.current(ticket.job.recipe), ticket.job, self.decoders)
-        found.ms["queue"] = waited
+        found.ms["queue"], ticket.map = waited, found.map
         self._record(ticket, found)
 
     def _record(self, ticket: Ticket, found: Found) -> None:
@@ -239,11 +249,12 @@ class Station:
             ticket.committed.set_exception(error)
             return
         committed = done.result()
-        event, label = committed.event, found.label
-        if not committed.fresh:
-            label = Label(event.data["label"])
+        event, label, reason, was_late = committed.event, found.label, found.reason, False
+        if not committed.fresh:  # the answer is the one that was given then
+            label, reason = Label(event.data["label"]), event.data["reason"]
+            was_late = self.reader.part(event.data["id"])["late"]
         found.ms["store"] = 1000 * (time.monotonic() - began)
-        self._answer(ticket, label, found.reason, event)
+        self._answer(ticket, label, reason, event, was_late=was_late)
         if committed.fresh and label is Label.GOOD and not ticket.answer.result().accept:
             reason = f"on disk after {1000 * (time.monotonic() - ticket.began):.0f} ms"
             late = {"part": event.data["id"], "label": str(label), "score": found.score, "reason": reason}
@@ -251,14 +262,17 @@ class Station:
         if committed.fresh:
             self.counts[str(label)] += 1
             self.delays.append(found.ms)
+            self.heard(event)
             if found.deployed is not None and self._charted:
                 who = found.deployed
                 scored = (found.score, found.health)
                 self.charts.add(who.recipe, who.version, who.inspector, event.seq, ticket.job.name, scored)
         ticket.committed.set_result(event)
 
-    def _answer(self, ticket: Ticket, label: Label, reason: str, event: Any) -> None:
-        ticket.say(label, reason, event)
+    def _answer(
+        self, ticket: Ticket, label: Label, reason: str, event: Event | None, *, was_late: bool = False
+    ) -> None:
+        ticket.say(label, reason, event, was_late=was_late)
         with self._lock:
             self._open.pop(ticket.part, None)
 

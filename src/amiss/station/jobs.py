@@ -33,6 +33,7 @@ class Job:
         watched: Path, size and time of the file, where it comes from a folder.
         sinks: Who must be told.
         trouble: What is wrong with it before anybody has looked: it will be an error.
+        wants_map: Whether its score map is asked for, which is never stored.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     watched: Mapping[str, Any] | None = None
     sinks: tuple[str, ...] = ()
     trouble: str = ""
+    wants_map: bool = False
 
     @cached_property
     def sha256(self) -> str:
@@ -74,6 +76,21 @@ class Answer:
     ms: float
 
 
+@dataclass(frozen=True)
+class ScoreMap:
+    """A score map as bytes: float32 in the order of the machine, row by row.
+
+    Args:
+        height: Rows.
+        width: Columns.
+        data: Of 4 bytes per pixel.
+    """
+
+    height: int
+    width: int
+    data: bytes = field(repr=False)
+
+
 class Ticket:
     """A job on its way. Its verdict is recorded once, and it is answered once, whoever comes first.
 
@@ -93,6 +110,7 @@ class Ticket:
         self.committed: Future[Event] = Future()
         self._lock = threading.Lock()
         self._recorded = self._answered = False
+        self.map: ScoreMap | None = None
 
     @property
     def late(self) -> bool:
@@ -105,8 +123,14 @@ class Ticket:
             first, self._recorded = not self._recorded, True
         return first
 
-    def say(self, label: Label, reason: str, event: Event | None) -> bool:
+    def say(self, label: Label, reason: str, event: Event | None, *, was_late: bool = False) -> bool:
         """Answer, unless that was done. An answer that comes too late is never accept.
+
+        Args:
+            label: Of the verdict.
+            reason: Why it is not accepted, where the label does not say it.
+            event: The verdict on disk, or None.
+            was_late: Whether this verdict was given before, too late.
 
         Returns:
             Whether this was the answer.
@@ -115,7 +139,7 @@ class Ticket:
             if self._answered:
                 return False
             self._answered = True
-        accept = label is Label.GOOD and event is not None and not self.late
+        accept = label is Label.GOOD and event is not None and not self.late and not was_late
         ms = 1000 * (time.monotonic() - self.began)
         self.answer.set_result(Answer(self.part, accept, label, reason, event, ms))
         return True

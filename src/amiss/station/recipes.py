@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from amiss.core.errors import InputError, NotReadyError
+from amiss.core.errors import AmissError, InputError, NotReadyError
 from amiss.core.threads import threads
 from amiss.inspector import Inspector
 from amiss.ledger.events import Draft
 from amiss.ledger.reader import Reader
 from amiss.ledger.writer import Writer
+from amiss.rules.parse import parse_rule, parse_value
 from amiss.scoring import MANY, for_many
 
 LOADED = 3
@@ -86,7 +87,10 @@ class Recipes:
         self._known: dict[str, list[tuple[int, str]]] = {}
         for row in reader.versions():
             self._known.setdefault(row["recipe"], []).append((row["version"], row["fingerprint"]))
-        self._current = {row["recipe"]: int(row["version"]) for row in reader.deployments()}
+        self._history: dict[str, list[int]] = {}
+        for row in reader.deployments():
+            self._history.setdefault(row["recipe"], []).append(int(row["version"]))
+        self._current = {recipe: versions[-1] for recipe, versions in self._history.items()}
 
     def current(self, recipe: str) -> Deployed:
         """What judges a kind of part now.
@@ -105,55 +109,150 @@ class Recipes:
         """What judges each kind of part now."""
         return [found[-1] for found in self._loaded.values()]
 
-    def deploy(self, recipe: str, inspector: Inspector, *, reason: str, actor: str = "station") -> Deployed:
-        """Let an inspector judge a kind of part from now on; parts on their way stay with the one before.
+    def has(self, recipe: str) -> bool:
+        """Whether something judges, or once judged, a kind of part."""
+        return recipe in self._current
 
-        The same artefact again is the same version. It is loaded, tried, stored and recorded before it judges.
+    def resume(self) -> dict[str, str]:
+        """Load what judged last, out of the store; recipes that cannot judge, and why."""
+        failures = {}
+        with self._lock:
+            for recipe, version in self._current.items():
+                try:
+                    self._loaded[recipe] = [self._load(recipe, version)]
+                except AmissError as error:
+                    failures[recipe] = str(error)
+        return failures
+
+    def add(self, recipe: str, inspector: Inspector, *, actor: str = "station") -> Deployed:
+        """Make an inspector a version of a recipe, ready but not in use. The same artefact again is the same version.
+
+        It is loaded, tried, stored and recorded; it judges once it is deployed.
 
         Raises:
             ParityError: Its golden images score differently.
             OutputError: The store cannot be written; then nothing has changed.
         """
         with self._lock:
-            known = self._known.setdefault(recipe, [])
-            fingerprint = inspector.fingerprint
-            version = next((number for number, one in known if one == fingerprint), len(known) + 1)
-            ready = prepare(recipe, version, inspector)
-            path = self._writer.store.model(fingerprint)
-            if not path.exists():
-                inspector.save(path)
-            if version > len(known):
-                about = _about(inspector)
-                facts = {"recipe": recipe, "version": version, "fingerprint": fingerprint, "about": about}
-                self._writer.submit(Draft("versioned", facts, actor)).result()
-                known.append((version, fingerprint))
+            return self._add(recipe, inspector, actor)
+
+    def recalibrate(self, recipe: str, rule: str, alpha: str | None, *, actor: str = "station") -> Deployed:
+        """Make what judges now another version, with another rule on its calibration scores; not in use.
+
+        Args:
+            recipe: What kind of part.
+            rule: In words, see `amiss.rules.parse_rule`.
+            alpha: Such as 1%, 0.01 or auto; None for what the rule's words say.
+            actor: Who asks.
+
+        Raises:
+            InputError: Not such a rule.
+            CalibrationError: Too few scores for it.
+            NotReadyError: Nothing judges.
+        """
+        value = None if alpha is None else parse_value(alpha)
+        return self.add(recipe, self.current(recipe).inspector.with_rule(parse_rule(rule, alpha=value)), actor=actor)
+
+    def deploy(self, recipe: str, inspector: Inspector, *, reason: str, actor: str = "station") -> Deployed:
+        """Let an inspector judge a kind of part from now on; parts on their way stay with the one before.
+
+        Raises:
+            ParityError: Its golden images score differently.
+            OutputError: The store cannot be written; then nothing has changed.
+        """
+        with self._lock:
+            ready = self._add(recipe, inspector, actor)
+            self._switch(ready, reason, actor)
+        return ready
+
+    def deploy_version(
+        self, recipe: str, version: int, *, reason: str, actor: str = "station", instead_of: int | None = None
+    ) -> Deployed:
+        """Let a version judge that is in the store.
+
+        Args:
+            recipe: What kind of part.
+            version: Its number.
+            reason: Why, for those who read the record.
+            actor: Who does it.
+            instead_of: The version that must judge now, or nothing is changed; None asks for none.
+
+        Raises:
+            InputError: No such version, or another one judges now.
+            ArtefactError: Its artefact cannot be used.
+            OutputError: The store cannot be written; then nothing has changed.
+        """
+        with self._lock:
+            now = self._current.get(recipe)
+            if instead_of is not None and now != instead_of:
+                raise InputError(f"version {instead_of} of {recipe!r} must judge now, got version {now}")
+            ready = self._load(recipe, version)
             self._switch(ready, reason, actor)
         return ready
 
     def roll_back(self, recipe: str, *, reason: str, actor: str = "station") -> Deployed:
-        """Let the version judge again that did so before the present one, at once: it is still loaded.
+        """Let the version judge again that did so before the present one; at once where it is still loaded.
 
         Raises:
-            InputError: There was none since the station began.
+            InputError: There was none.
+            ArtefactError: Its artefact cannot be used.
         """
         with self._lock:
-            found = self._loaded.get(recipe, [])
-            if len(found) < 2:
-                raise InputError(f"recipe {recipe!r} must have had another version since the station began")
-            before = found[-2]
-            self._switch(before, reason, actor)
-        return before
+            before = self._before(recipe)
+            if before is None:
+                raise InputError(f"recipe {recipe!r} must have had another version before, to go back to")
+            ready = self._load(recipe, before)
+            self._switch(ready, reason, actor)
+        return ready
+
+    def _add(self, recipe: str, inspector: Inspector, actor: str) -> Deployed:
+        known = self._known.setdefault(recipe, [])
+        fingerprint = inspector.fingerprint
+        version = next((number for number, one in known if one == fingerprint), len(known) + 1)
+        ready = prepare(recipe, version, inspector)
+        path = self._writer.store.model(fingerprint)
+        if not path.exists():
+            inspector.save(path)
+        if version > len(known):
+            about = about_inspector(inspector)
+            facts = {"recipe": recipe, "version": version, "fingerprint": fingerprint, "about": about}
+            self._writer.submit(Draft("versioned", facts, actor)).result()
+            known.append((version, fingerprint))
+        return ready
+
+    def _load(self, recipe: str, version: int) -> Deployed:
+        """A version that is in memory, or else in the store."""
+        for one in self._loaded.get(recipe, []):
+            if one.version == version:
+                return one
+        fingerprint = dict(self._known.get(recipe, [])).get(version)
+        if fingerprint is None:
+            raise InputError(f"version must be one of recipe {recipe!r}, got {version}")
+        return prepare(recipe, version, Inspector.load(self._writer.store.model(fingerprint)))
+
+    def _before(self, recipe: str) -> int | None:
+        """The version that judged before the present one; going back is no step forward."""
+        now = self._current.get(recipe)
+        stack: list[int] = []
+        for version in self._history.get(recipe, []):
+            if len(stack) > 1 and stack[-2] == version:
+                stack.pop()
+            elif not stack or stack[-1] != version:
+                stack.append(version)
+        return stack[-2] if len(stack) > 1 and stack[-1] == now else None
 
     def _switch(self, ready: Deployed, reason: str, actor: str) -> None:
         if self._current.get(ready.recipe) != ready.version:
             facts = {"recipe": ready.recipe, "version": ready.version, "reason": reason}
             self._writer.submit(Draft("deployed", facts, actor)).result()
             self._current[ready.recipe] = ready.version
+            self._history.setdefault(ready.recipe, []).append(ready.version)
         others = [one for one in self._loaded.get(ready.recipe, []) if one.version != ready.version]
         self._loaded[ready.recipe] = [*others[1 - LOADED :], ready]
 
 
-def _about(inspector: Inspector) -> dict[str, Any]:
+def about_inspector(inspector: Inspector) -> dict[str, Any]:
+    """What is stated of a version, as plain JSON values."""
     rule = inspector.rule
     facts = {"method": inspector.learned.method, "size": list(inspector.size), "rule": rule.name, "n": rule.n}
     return {**facts, "alpha": rule.alpha, "threshold": rule.threshold, "statement": inspector.statement()}

@@ -10,7 +10,7 @@ from amiss.core.errors import ImageError
 from amiss.core.scores import Region
 from amiss.core.verdict import Label, Verdict
 from amiss.postprocess import resize_regions
-from amiss.station.jobs import Job, Ticket
+from amiss.station.jobs import Job, ScoreMap, Ticket
 
 if TYPE_CHECKING:
     from amiss.station.decoding import Decoded, Decoders
@@ -32,6 +32,7 @@ class Found:
         health: Measures of the image, or None.
         ms: Milliseconds of each stage.
         deployed: What judged it, or None.
+        map: Its scores, where they were asked for.
     """
 
     label: Label
@@ -44,6 +45,7 @@ class Found:
     health: dict[str, float] | None = None
     ms: dict[str, float] = field(default_factory=dict)
     deployed: Deployed | None = None
+    map: ScoreMap | None = None
 
     def event(self, ticket: Ticket, image: dict[str, Any] | None) -> dict[str, Any]:
         """The data of a "judged" event."""
@@ -95,7 +97,15 @@ def judge(deployed: Deployed, job: Job, decoders: Decoders) -> Found:
         health=image.health,
         ms=ms,
         deployed=deployed,
+        map=_map(verdict) if job.wants_map else None,
     )
+
+
+def _map(verdict: Verdict) -> ScoreMap | None:
+    if verdict.map is None:
+        return None
+    height, width = verdict.map.shape
+    return ScoreMap(height, width, verdict.map.astype("float32").tobytes())
 
 
 def _verdict(deployed: Deployed, data: bytes, decoders: Decoders) -> tuple[Verdict, Decoded, float]:
@@ -108,4 +118,4 @@ def _verdict(deployed: Deployed, data: bytes, decoders: Decoders) -> tuple[Verdi
         verdict = inspector.inspect_one(image.pixels)
     if size is not None:
         verdict = replace(verdict, regions=resize_regions(verdict.regions, size, image.size))
-    return verdict.without_arrays(), image, decoded
+    return verdict, image, decoded

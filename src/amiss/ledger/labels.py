@@ -1,0 +1,151 @@
+"""What people said of parts, and which parts wait for them.
+
+The newest label of a part counts; one whose truth is "withdrawn" takes back those before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+
+from amiss.core.errors import InputError
+from amiss.ledger import tables
+from amiss.ledger.reader import Reader
+
+TRUTHS = ("good", "defective", "unclear", "withdrawn")
+"""What can be said of a part."""
+
+KINDS = ("review", "audit")
+"""Why a part waits: it is neither clearly good nor clearly anomalous, or it was drawn at random."""
+
+
+def truths(reader: Reader, parts: Sequence[str]) -> dict[str, str]:
+    """The truth of those parts that have one, by their ids."""
+    label, found = tables.label, dict[str, str]()
+    for start in range(0, len(parts), 500):
+        asked = select(label.c.part, label.c.truth).where(label.c.part.in_(parts[start : start + 500]))
+        for row in _rows(reader, asked.order_by(label.c.seq)):
+            found[row.part] = row.truth
+    return {part: truth for part, truth in found.items() if truth != "withdrawn"}
+
+
+def waiting(reader: Reader, kind: str, *, limit: int = 100, without: Iterable[str] = ()) -> list[str]:
+    """Ids of parts that wait for a person, those that came first before the others.
+
+    Args:
+        reader: Of the store.
+        kind: One of `KINDS`.
+        limit: Parts at most.
+        without: Ids that are left out: somebody has them before him.
+
+    Raises:
+        InputError: Another kind.
+    """
+    part = tables.part
+    asked = select(part.c.id).where(*_waits(reader, kind), part.c.id.not_in(list(without)))
+    return [row.id for row in _rows(reader, asked.order_by(part.c.seq).limit(limit))]
+
+
+def count_waiting(reader: Reader, kind: str) -> int:
+    """How many parts wait for a person; see `waiting`."""
+    asked = select(func.count()).select_from(tables.part).where(*_waits(reader, kind))
+    return int(_rows(reader, asked)[0][0])
+
+
+def twin(reader: Reader, part: dict[str, Any]) -> str | None:
+    """Id of the good part of the same recipe that was judged last before this one, and whose image is kept."""
+    other, image = tables.part, tables.image
+    asked = (
+        select(other.c.id)
+        .join(image, image.c.part == other.c.id)
+        .where(other.c.station == reader.station, other.c.recipe == part["recipe"], other.c.label == "good")
+        .where(image.c.state == "kept", other.c.id != part["id"])
+    )
+    before = asked.where(other.c.seq < part["seq"]).order_by(other.c.seq.desc()).limit(1)
+    after = asked.order_by(other.c.seq).limit(1)
+    for rows in (_rows(reader, before), _rows(reader, after)):
+        for row in rows:
+            return str(row.id)
+    return None
+
+
+def audited(reader: Reader, recipe: str) -> list[tuple[str, str]]:
+    """Label and truth of every part of a recipe that was drawn at random and then labelled good or defective."""
+    part = tables.part
+    asked = select(part.c.id, part.c.label).where(
+        part.c.station == reader.station, part.c.recipe == recipe, part.c.audit, _has_label()
+    )
+    rows = _rows(reader, asked)
+    known = truths(reader, [row.id for row in rows])
+    return [(row.label, known[row.id]) for row in rows if known.get(row.id) in ("good", "defective")]
+
+
+def types(reader: Reader, recipe: str, since: str | None = None) -> list[tuple[str, int]]:
+    """Types of defects that people named, the most frequent first; only the newest label of a part counts."""
+    part, label = tables.part, tables.label
+    asked = (
+        select(label.c.type, func.count().label("count"))
+        .join(part, part.c.id == label.c.part)
+        .where(part.c.station == reader.station, part.c.recipe == recipe, label.c.truth == "defective", _is_newest())
+    )
+    if since is not None:
+        asked = asked.where(part.c.at >= since)
+    rows = _rows(reader, asked.group_by(label.c.type).order_by(func.count().desc(), label.c.type))
+    return [(row.type or "", int(row.count)) for row in rows]
+
+
+def quarantines(reader: Reader) -> list[dict[str, Any]]:
+    """What was set aside, the newest first: one entry per event, with its lots."""
+    table = tables.quarantine
+    asked = select(table).where(table.c.station == reader.station).order_by(table.c.seq.desc(), table.c.number)
+    found: dict[int, dict[str, Any]] = {}
+    for row in _rows(reader, asked):
+        facts = dict(row._mapping)
+        one = found.setdefault(facts["seq"], {**facts, "lots": []})
+        if facts["lot"] is not None:
+            one["lots"].append(facts["lot"])
+    return [{name: value for name, value in one.items() if name not in ("lot", "number")} for one in found.values()]
+
+
+def set_aside(reader: Reader, recipe: str, first: int, last: int | None, lots: Sequence[str]) -> int:
+    """How many parts of a recipe lie between two events, of all lots or of some."""
+    part = tables.part
+    asked = select(func.count()).where(part.c.station == reader.station, part.c.recipe == recipe, part.c.seq >= first)
+    if last is not None:
+        asked = asked.where(part.c.seq <= last)
+    if lots:
+        asked = asked.where(part.c.lot.in_(list(lots)))
+    return int(_rows(reader, asked)[0][0])
+
+
+def spell_label(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of labels as plain JSON values."""
+    kept = ("at", "by", "truth", "type", "comment", "blind")
+    return {**{name: row[name] for name in kept}, "boxes": json.loads(row["boxes"])}
+
+
+def _waits(reader: Reader, kind: str) -> list[ColumnElement[bool]]:
+    part = tables.part
+    if kind not in KINDS:
+        raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    why = part.c.label == "review" if kind == "review" else part.c.audit & (part.c.label != "error")
+    return [part.c.station == reader.station, why, ~_has_label()]
+
+
+def _has_label() -> ColumnElement[bool]:
+    """A part with a label that nobody has taken back."""
+    part, label = tables.part, tables.label
+    return select(label.c.seq).where(label.c.part == part.c.id, label.c.truth != "withdrawn", _is_newest()).exists()
+
+
+def _is_newest() -> ColumnElement[bool]:
+    label, other = tables.label, tables.label.alias()
+    return ~select(other.c.seq).where(other.c.part == label.c.part, other.c.seq > label.c.seq).exists()
+
+
+def _rows(reader: Reader, asked: Select[Any]) -> list[Any]:
+    with reader.connect() as connection:
+        return list(connection.execute(asked).all())

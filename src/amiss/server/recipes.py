@@ -1,0 +1,150 @@
+"""Recipes of the native API: versions, what judges, what has come of it, what is set aside."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from amiss.core.errors import DataError, InputError
+from amiss.inspector import Inspector
+from amiss.ledger.events import Draft, read_time
+from amiss.ledger.labels import quarantines, set_aside
+from amiss.server.answers import Refused, may
+from amiss.server.context import Context
+from amiss.server.parts import IMAGE_BODY, Here, Reading, Text
+from amiss.server.people import Who
+from amiss.server.schemas import Deploying, Quarantining, Reason, Recalibrating
+from amiss.station import questions
+from amiss.station.learnings import trade_table
+from amiss.station.recipes import Deployed, about_inspector
+
+router = APIRouter(prefix="/api/v1", tags=["recipes"])
+
+Changer = Annotated[Who, Depends(may("change"))]
+
+
+@router.get("/recipes")
+def list_recipes(here: Here, _: Reading) -> dict[str, Any]:
+    """Every recipe, its versions, and which of them judged from when on."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in here.station.reader.versions():
+        one = found.setdefault(row["recipe"], {"recipe": row["recipe"], "current": None, "versions": []})
+        one.setdefault("deployments", [])
+        one["versions"].append({name: row[name] for name in ("version", "at", "fingerprint", "about")})
+    for row in here.station.reader.deployments():
+        one = found[row["recipe"]]
+        one["current"] = row["version"]
+        one["deployments"].append({name: row[name] for name in ("seq", "at", "version", "reason", "actor")})
+    return {"recipes": list(found.values())}
+
+
+@router.post("/recipes/{recipe}/versions", status_code=201, openapi_extra=IMAGE_BODY)
+async def add_version(request: Request, here: Here, who: Changer, recipe: str) -> dict[str, Any]:
+    """A model as a version of a recipe, from the bytes of its .amiss file: verified and tried, not deployed."""
+    from starlette.concurrency import run_in_threadpool
+
+    with tempfile.TemporaryDirectory(dir=here.station.store.folder, prefix=".upload-") as folder:
+        path = Path(folder) / "model.amiss"
+        with path.open("wb") as file:
+            async for piece in request.stream():
+                file.write(piece)
+        return await run_in_threadpool(_add, here, recipe, path, who.name)
+
+
+def _add(here: Context, recipe: str, path: Path, actor: str) -> dict[str, Any]:
+    inspector = Inspector.load(path)
+    known = inspector.fingerprint in {row["fingerprint"] for row in here.station.reader.versions()}
+    return {**_summary(here.station.recipes.add(recipe, inspector, actor=actor)), "known": known}
+
+
+@router.post("/recipes/{recipe}/deployments")
+def deploy(here: Here, who: Changer, recipe: str, asked: Deploying) -> dict[str, Any]:
+    """Let a version judge from now on. Parts on their way stay with the one before."""
+    try:
+        ready = here.station.recipes.deploy_version(
+            recipe, asked.version, reason=asked.reason, actor=who.name, instead_of=asked.expected_current
+        )
+    except InputError as error:
+        raise Refused(409 if "must judge now" in str(error) else 422, str(error)) from error
+    return {"recipe": recipe, "version": ready.version, "reason": asked.reason}
+
+
+@router.post("/recipes/{recipe}/rollback")
+def roll_back(here: Here, who: Changer, recipe: str, asked: Reason) -> dict[str, Any]:
+    """Let the version judge again that did so before the present one."""
+    ready = here.station.recipes.roll_back(recipe, reason=asked.reason, actor=who.name)
+    return {"recipe": recipe, "version": ready.version, "reason": asked.reason}
+
+
+@router.post("/recipes/{recipe}/recalibrations", status_code=201)
+def recalibrate(here: Here, who: Changer, recipe: str, asked: Recalibrating) -> dict[str, Any]:
+    """Another rule on the calibration scores of what judges now, as a new version that is not deployed."""
+    ready = here.station.recipes.recalibrate(recipe, asked.rule, asked.alpha, actor=who.name)
+    return {**_summary(ready), "known": False}
+
+
+@router.get("/recipes/{recipe}/monitor")
+def monitor(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+    """The newest scores, and what the control charts said last."""
+    return questions.scores(here.station.reader, _known(here, recipe), _time(since))
+
+
+@router.get("/recipes/{recipe}/pareto")
+def pareto(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+    """Where defects lie on the part, and which types people named."""
+    return questions.pareto(here.station.reader, _known(here, recipe), _time(since))
+
+
+@router.get("/recipes/{recipe}/lots")
+def lots(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+    """Every lot with the share of anomalous parts and its interval."""
+    return questions.lots(here.station.reader, _known(here, recipe), _time(since))
+
+
+@router.get("/recipes/{recipe}/estimates")
+def estimates(here: Here, _: Reading, recipe: str) -> dict[str, Any]:
+    """False alarms and escapes among audited parts, with exact intervals."""
+    return questions.estimates(here.station.reader, _known(here, recipe))
+
+
+@router.get("/quarantines")
+def list_quarantines(here: Here, _: Reading) -> dict[str, Any]:
+    """What was set aside, the newest first."""
+    reader = here.station.reader
+    found = quarantines(reader)
+    for one in found:
+        one["parts"] = set_aside(reader, one["recipe"], one["first"], one["last"], one["lots"])
+        one["by"] = one.pop("actor")
+        del one["station"]
+    return {"quarantines": found}
+
+
+@router.post("/quarantines", status_code=201)
+def quarantine(here: Here, who: Changer, asked: Quarantining) -> dict[str, Any]:
+    """Set parts aside: a run of events or whole lots. Their images stay."""
+    if (asked.first is None) == (not asked.lots):
+        raise Refused(422, "either first or lots must be given")
+    if asked.first is not None and asked.last is not None and asked.last < asked.first:
+        raise Refused(422, f"last must be at least first ({asked.first}), got {asked.last}")
+    first, recipe = asked.first or 1, _known(here, asked.recipe)
+    facts = {"recipe": recipe, "first": first, "last": asked.last, "lots": asked.lots, "reason": asked.reason}
+    done = here.station.writer.submit(Draft("quarantined", facts, who.name)).result()
+    return {"seq": done.event.seq, "parts": set_aside(here.station.reader, recipe, first, asked.last, asked.lots)}
+
+
+def _summary(ready: Deployed) -> dict[str, Any]:
+    facts = {"recipe": ready.recipe, "version": ready.version, "fingerprint": ready.fingerprint}
+    return {**facts, "about": about_inspector(ready.inspector), "trade": trade_table(ready.inspector)}
+
+
+def _known(here: Context, recipe: str) -> str:
+    if recipe not in {row["recipe"] for row in here.station.reader.versions()}:
+        raise DataError(f"recipe must be one of this station, got {recipe!r}")
+    return recipe
+
+
+def _time(text: str | None) -> str | None:
+    return None if text is None else read_time(text)
