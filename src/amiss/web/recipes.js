@@ -1,0 +1,69 @@
+// RECIPES: which version judges, what it promises, what else there is; promote, roll back, recalibrate, upload.
+import { html, useContext, useState } from "./html.js";
+import { Live, call, get, post, usePoll } from "./api.js";
+import { Ask, Empty, Field, Known, Shape, Trade } from "./elements.js";
+import { percent, score, time } from "./format.js";
+import { recipes as W } from "./words.js";
+
+const of = (recipe, what) => `recipes/${encodeURIComponent(recipe)}/${what}`;
+
+export function Recipes() {
+  const poll = usePoll(() => get("recipes"), 5000, []);
+  const { may } = useContext(Live);
+  const [asked, setAsked] = useState(null);
+  const [fresh, setFresh] = useState({});
+  const close = (done) => {
+    setAsked(null);
+    if (done) poll.reload();
+  };
+  return html`<div class="recipes">
+    <div class="head"><h1>${W.title}</h1>${may("change") && html`<div class="row"><button onClick=${() => setAsked({ kind: "upload", recipe: "" })}>${W.upload}</button><a class="button primary" href="#/learn">${W.learn}</a></div>`}</div>
+    <${Known} poll=${poll}>${(found) => found.recipes.length ? found.recipes.map((one) => html`<${One} key=${one.recipe} one=${one} ask=${setAsked} fresh=${fresh[one.recipe]} />`) : html`<${Empty} title=${W.none}>${may("change") ? W.noneMay : W.noneMayNot}<//>`}<//>
+    ${asked?.kind === "promote" && html`<${Promote} asked=${asked} close=${close} />`}
+    ${asked?.kind === "back" && html`<${Back} asked=${asked} close=${close} />`}
+    ${asked?.kind === "again" && html`<${Again} asked=${asked} close=${close} got=${(found) => setFresh({ ...fresh, [found.recipe]: found })} />`}
+    ${asked?.kind === "upload" && html`<${Upload} asked=${asked} close=${close} got=${(found) => setFresh({ ...fresh, [found.recipe]: found })} />`}
+  </div>`;
+}
+
+function One({ one, ask, fresh }) {
+  const { may } = useContext(Live);
+  const current = one.versions.find((each) => each.version === one.current);
+  const before = one.deployments.some((each) => each.version !== one.current);
+  return html`<section class="recipe card" aria-label=${one.recipe}>
+    <div class="head"><h2>${one.recipe}</h2>${may("change") && html`<div class="row"><button onClick=${() => ask({ kind: "upload", recipe: one.recipe })}>${W.uploadHere}</button>
+      <button disabled=${!current} onClick=${() => ask({ kind: "again", recipe: one.recipe, about: current.about })}>${W.recalibrate}</button>
+      <button class="danger" disabled=${!before || !current} onClick=${() => ask({ kind: "back", recipe: one.recipe, current: one.current })}>${W.back}</button></div>`}</div>
+    ${current ? html`<p class="statement">${current.about.statement}</p>` : html`<p class="alarm"><${Shape} of="error" /><span>${W.nothing}</span></p>`}
+    ${fresh && html`<div class="fresh" role="status"><p><${Shape} of="good" /> ${fresh.known ? W.known(fresh.version) : W.added(fresh.version)}</p><p class="statement">${fresh.about?.statement}</p>${fresh.trade?.length ? html`<${Trade} rows=${fresh.trade} />` : null}</div>`}
+    <div class="wide" tabindex="0" role="region" aria-label=${W.versionsOf(one.recipe)}><table><thead><tr><th scope="col">${W.version}</th><th scope="col">${W.method}</th><th scope="col">${W.rule}</th><th scope="col" class="n">${W.n}</th><th scope="col" class="n">${W.alpha}</th><th scope="col" class="n">${W.threshold}</th><th scope="col">${W.added2}</th><th scope="col">${W.fingerprint}</th><th><span class="sr">${W.actions}</span></th></tr></thead>
+      <tbody>${[...one.versions].sort((a, b) => b.version - a.version).map((each) => html`<tr class=${each.version === one.current ? "current" : ""}><th scope="row" class="nowrap">${W.v(each.version)}${each.version === one.current ? html` <span class="tag"><${Shape} of="good" />${W.current}</span>` : null}</th><td>${each.about.method}</td><td>${each.about.rule}</td><td class="n">${each.about.n}</td><td class="n nowrap">${percent(each.about.alpha)}</td><td class="n">${score(each.about.threshold)}</td><td class="nowrap">${time(each.at)}</td><td><code>${each.fingerprint.slice(0, 10)}</code></td>
+        <td class="n">${may("change") && each.version !== one.current ? html`<button class="small" onClick=${() => ask({ kind: "promote", recipe: one.recipe, current: one.current, to: each, from: current })}>${W.promote}<span class="sr"> ${W.v(each.version)}</span></button>` : null}</td></tr>`)}</tbody></table></div>
+    <details><summary>${W.history(one.deployments.length)}</summary><ol class="history" reversed>${[...one.deployments].reverse().map((each) => html`<li><strong>${W.v(each.version)}</strong> ${W.deployed(time(each.at), each.actor)}<q>${each.reason}</q></li>`)}</ol></details>
+  </section>`;
+}
+
+function Promote({ asked, close }) {
+  const act = (reason) => post(of(asked.recipe, "deployments"), { version: asked.to.version, reason, expected_current: asked.current ?? null });
+  return html`<${Ask} title=${W.promoteTitle(asked.recipe, asked.to.version)} text=${W.promoteText(asked.current)} action=${W.promote} close=${close} act=${act}>
+    <div class="before-after">${asked.from && html`<div><h3>${W.now(asked.current)}</h3><p>${asked.from.about.statement}</p></div>`}<div><h3>${W.then(asked.to.version)}</h3><p>${asked.to.about.statement}</p></div></div><//>`;
+}
+
+const Back = ({ asked, close }) => html`<${Ask} title=${W.backTitle(asked.recipe)} text=${W.backText(asked.current)} action=${W.back} danger close=${close} act=${(reason) => post(of(asked.recipe, "rollback"), { reason })} />`;
+
+function Again({ asked, close, got }) {
+  const [rule, setRule] = useState("conformal");
+  const [alpha, setAlpha] = useState("");
+  const act = async () => got(await post(of(asked.recipe, "recalibrations"), { rule, alpha: alpha.trim() }, { patience: 0 }));
+  return html`<${Ask} title=${W.againTitle(asked.recipe)} text=${W.againText(asked.about.n)} action=${W.recalibrate} reason=${false} close=${close} act=${act}>
+    <div class="row"><${Field} label=${W.rule}><select value=${rule} onChange=${(event) => setRule(event.target.value)}>${["conformal", "certified"].map((one) => html`<option value=${one}>${W.rules[one]}</option>`)}</select><//>
+    <${Field} label=${W.alpha} hint=${W.alphaHint}><input required size="8" inputmode="decimal" value=${alpha} onInput=${(event) => setAlpha(event.target.value)} /><//></div><//>`;
+}
+
+function Upload({ asked, close, got }) {
+  const [name, setName] = useState(asked.recipe);
+  const act = async () => got(await call("POST", of(name.trim(), "versions"), document.getElementById("model-file").files[0], { patience: 0 }));
+  return html`<${Ask} title=${W.uploadTitle} text=${W.uploadText} action=${W.uploadAction} reason=${false} close=${close} act=${act}>
+    <${Field} label=${W.recipe} hint=${W.recipeHint}><input required maxlength="64" readonly=${Boolean(asked.recipe)} value=${name} onInput=${(event) => setName(event.target.value)} /><//>
+    <div class="field"><label for="model-file">${W.file}</label><input id="model-file" type="file" accept=".amiss" required /></div><//>`;
+}
