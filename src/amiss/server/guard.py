@@ -16,6 +16,8 @@ from typing import Any
 from amiss.server.people import LOCAL, People, Who
 
 COOKIE = "amiss_session"
+HEAD = 16 * 1024
+"""Bytes of all headers together at most."""
 SMALL, IMAGE, MODEL = 256 * 1024, 256 * 1024 * 1024, 4 * 1024**3
 """Bytes of a body at most: of JSON, of images, of a model."""
 
@@ -74,17 +76,19 @@ class Guard:
         if refused is not None:
             await _say(answer.send, *refused)
             return
-        limited = _limited(receive, _limit(scope["path"]))
+        body = _Body(receive, _limit(scope["path"]), answer)
         try:
-            await self._app(scope, limited, answer.send)
+            await self._app(scope, body.receive, answer.send)
         except TooLarge:
-            if not answer.begun:
-                await _say(answer.send, 413, f"a body may have {_limit(scope['path'])} bytes and no more")
+            pass
         except Exception:
             number = secrets.token_hex(4)
             log.exception("fault %s at %s %s", number, scope["method"], scope["path"])
             if not answer.begun:
                 await _say(answer.send, 500, "a fault of the server; its log knows more by this id", number)
+        if answer.muted and not answer.begun:
+            answer.muted = False
+            await _say(answer.send, 413, f"a body may have {_limit(scope['path'])} bytes and no more")
 
     def _who(self, headers: dict[str, str]) -> Who | None:
         kind, _, token = headers.get("authorization", "").partition(" ")
@@ -95,6 +99,8 @@ class Guard:
         return LOCAL if found is None and self._open and not self._people.any else found
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD:
+            return 431, f"headers may have {HEAD} bytes and no more"
         host = headers.get("host", "").lower()
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         if name not in self._hosts:
@@ -122,12 +128,14 @@ def read_cookie(headers: dict[str, str]) -> str | None:
 
 
 class _Answer:
-    """Sends, with headers of our own; knows whether an answer has begun."""
+    """Sends, with headers of our own; knows whether an answer has begun. Muted, it drops what the application says."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self.begun = send, False
+        self._send, self.begun, self.muted = send, False, False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self.muted and not self.begun:
+            return
         if message["type"] == "http.response.start":
             self.begun = True
             kept = {name for name, _ in HEADERS}
@@ -144,24 +152,25 @@ def _limit(path: str) -> int:
     return IMAGE if path.endswith(("/parts", "/infer")) or "/images/" in path else SMALL
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    got = 0
+class _Body:
+    """Receives, as long as the body is not too long; then the answer is ours."""
 
-    async def counted() -> MutableMapping[str, Any]:
-        nonlocal got
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > limit:
+    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
+        self._receive, self._left, self._answer = receive, limit, answer
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self._answer.muted = True
             raise TooLarge
         return message
-
-    return counted
 
 
 async def _say(send: Send, status: int, words: str, number: str | None = None) -> None:
     body = json.dumps({"error": words, "id": number or secrets.token_hex(4), "accept": False}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in (413, 421):
+    if status in (413, 421, 431):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

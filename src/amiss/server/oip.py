@@ -96,7 +96,7 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
         "model_name": model,
         "model_version": str(deployed.version),
         **({"id": asked["id"]} if isinstance(asked.get("id"), str) else {}),
-        "parameters": {"parts": ",".join(answer.part for answer in answers)},
+        "parameters": {"parts": ",".join(answer.event.data["id"] for answer in answers if answer.event is not None)},
     }
     return _packed(head, outputs, _binary(asked))
 

@@ -1,0 +1,72 @@
+"""A person without a terminal gets from images to a model that judges."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.server.running import Running, png
+
+PATH = "/api/v1/learnings"
+
+
+def begin(server: Running, recipe: str, count: int, **more: Any) -> str:
+    asked = {"recipe": recipe, "method": "padim", "preset": "tiny", "size": 64, **more}
+    one = server.post(PATH, asked)
+    assert one.status == 201, one.body
+    for seed in range(count):
+        reply = server.ask("PUT", f"{PATH}/{one.json['id']}/images/part%20{seed}.png", png(seed))
+        assert reply.status == 200 and reply.json["images"] == seed + 1, reply.body
+    return str(one.json["id"])
+
+
+def wait(server: Running, name: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        (found,) = [one for one in server.get(PATH).json["learnings"] if one["id"] == name]
+        if found["state"] in states:
+            return dict(found)
+        time.sleep(0.05)
+    raise AssertionError(found)
+
+
+def test_from_images_to_a_model_that_judges(server: Running) -> None:
+    name = begin(server, "new", 30)
+    assert server.post(f"{PATH}/{name}/start").json["state"] == "running"
+    assert server.post(f"{PATH}/{name}/start").status == 429
+    done = wait(server, name, "done", "failed")
+    assert done["state"] == "done" and done["version"] == 1, done
+    assert "good part in" in done["statement"] and done["trade"][0]["alpha"] > 0
+    assert server.post("/api/v1/parts?recipe=new", png(99)).status == 503, "nothing is deployed by itself"
+    asked = {"version": 1, "reason": "looks right"}
+    assert server.post("/api/v1/recipes/new/deployments", asked).status == 200
+    assert server.post("/api/v1/parts?recipe=new", png(99)).json["recipe"] == "new"
+    assert server.ask("DELETE", f"{PATH}/{name}").status == 200
+    assert name not in {one["id"] for one in server.get(PATH).json["learnings"]}
+
+
+def test_what_cannot_be_learned_says_why(server: Running) -> None:
+    name = begin(server, "few", 0)
+    assert server.post(f"{PATH}/{name}/start").status == 422
+    bad = server.ask("PUT", f"{PATH}/{name}/images/x.png", b"not an image")
+    assert bad.status == 422 and bad.json["accept"] is False
+    assert server.ask("PUT", f"{PATH}/{name}/images/../../../../etc/x.png", png(1)).json == {"images": 1}
+    assert [path.name for path in (server.store / "learnings" / name / "images").iterdir()] == ["x.png"]
+    server.post(f"{PATH}/{name}/start")
+    failed = wait(server, name, "failed")
+    assert "image" in failed["error"]
+    for wrong in ({"method": "magic"}, {"preset": "magic"}, {"rule": "magic"}, {"recipe": "../up"}, {"size": 1}):
+        assert server.post(PATH, {"recipe": "r", **wrong}).status == 422, wrong
+
+
+@pytest.mark.slow
+def test_it_is_cancelled_and_goes_on(server: Running) -> None:
+    name = begin(server, "slow", 24, method="autoencoder")
+    server.post(f"{PATH}/{name}/start")
+    while server.get(PATH).json["learnings"][0]["stage"] == "":
+        time.sleep(0.05)
+    assert server.post(f"{PATH}/{name}/cancel").json["state"] in ("cancelled", "done")
+    server.post(f"{PATH}/{name}/resume")
+    assert wait(server, name, "done", "failed", seconds=400)["state"] == "done"
