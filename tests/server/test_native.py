@@ -199,3 +199,15 @@ def test_estimates_and_lots_have_intervals(server: Running) -> None:
     assert server.get("/api/v1/recipes/none/lots").status == 404
     chart = server.get("/api/v1/recipes/toy/monitor").json
     assert len(chart["scores"]) > 10 and json.dumps(chart)
+
+
+def test_events_go_both_ways(server: Running) -> None:
+    """What goes forward from the beginning is what goes back from the end, page by page, also of one kind."""
+    for kind in ("", "&kind=deployed"):
+        forward = [row["seq"] for row in server.get(f"/api/v1/events?limit=500{kind}").json["events"]]
+        back, before = [], forward[-1] + 1
+        while before is not None:
+            page = server.get(f"/api/v1/events?limit=3&before={before}{kind}").json
+            back += [row["seq"] for row in page["events"]]
+            before = page["next"]
+        assert back == forward[::-1] and forward

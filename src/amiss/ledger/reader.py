@@ -198,6 +198,14 @@ class Reader:
                 return
             after = page[-1].seq
 
+    def last_events(self, before: int, *, kind: str | None = None, limit: int) -> list[Event]:
+        """The newest events before one, the newest first."""
+        table = tables.event
+        asked = select(table).where(table.c.station == self.station, table.c.seq < before)
+        if kind is not None:
+            asked = asked.where(table.c.kind == kind)
+        return [Event(**row._mapping) for row in self._rows(asked.order_by(table.c.seq.desc()).limit(limit))]
+
     def head(self) -> tuple[int, str]:
         """Number and hash of the last event."""
         table = tables.event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -82,16 +83,22 @@ def accepts(here: Here) -> tuple[bool, str]:
 
 @router.get("/events")
 def events(
-    here: Here, _: Tracer, after: Number = 0, kind: Text = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    here: Here,
+    _: Tracer,
+    after: Number = 0,
+    before: Number = None,
+    kind: Text = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
-    """Events in their order; `next` is the `after` of the next page."""
-    found = []
-    for event in here.station.reader.events(after=after or 0, kind=kind):
-        names = ("seq", "at", "kind", "actor", "hash", "prev")
-        found.append({**{name: getattr(event, name) for name in names}, "data": event.data})
-        if len(found) == limit:
-            break
-    return {"events": found, "next": found[-1]["seq"] if len(found) == limit else None}
+    """Events in their order; `next` is the `after` of the next page. With `before` the newest come first, and so on."""
+    reader = here.station.reader
+    if before is not None:
+        found = reader.last_events(before, kind=kind, limit=limit)
+    else:
+        found = list(islice(reader.events(after=after or 0, kind=kind), limit))
+    names = ("seq", "at", "kind", "actor", "hash", "prev")
+    shown = [{**{name: getattr(event, name) for name in names}, "data": event.data} for event in found]
+    return {"events": shown, "next": found[-1].seq if len(found) == limit else None}
 
 
 @router.get("/chain/head")

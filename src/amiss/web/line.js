@@ -89,7 +89,7 @@ function Layers({ part, marked }) {
   const [gone, setGone] = useState(!part.image);
   const [over, setOver] = useState(true);
   const src = (kind) => `api/v1/parts/${part.id}/${kind}`;
-  return html`<a class="thumb layers" href="#/part/${part.id}">${gone ? html`<span class="gone">${common.notKept}</span>` : html`<img src=${src("picture")} alt=${common.imageOf(nameOf(part))} onError=${() => setGone(true)} />`}
+  return html`<a class="thumb layers" href="#/part/${part.id}">${gone ? html`<span class="gone">${common.notKept}</span>` : html`<img src=${src("image")} alt=${common.imageOf(nameOf(part))} onError=${() => setGone(true)} />`}
     ${marked && over && !gone ? html`<img src=${src("overlay")} alt="" onError=${() => setOver(false)} />` : null}</a>`;
 }
 

@@ -23,7 +23,7 @@ function Shown({ part, reload }) {
     <div class="split">
       <div><div class="row between"><${ZoomButtons} view=${view} setView=${setView} />
           ${part.label && part.label !== "error" ? html`<button aria-pressed=${overlay} onClick=${() => setOverlay(!overlay)}>${W.overlay}</button>` : null}</div>
-        <${Viewer} src=${part.image ? `api/v1/parts/${part.id}/${overlay ? "overlay" : "picture"}` : null} alt=${common.imageOf(nameOf(part))} view=${view} setView=${setView}
+        <${Viewer} src=${part.image ? `api/v1/parts/${part.id}/${overlay ? "overlay" : "image"}` : null} alt=${common.imageOf(nameOf(part))} view=${view} setView=${setView}
           size=${[part.height ?? 1, part.width ?? 1]} regions=${overlay ? [] : part.regions ?? []} boxes=${said.at(-1)?.boxes ?? []} /></div>
       <div><${Facts} part=${part} />
         ${part.reason && html`<p class="alarm"><${Shape} of="error" /><span>${part.reason}</span></p>`}

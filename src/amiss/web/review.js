@@ -35,7 +35,7 @@ function useQueue(kind) {
         if (!part) return change({ part: null, busy: false, empty: true });
         if (await claimed(part)) {
           if (mine === turn.current) change({ part, busy: false, empty: false });
-          if (ahead.current[0]?.image) new Image().src = `api/v1/parts/${ahead.current[0].id}/picture`;
+          if (ahead.current[0]?.image) new Image().src = `api/v1/parts/${ahead.current[0].id}/image`;
           return;
         }
         if (mine !== turn.current) return;
@@ -150,9 +150,9 @@ function One({ queue, part, kind }) {
         <button aria-pressed=${drawing} onClick=${() => setDrawing(!drawing)}><kbd>B</kbd>${W.draw}</button>
         ${boxes.length ? html`<button onClick=${() => setBoxes(boxes.slice(0, -1))}>${W.lessBoxes(boxes.length)}</button>` : null}</div></div>
     <div class="pair">
-      <${Viewer} src=${part.image ? `api/v1/parts/${part.id}/picture` : null} alt=${common.imageOf(nameOf(part))} ...${{ view, setView, size, boxes }} regions=${regions ? part.regions ?? [] : []}
+      <${Viewer} src=${part.image ? `api/v1/parts/${part.id}/image` : null} alt=${common.imageOf(nameOf(part))} ...${{ view, setView, size, boxes }} regions=${regions ? part.regions ?? [] : []}
         draw=${drawing ? (box) => setBoxes([...boxes, box]) : null} caption=${html`<strong>${nameOf(part)}</strong>${part.lot ? W.lot(part.lot) : ""} <span class="note">${time(part.at)}</span>`} />
-      ${twin ? html`<${Viewer} src="api/v1/parts/${twin}/picture" alt=${W.twin} view=${view} setView=${setView} size=${size} caption=${html`<strong>${W.twin}</strong> <a class="note" href="#/part/${twin}">${W.twinLook}</a>`} />`
+      ${twin ? html`<${Viewer} src="api/v1/parts/${twin}/image" alt=${W.twin} view=${view} setView=${setView} size=${size} caption=${html`<strong>${W.twin}</strong> <a class="note" href="#/part/${twin}">${W.twinLook}</a>`} />`
         : html`<p class="gone">${twin === null ? W.noTwin : common.loading}</p>`}
     </div>
     <div class="row below">
