@@ -42,8 +42,9 @@ test: .venv/.dev
 test-slow: .venv/.dev
 	$(PYTEST) -m slow
 
-# What Debian has and is missing is installed where that is possible; else those tests are skipped, and say why.
+# What Debian has and is missing, and Ray, is installed where that is possible; else those tests are skipped, and say why.
 test-service: .venv/.dev
+	-$(PIP) --editable '.[cluster]'
 	sh tests/service/install.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service tests/service tests/station
 

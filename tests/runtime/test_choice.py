@@ -67,7 +67,7 @@ def test_another_graph_other_versions_and_other_threads_are_timed_anew(model, tw
     open_graph(model, "auto", IMAGE)
     monkeypatch.setattr(choice, "installed", lambda: {"onnxruntime": "1", "openvino": "3"})
     open_graph(model, "auto", IMAGE)
-    monkeypatch.setattr(choice, "_processor", lambda: "another")
+    monkeypatch.setattr(choice, "processor", lambda: "another")
     open_graph(model, "auto", IMAGE)
     assert len(list(cache.iterdir())) == 4 and runs(two) == [8 * choice.RUNS] * 2
 

@@ -34,6 +34,7 @@ from amiss.cli import (
     plan,
     quantise,
     results,
+    score,
     serve,
     sign,
     verify,
@@ -43,7 +44,9 @@ from amiss.cli.console import aside, say
 from amiss.cli.exit_codes import ExitCode, exit_code_lines
 
 SECTIONS: dict[str, tuple[Any, ...]] = {
-    "Learn and inspect": (data.data, fit.fit, calibrate.calibrate, inspect.inspect, methods.methods, demo.demo),
+    "Learn and inspect": (
+        *(data.data, fit.fit, calibrate.calibrate, inspect.inspect, score.score, methods.methods, demo.demo),
+    ),
     "Measure": (evaluate.evaluate, certify.certify, compare.compare, gauge.gauge, plan.plan, bench.bench),
     "On the line": (watch.watch, serve.serve, results.results, monitor.monitor, quantise.quantise, export.export),
     "Trust": (sign.sign, verify.verify, accept.accept),

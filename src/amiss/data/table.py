@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,29 @@ def read_table(path: Path) -> list[Row]:
     """The rows of a table; a cell without content is None. Formats that may run code when read are not supported.
 
     Raises:
-        DataError: No such file, another ending, not UTF-8, no header, or a row that does not fit it.
+        DataError: No such file, another ending, not UTF-8, no header, a row that does not fit it, or too many rows.
         MissingExtraError: A Parquet file, and pyarrow is not installed.
     """
+    rows = list(islice(stream_table(path), _MOST_ROWS + 1))
+    if len(rows) > _MOST_ROWS:
+        raise DataError(f"{path}: a table must have at most {_MOST_ROWS} rows, got more")
+    return rows
+
+
+def stream_table(path: Path) -> Iterator[Row]:
+    """As `read_table`, row by row: memory does not grow with their number. What is wrong is raised at its row."""
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if not is_file(path):
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: a table of another kind; {', '.join(ENDINGS)} are read")
     try:
-        rows = readers[path.suffix.lower()](path)
+        for row in readers[path.suffix.lower()](path):
+            yield {key: _cell(value) for key, value in row.items()}
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return [{key: _cell(value) for key, value in row.items()} for row in rows]
 
 
 def need_columns(path: Path, rows: list[Row], columns: Iterable[str]) -> None:
@@ -85,7 +94,7 @@ def _cell(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def _read_csv(path: Path) -> list[Row]:
+def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
@@ -94,45 +103,40 @@ def _read_csv(path: Path) -> list[Row]:
                 raise DataError(f"{path}: the first line must name each column once, separated by commas")
             if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
                 raise DataError(f"{path}: the columns are separated by something else than commas")
-            rows = [(reader.line_num, cells) for cells in reader if cells]
+            for cells in filter(None, reader):
+                if len(cells) != len(header):
+                    found = f"{len(cells)} cells under {len(header)} columns"
+                    raise DataError(f"{path}, line {reader.line_num}: {found}")
+                yield dict(zip(header, cells, strict=True))
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {error}") from error
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(header)} columns")
-    return [dict(zip(header, cells, strict=True)) for _, cells in rows]
 
 
-def _read_jsonl(path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: must be a JSON object with the columns as keys")
-        rows.append(row)
-    return rows
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = parse_json(line)
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: must be a JSON object with the columns as keys")
+            yield row
 
 
-def _read_parquet(path: Path) -> list[Row]:
+def _read_parquet(path: Path) -> Iterator[Row]:
     try:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("Parquet files need pyarrow; pip install 'amiss[parquet]'") from error
-    rows: list[Row] = []
     try:
         with path.open("rb") as file:
             found = parquet.ParquetFile(file, thrift_string_size_limit=_LIMIT, thrift_container_size_limit=_LIMIT)
             for piece in found.iter_batches(10_000, use_threads=False):
-                rows += piece.to_pylist()
-                if len(rows) > _MOST_ROWS:
-                    raise ValueError(f"more than {_MOST_ROWS} rows")
+                yield from piece.to_pylist()
     except Exception as error:  # pyarrow raises many kinds, of its own and of Python; all mean the same to the user
         raise DataError(
             f"{path}: not a Parquet file, or a damaged one ({' '.join(str(error).split())[:120]})"
         ) from error
-    return rows

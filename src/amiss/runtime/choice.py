@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from amiss.core.errors import ArtefactError, MissingExtraError
 from amiss.core.threads import threads
 from amiss.runtime.graph import Engine, Graph, onnxruntime_engine
 from amiss.runtime.openvino import openvino_engine
+from amiss.runtime.processor import processor
 from amiss.storage import cache_folder, write_file
 
 ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}
@@ -30,8 +30,6 @@ BACKENDS = (*ENGINES, "auto")
 
 RUNS = 5
 """How often each runtime is timed."""
-
-_PROCESSOR = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "CPU part", "Features")
 
 
 def installed() -> dict[str, str]:
@@ -118,21 +116,10 @@ def _identity(model: bytes) -> dict[str, Any]:
     """What a choice holds for."""
     return {
         "graph": hashlib.sha256(model).hexdigest(),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": threads(),
         "versions": installed(),
     }
-
-
-def _processor() -> str:
-    """Name and abilities of the processor, as SHA-256."""
-    words = [platform.machine(), platform.processor()]
-    try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
-    except (OSError, ValueError):
-        first = ""
-    words += [line for line in first.splitlines() if line.partition(":")[0].strip() in _PROCESSOR]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def _file(identity: dict[str, Any]) -> Path:

@@ -1,0 +1,146 @@
+"""What a worker does: score one block, and write its part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from amiss.core.errors import AmissError, ArtefactError, ImageError, OutputError
+from amiss.core.images import Images
+from amiss.core.verdict import Label, Verdict
+from amiss.front import load
+from amiss.inspector import Inspector
+from amiss.runtime import Graph, installed
+from amiss.runtime.processor import processor_kind
+from amiss.scoring import verdicts
+from amiss.shards.blocks import Block
+from amiss.shards.manifest import locate
+from amiss.shards.parts import Head, Part, row_of, write_part
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker must know beside its block.
+
+    Args:
+        model: Path of the artefact.
+        backend: The runtime, as `--backend` takes it.
+        trusted_key: See `amiss.load`; "" for none.
+        accepted: See `amiss.load`; "" for none.
+        root: The folder that names are relative to.
+        output: The folder of the run.
+        run: Which run it is.
+    """
+
+    model: str
+    backend: str
+    trusted_key: str
+    accepted: str
+    root: str
+    output: str
+    run: Head
+
+    def to_json(self) -> str:
+        """One line, in ASCII, for a worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    @property
+    def inspector(self) -> Inspector:
+        """The model, loaded once per process, on one core.
+
+        Raises:
+            ArtefactError: See `amiss.load`; or it is no longer the model that the run began with.
+        """
+        found, fingerprint = _load(self.model, self.backend, self.trusted_key, self.accepted)
+        if fingerprint != self.run["fingerprint"]:
+            raise ArtefactError(f"{self.model} is not the model any more that this run began with")
+        return found
+
+
+@lru_cache(maxsize=1)
+def _load(model: str, backend: str, trusted_key: str, accepted: str) -> tuple[Inspector, str]:
+    """The model and its fingerprint."""
+    found = load(model, backend=backend, trusted_key=trusted_key or None, accepted=accepted or None)
+    return on_one_core(found), found.fingerprint
+
+
+def on_one_core(inspector: Inspector) -> Inspector:
+    """The same inspector on one core."""
+    scorer = inspector.scorer
+    return replace(inspector, scorer=scorer.on_one_core) if isinstance(scorer, Graph) else inspector
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a block.
+
+    Args:
+        error: Why there is no part; "" when there is.
+        full: Whether the output could not be written, which no second try mends.
+        errors: Images that could not be used.
+    """
+
+    error: str = ""
+    full: bool = False
+    errors: int = 0
+
+    def to_json(self) -> str:
+        """One line, in ASCII."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def answer(task: Task, block: Block) -> Answer:
+    """Score a block and write its part; what goes wrong is told."""
+    try:
+        inspector = task.inspector
+        rows = score_block(inspector, Path(task.root), block)
+        part = Part(task.run, machine_kind(inspector), golden_scores(inspector), block.number, rows)
+        write_part(Path(task.output), part)
+    except OutputError as error:
+        return Answer(str(error), full=True)
+    except (AmissError, OSError, MemoryError) as error:
+        return Answer(f"{type(error).__name__}: {error}")
+    return Answer(errors=sum(row["label"] == Label.ERROR for row in rows))
+
+
+def score_block(inspector: Inspector, root: Path, block: Block) -> list[Head]:
+    """One row per image, in order; one that cannot be used is a row with the reason."""
+    found: dict[int, Verdict] = {}
+    places: list[Path] = []
+    for index, name in enumerate(block.names):
+        try:
+            places.append(locate(root, name))
+        except ImageError as error:
+            found[index] = Verdict(name=name, label=Label.ERROR, reason=error.reason)
+    images = Images(places).with_bits(inspector.learned.bits)
+    usable = [index for index in range(len(block)) if index not in found]
+    found |= dict(zip(usable, verdicts(images, inspector.inspect_one, 1), strict=True))
+    return [row_of(block.start + index, name, found[index]) for index, name in enumerate(block.names)]
+
+
+def machine_kind(inspector: Inspector) -> Head:
+    """What the bits of scores depend on: the runtime, its version, and the kind of processor."""
+    if isinstance(inspector.scorer, Graph):
+        name = inspector.scorer.program.runtime
+        return {"runtime": name, "version": installed()[name], **processor_kind()}
+    from importlib.metadata import version
+
+    return {"runtime": "torch", "version": version("torch"), **processor_kind()}
+
+
+def golden_scores(inspector: Inspector) -> list[float]:
+    """Image scores of the golden images on this machine."""
+    return [float(score) for score in inspector.scorer.run(inspector.parts.golden.pixels).image]
