@@ -16,6 +16,7 @@ from amiss.cli.fit_options import (
     Bits,
     CalibrateOn,
     Device,
+    FeatureShard,
     GoodImages,
     HowToCalibrate,
     InputSize,
@@ -73,6 +74,7 @@ def fit(
     print_recipe: PrintRecipe = False,
     suspects: Suspects = False,
     resume: Resume = False,
+    shard: FeatureShard = None,
     output: ModelOutput = Path("model.amiss"),
     json: Json = False,
 ) -> None:
@@ -83,6 +85,9 @@ def fit(
         asked = with_region(asked, roi, ignore, (height, width))
     if print_recipe:
         say(*asked.to_toml().rstrip().splitlines())
+        return
+    if shard is not None:
+        _fill(_open(data, asked, pages), asked, shard, json=json)
         return
     _fit(context, asked, output, suspects=suspects, resume=resume, json=json)
 
@@ -117,6 +122,20 @@ def _fit(context: typer.Context, asked: Recipe, output: Path, *, suspects: bool,
     inspector.save(output)
     shutil.rmtree(training, ignore_errors=True)
     _report(inspector, output, normal.ignored, dataset.notes, strange, apart=apart is not None, json=json)
+
+
+def _fill(dataset: Dataset, recipe: Recipe, words: str, *, json: bool) -> None:
+    """Features for a later fit of the same recipe."""
+    from amiss.shards.blocks import Shard
+    from amiss.shards.learn import fill_cache
+
+    with progress_display() as progress:
+        count = fill_cache(dataset.normal, recipe, Shard.parse(words), progress=progress)
+    if json:
+        say_json({"shard": words, "images": count, "of": len(dataset.normal)})
+    else:
+        say(f"Features of {count} of {len(dataset.normal)} images are in AMISS_CACHE (shard {words}).")
+        say("When all shards are done, the same command without --shard learns from them.")
 
 
 def _open(data: str, recipe: Recipe, pages: str) -> Dataset:

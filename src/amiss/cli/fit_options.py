@@ -66,3 +66,10 @@ Suspects = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit with this output.")]
+FeatureShard = Annotated[
+    str | None,
+    typer.Option(
+        help="Learn nothing yet: put features of one of n equal shares of the images, such as 0/3, into the folder "
+        "AMISS_CACHE."
+    ),
+]

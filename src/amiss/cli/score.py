@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
+from amiss.cli.common_options import Json, output_option
 from amiss.cli.console import progress_display, say, say_json, unusable_lines
 from amiss.cli.exit_codes import ExitCode
 from amiss.cli.trust_options import Accepted, TrustedKey
@@ -25,7 +26,7 @@ def score(
     images: Annotated[Path | None, typer.Argument(help="Folder, or table with a column path.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for scores.parquet and its parts; what is there already is not done again."),
+        output_option("Folder for scores.parquet and its parts; what is there already is not done again."),
     ] = None,
     on: Annotated[str, typer.Option(help="Who works: local (processes of this machine) or ray (a cluster).")] = "local",
     workers: Annotated[
@@ -42,7 +43,7 @@ def score(
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Score a million images by blocks of 1,000: the same bytes from one worker, many, or a job array.
 

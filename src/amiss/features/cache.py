@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,25 @@ VARIABLE = "AMISS_CACHE"
 BATCH = 8
 
 CPU = torch.device("cpu")
+
+_FILLING: ContextVar[bool] = ContextVar("filling", default=False)
+
+
+class Filled(Exception):
+    """Features of all images are on disk; see `filling`."""
+
+
+@contextmanager
+def filling() -> Iterator[None]:
+    """Within the block, learning ends with `Filled` as soon as the features that it asks for first are on disk.
+
+    So another process, which learns from more images, finds them there.
+    """
+    token = _FILLING.set(True)
+    try:
+        yield
+    finally:
+        _FILLING.reset(token)
 
 
 class CachedFeatures:
@@ -103,6 +123,8 @@ def cached_features(
                 write_entry(files[index], _npy(row), _name(key, images, files[index]))
             done += len(chosen)
             progress("features", done, len(images))
+        if _FILLING.get():
+            raise Filled
         yield CachedFeatures(files, shapes, device)
 
 

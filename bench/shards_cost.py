@@ -1,0 +1,115 @@
+"""What a block costs: CPU seconds and bytes, here and through Ray; and the driver's memory for up to a million rows.
+
+    python bench/shards_cost.py --output docs/results/shards_cost.json
+
+CPU seconds (user and system) of the driver and all its workers, which other work on the machine does not change as it
+changes times of the clock. The model is `amiss fit elpv:poly` with the default method; images are those cells at
+256 x 256, as PNG. Rows for the driver's memory name files that do not exist: each becomes a row with a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+
+import amiss
+from amiss.core.decode import resize
+from amiss.data import open_dataset
+from amiss.storage import write_file
+
+ROWS = (10_000, 100_000, 1_000_000)
+BLOCKS = 2
+
+
+def score(*words: object) -> tuple[float, int]:
+    """CPU seconds of a run with all its workers, and the largest resident memory of the driver in bytes."""
+    script = (
+        "import sys, resource, atexit\n"
+        "def tell():\n"
+        "    own, below = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
+        "    cpu = sum(u.ru_utime + u.ru_stime for u in (own, below))\n"
+        "    print(f'COST {cpu} {own.ru_maxrss * 1024}', file=sys.stderr)\n"
+        "atexit.register(tell)\n"
+        "from amiss.cli.main import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "score", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"COST ([\d.]+) (\d+)", done.stderr)
+    if done.returncode not in (0, 3) or found is None:
+        raise SystemExit(done.stderr)
+    return float(found[1]), int(found[2])
+
+
+def make_images(folder: Path, count: int) -> Path:
+    """A manifest of so many rows over real cells, written once each."""
+    cells = open_dataset("elpv:poly").normal
+    some = min(500, len(cells))
+    for number in range(some):
+        cv2.imwrite(str(folder / f"{number}.png"), resize(cells[number], (256, 256)))
+    path = folder / "list.csv"
+    path.write_text("path\n" + "".join(f"{number % some}.png\n" for number in range(count)))
+    return path
+
+
+def cost(model: Path, folder: Path, *words: object) -> dict[str, float]:
+    """CPU seconds of a block: a run of several blocks less one of an empty block."""
+    table = make_images(folder, 1000 * BLOCKS)
+    nothing = folder / "nothing.csv"
+    nothing.write_text("path\n" + "none.png\n" * 1000 * BLOCKS)
+    start, _ = score(model, nothing, "--output", folder / f"nothing{len(words)}", *words)
+    full, _ = score(model, table, "--output", folder / f"full{len(words)}", *words)
+    parts = [path.stat().st_size for path in (folder / f"full{len(words)}" / "parts").iterdir()]
+    read = sum((folder / name).stat().st_size for name in table.read_text().split()[1:])
+    return {
+        "cpu_seconds_per_block": (full - start) / BLOCKS,
+        "cpu_seconds_to_begin": start,
+        "bytes_read_per_block": read / BLOCKS,
+        "bytes_written_per_block": sum(parts) / BLOCKS,
+    }
+
+
+def memory(model: Path, folder: Path) -> dict[str, int]:
+    """Largest resident memory of the driver by rows."""
+    found = {}
+    for rows in ROWS:
+        table = folder / f"{rows}.csv"
+        with table.open("w") as file:
+            file.write("path\n")
+            file.writelines(f"camera/{number:08}.png\n" for number in range(rows))
+        _, found[str(rows)] = score(model, table, "--output", folder / f"out{rows}", "--workers", "1")
+        print(rows, found[str(rows)], flush=True)
+    return found
+
+
+def main() -> None:
+    """All of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = folder / "model.amiss"
+        cells = open_dataset("elpv:poly").normal.subset(range(100))
+        amiss.fit(cells).save(model)
+        result: dict[str, object] = {"model": "ensemble", "size": 256, "default": cost(model, folder, "--workers", 1)}
+        if importlib.util.find_spec("ray") is not None:
+            os.environ.pop("RAY_ADDRESS", None)
+            result["ray"] = cost(model, folder, "--workers", 1, "--on", "ray")
+        print(json.dumps(result), flush=True)
+        result["driver_bytes_by_rows"] = memory(model, folder)
+    if asked.output:
+        write_file(asked.output, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
