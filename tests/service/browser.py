@@ -63,13 +63,16 @@ def overflow(tab: Any) -> int:
 
 
 def narrow_words(tab: Any) -> list[str]:
-    """Cells of tables in which a word is broken into letters: narrower than two letters, or ten times as high."""
+    """Cells of tables whose words are broken into letters: they have far more lines than words."""
     return list(
         tab.evaluate(
             """() => [...document.querySelectorAll("th, td")].filter(cell => {
-              const text = cell.innerText.trim(), box = cell.getBoundingClientRect();
+              const range = document.createRange();
+              range.selectNodeContents(cell);
+              const text = cell.innerText.trim(), box = range.getBoundingClientRect(), style = getComputedStyle(cell);
               if (text.length < 4 || box.width === 0) return false;
-              return cell.clientWidth < 24 || box.height > 24 * text.length;
+              const lines = box.height / parseFloat(style.lineHeight);
+              return lines > 2 * text.split(/\\s+/).length + text.length / 6 + 2;
             }).map(cell => cell.innerText)"""
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ import numpy as np
 import pytest
 
 import amiss
+from amiss.cli import main as entry
+from amiss.evaluation.benchmark.ranks import rank_rows
+from amiss.evaluation.benchmark.text import RANKED, sheets
 from amiss.inspector import Inspector
+from amiss.reporting.benchmark_page import write_benchmark_page
 from amiss.reporting.inspection_page import write_index
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_images, write_mvtec
+from tests.benchmark.test_page import make_table
 from tests.service.browser import check_page, chromium, opened
 
 
@@ -91,3 +97,92 @@ def test_an_image_of_the_gallery_is_looked_at_with_the_keyboard(browser: Any, in
         tab.locator("#grid button").first.click()
         assert "4 x 30" in one.inner_text() and "2, 1" in one.inner_text()
         assert one.locator("a").first.get_attribute("href") == "overlays/0.png"
+
+
+TINY = ("--preset", "tiny", "--size", 64, "--calibration", 0.5)
+
+
+def run(*words: object) -> None:
+    """A verb; whatever it finds, it writes its page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["amiss", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+    assert stop.value.code in (None, 0, 3, 4), words
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models, and a data set with a long name of a defect and a file that is no image."""
+    home = tmp_path_factory.mktemp("pages")
+    bad = {
+        "blot": toy_part(8, seed=3, defective=True),
+        "a_long_word_for_scratches": toy_part(5, seed=4, defective=True),
+    }
+    write_mvtec(home / "cloth", toy_part(60, seed=1).images, toy_part(30, seed=2).images, **bad)
+    (home / "cloth" / "test" / "good" / "999.png").write_text("not an image")
+    dark = [image // 2 for image in toy_part(30, seed=8).images]
+    write_images(home / "stream", [*toy_part(60, seed=7).images, *dark])
+    run("fit", home / "cloth", *TINY, "--rule", "triage:20%,5%", "-o", home / "a.amiss")
+    run("fit", home / "cloth", *TINY, "--method", "padim", "-o", home / "b.amiss")
+    return home
+
+
+def test_the_report(browser: Any, home: Path):
+    run("evaluate", home / "a.amiss", home / "cloth", "-o", home / "report")
+    page = home / "report" / "report.html"
+    check_page(browser, page, "report")
+    with opened(browser, page) as tab:
+        words = tab.inner_text("body")
+        assert "% found" in words and "false alarms" in words
+        assert not tab.get_by_text("AUPRO up to 30 %").first.is_visible()  # for researchers, folded away
+        assert tab.get_by_text("around what alarms").first.is_visible()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [((), "No rate was required"), (("--escape", "1%"), "NOT SHOWN"), (("--escape", "99%"), "SHOWN: every")],
+)
+def test_the_certificate(browser: Any, home: Path, asked: tuple[str, ...], words: str):
+    folder = home / "-".join(["certificate", *asked])
+    run("certify", home / "a.amiss", home / "cloth", *asked, "-o", folder)
+    check_page(browser, folder / "certificate.html", folder.name)
+    with opened(browser, folder / "certificate.html") as tab:
+        text = tab.inner_text("body")
+        assert words in text and "a.amiss" in text and "Threshold" in text and "Signature" in text
+        assert ("required" in tab.inner_text("thead >> nth=0")) == bool(asked)
+        assert all(head.strip() for head in tab.locator("thead th").all_inner_texts())  # no column without a name
+
+
+def test_the_monitor(browser: Any, home: Path):
+    run("monitor", home / "b.amiss", home / "stream", "-o", home / "monitor")
+    check_page(browser, home / "monitor" / "monitor.html", "monitor")
+
+
+def test_the_comparison(browser: Any, home: Path):
+    run("compare", home / "a.amiss", home / "b.amiss", home / "cloth", "--margin", "30%", "-o", home / "comparison")
+    check_page(browser, home / "comparison" / "comparison.html", "comparison")
+    kept = json.loads((home / "comparison" / "comparison.json").read_text())
+    with opened(browser, home / "comparison" / "comparison.html") as tab:
+        text = tab.inner_text("body")
+    assert ("NOT SHOWN" in text) == (not all(one["shown"] for one in kept["conclusions"]["non_inferior"].values()))
+    assert f"A raised {kept['first']['false_alarms']['count']} false" in text
+
+
+def test_the_benchmark(browser: Any, tmp_path: Path):
+    table = make_table(("mvtec_bottle", "mvtec_screw", "set0"))
+    rankings = [rank_rows(table, metric) for metric in RANKED]
+    write_benchmark_page(tmp_path / "bench.html", table, rankings, sheets(table, rankings))
+    check_page(browser, tmp_path / "bench.html", "bench")
+
+
+def test_suspects(browser: Any, home: Path):
+    run("fit", home / "cloth", *TINY, "--method", "padim", "--suspects", "-o", home / "c.amiss")
+    check_page(browser, home / "c.amiss.suspects" / "suspects.html", "suspects")
+
+
+def test_the_shift(browser: Any, home: Path):
+    store, images = home / "store", home / "cloth" / "test" / "blot"
+    run("watch", home / "b.amiss", images, "--store", store, "--once", "--names", "{serial}")
+    run("results", "report", store, "--output", home / "shift.html")
+    check_page(browser, home / "shift.html", "shift")

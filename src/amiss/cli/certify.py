@@ -67,7 +67,7 @@ def certify(
             future=future,
             progress=progress,
         )
-    written = [] if output is None else write_certificate(output, certificate)
+    written = [] if output is None else write_certificate(output, certificate, model.name)
     if json:
         say_json(certificate.summary())
     else:

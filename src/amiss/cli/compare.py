@@ -60,7 +60,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")],
     second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
     data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
-    output: Annotated[Path | None, output_option("Folder for comparison.json.")] = None,
+    output: Annotated[Path | None, output_option("Folder for comparison.html and comparison.json.")] = None,
     margin: Annotated[
         str | None,
         typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
@@ -77,6 +77,7 @@ def compare(
     from amiss.evaluation import open_for
     from amiss.evaluation.conclusions import conclude
     from amiss.front import load
+    from amiss.reporting.comparison_page import write_comparison
 
     allowed = None if margin is None else read_rate("margin", margin)
     hold_folder(context, output)
@@ -89,19 +90,13 @@ def compare(
         comparison = run(*models, dataset, names=(str(first), str(second)), progress=progress)
     conclusions = conclude(comparison, allowed)
     summary = comparison.summary() | {"conclusions": conclusions.summary()}
-    if output is not None:
-        import json as codec
-
-        from amiss.storage import write_file
-
-        text = codec.dumps(summary, indent=2, allow_nan=False)
-        write_file(output / "comparison.json", text.encode())
+    told = conclusion_lines(conclusions)
+    pages_written = [] if output is None else write_comparison(output, comparison, conclusions, told)
     if json:
         say_json(summary)
     else:
-        written = [] if output is None else [f"Written to {output / 'comparison.json'}"]
         notes = [f"note: {note}" for note in comparison.notes]
-        say(*comparison_lines(comparison), *conclusion_lines(conclusions), *notes, *written)
+        say(*comparison_lines(comparison), *told, *notes, *(f"Written to {page}" for page in pages_written))
     if not conclusions.shown:
         raise typer.Exit(ExitCode.PROMISE)
 

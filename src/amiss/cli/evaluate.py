@@ -106,6 +106,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         *([evaluation.metrics.words()] if measured else []),
         *_class_lines(evaluation),
         *_rim_line(evaluation),
+        *_hot_spot_line(evaluation),
         *_size_lines(evaluation),
         *_type_lines(summary, held),
         *([f"{1000 * seconds:.1f} ms per image, from file to verdict"] if seconds is not None else []),
@@ -157,6 +158,11 @@ def _rim_line(evaluation: Evaluation) -> list[str]:
         f"good images that peak on the rim: {evaluation.rim_peaks}; {100 * evaluation.rim_area:.0f} % of the pixels "
         "lie there"
     ]
+
+
+def _hot_spot_line(evaluation: Evaluation) -> list[str]:
+    found = evaluation.hot_spots_outside
+    return [] if found is None else [f"detected for something else: {found} have their highest score outside the mark"]
 
 
 def _size_lines(evaluation: Evaluation) -> list[str]:

@@ -92,6 +92,7 @@ class Certificate:
         warnings: What makes the bounds weaker than they look, a sentence each.
         looks: How a sequential certificate ended; None where all parts were inspected and then counted once.
         p_values: How small a p-value of the inspector can be, in words.
+        products: What the parts are, where the data set says so.
     """
 
     dataset: str
@@ -111,6 +112,7 @@ class Certificate:
     warnings: tuple[str, ...] = ()
     looks: Looks | None = None
     p_values: str = ""
+    products: tuple[str, ...] = ()
 
     @property
     def shown(self) -> bool:
@@ -233,6 +235,7 @@ def certify(
         warnings=(*_warnings(inspector, entries, judged, seed), *dataset.notes[len(given.notes) :]),
         looks=None if turn is None else turn.looks(len({int(turn.units[entry.image]) for entry in entries})),
         p_values=inspector.rule.p_value_words(),
+        products=tuple(sorted({one.product for one in dataset.test_origins if one.product})),
     )
 
 

@@ -26,7 +26,7 @@ from amiss.evaluation.tried import Alternatives
 from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
-from amiss.metrics.border import peaks_on_rim, rim_area
+from amiss.metrics.border import hot_spot_outside, peaks_on_rim, rim_area
 
 __all__ = ["Evaluation", "Metrics", "TypeMetrics", "evaluate"]
 
@@ -57,8 +57,8 @@ def evaluate(
     check_tests(dataset)
     dataset = only_unseen(dataset, inspector, progress=progress)
     pixels = pixels_of(inspector, dataset)
-    rim, alternatives = RimCount(), Alternatives(inspector)
-    verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives), progress)
+    rim, alternatives, spots = RimCount(), Alternatives(inspector), HotSpots(dataset)
+    verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives, spots), progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
     sampling = sampling_of(dataset)
@@ -86,6 +86,7 @@ def evaluate(
         tried=alternatives.rows(sampling, dataset.anomalous),
         rim_peaks=rim.peaks,
         rim_area=rim.area,
+        hot_spots_outside=spots.outside,
         by_size=detection_by_size(dataset, verdicts),
         open_set=measure_open_set(inspector, dataset, verdicts, sampling),
     )
@@ -131,6 +132,32 @@ class RimCount:
         return float(np.mean([area for _, area in self._found])) if self._found else math.nan
 
 
+class HotSpots:
+    """Whether what is strangest in a detected image is the defect that people have marked.
+
+    Args:
+        dataset: Whose masks are read.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._outside: list[bool] = []
+
+    def add(self, index: int, verdict: Verdict) -> None:
+        """Count an image, if it is a detected one with a mask and a map."""
+        masks = self._dataset.masks
+        if verdict.map is None or verdict.label is not Label.ANOMALOUS or masks is None or masks[index] is None:
+            return
+        marked = self._dataset.mask(index, (verdict.map.shape[0], verdict.map.shape[1]))
+        if marked.any():
+            self._outside.append(hot_spot_outside(verdict.map, marked))
+
+    @property
+    def outside(self) -> Rate | None:
+        """Detected images whose highest score lies outside; None before there is any."""
+        return Rate(sum(self._outside), len(self._outside)) if self._outside else None
+
+
 def check_tests(dataset: Dataset) -> None:
     """There is something to measure on, or a `DataError`."""
     if len(dataset.test) == 0:
@@ -144,7 +171,7 @@ def _inspect(
     inspector: Inspector,
     dataset: Dataset,
     pixels: Pixels,
-    counts: tuple[RimCount, Alternatives],
+    counts: tuple[RimCount, Alternatives, HotSpots],
     progress: Progress,
 ) -> tuple[tuple[Verdict, ...], float]:
     """One verdict per image without its arrays, and the mean seconds that a usable image took."""
@@ -160,6 +187,7 @@ def _inspect(
             if verdict.map is not None and dataset.defects[index] == GOOD:
                 counts[0].add(verdict.map)
         counts[1].add(verdict)
+        counts[2].add(index, verdict)
         verdicts.append(verdict.without_arrays())
         progress("evaluating", index + 1, len(dataset.test))
     return tuple(verdicts), float(np.mean(seconds)) if seconds else math.nan

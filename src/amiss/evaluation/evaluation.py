@@ -52,6 +52,8 @@ class Evaluation:
         rim_peaks: Usable good images that are strangest within a sixteenth of the shorter side from the border; None
             without maps. Many more than `rim_area` say that the detector takes borders for defects.
         rim_area: Mean share of the pixels that lie there, in [0, 1]; NaN without maps.
+        hot_spots_outside: Detected images of a marked defect whose highest score lies outside it, see
+            `amiss.metrics.border.hot_spot_outside`; None without maps and masks. They alarmed for another reason.
         by_size: How detection grows with the size of the defect; None without masks.
         open_set: Classes and the unknown, where the inspector knows classes and the images have labels; else None.
     """
@@ -75,6 +77,7 @@ class Evaluation:
     tried: tuple[Tried, ...] = ()
     rim_peaks: Rate | None = None
     rim_area: float = math.nan
+    hot_spots_outside: Rate | None = None
     by_size: DetectionBySize | None = None
     open_set: OpenSet | None = None
 
@@ -193,6 +196,7 @@ class Evaluation:
             **self.metrics.summary(),
             "rim_peaks": None if self.rim_peaks is None else self.rim_peaks.summary(),
             "rim_area": _finite(self.rim_area),
+            "hot_spots_outside": None if self.hot_spots_outside is None else self.hot_spots_outside.summary(),
             "by_size": None if self.by_size is None else self.by_size.summary(),
             "open_set": None if self.open_set is None else self.open_set.summary(),
             "n_errors": len(self.errors),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from amiss.evaluation.benchmark.ranks import Ranking
     from amiss.evaluation.benchmark.table import Row, Table
 
+FEWEST = 3
+"""Points from which a chart says more than a table."""
+
 LETTER = 6.7
 """Mean width of a letter of 12 units, with some to spare."""
 
@@ -110,7 +113,7 @@ class RankFigure:
 
 
 def scatter(table: Table, ranking: Ranking, title: str, *, width: float = 1100, height: float = 430) -> Scatter | None:
-    """Mean accuracy over the shared data sets against mean time; None when nothing can be shown.
+    """Mean accuracy over the shared data sets against mean time; None for fewer points than `FEWEST`.
 
     Args:
         table: Whose preset rows are shown.
@@ -128,7 +131,7 @@ def scatter(table: Table, ranking: Ranking, title: str, *, width: float = 1100, 
         if accuracy is not None and time is not None and time.mean > 0:
             up, aside = accuracy.deviation or 0.0, 1000 * (time.deviation or 0.0)
             found.append((row.label, 1000 * time.mean, aside, accuracy.mean, up))
-    if not found:
+    if len(found) < FEWEST:
         return None
     low_x, high_x = min(x - dx for _, x, dx, _, _ in found), max(x + dx for _, x, dx, _, _ in found)
     low_x, high_x = max(low_x, 0.2 * min(x for _, x, *_ in found)) / 1.5, high_x * 1.6
@@ -244,7 +247,9 @@ def _dots(
                 spread=None if around is None else (at(spread.mean - around), at(spread.mean + around)),
                 interval=None if ends is None else (at(ends[0]), at(ends[1])),
                 published=tuple(
-                    at(value) for method, data, value in sorted(known) if (method, data) == (row.method, name)
+                    at(value)
+                    for method, data, value in sorted(known)
+                    if (method, data) == (row.method, name) and row.comparable
                 ),
             )
         )

@@ -137,7 +137,7 @@ def legend(rule: Rule, scale: ColourScale, *, width: float = 600.0) -> Legend:
     ticks: list[Tick] = []
     for p_value, score in _p_value_scores(rule):
         at = _place(score, low, high, 0, width)
-        if 0 <= at <= width and all(abs(at - tick.at) >= 0.09 * width for tick in ticks):
+        if 0 <= at <= width and all(abs(at - tick.at) >= 0.13 * width for tick in ticks):
             ticks.append(Tick(at, f"{p_value:.2g}"))
     scores = {scale.start, scale.threshold, scale.full}
     return Legend(

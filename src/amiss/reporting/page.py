@@ -45,13 +45,15 @@ def _scrollable(page: str) -> str:
     page = re.sub(r"<table.*?</table>", lambda found: _box("Table", found[0]), page, flags=re.S)
 
     def chart(found: re.Match[str]) -> str:
-        return _box("Chart", found[0]) if float(found[1]) > WIDE else found[0]
+        if float(found[1]) <= WIDE:
+            return found[0]
+        return _box("Chart", found[0], f' style="--units: {float(found[1]):.0f}px"')
 
     return re.sub(r'<svg viewBox="\S+ \S+ (\S+) \S+"[^>]*role="img".*?</svg>', chart, page, flags=re.S)
 
 
-def _box(name: str, content: str) -> str:
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}">{content}</div>'
+def _box(name: str, content: str, style: str = "") -> str:
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}"{style}>{content}</div>'
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -16,6 +16,9 @@ EVIDENCE = {
 }
 """How well a published figure is known, best first."""
 
+COMPARABLE = ("default", "paper")
+"""Presets beside which a published figure may stand: others, such as tiny, are made for something else."""
+
 MEAN_OF_MVTEC = "mvtec"
 """Name under which the means over the 15 categories of MVTec AD are listed; a category is ``mvtec_<category>``."""
 

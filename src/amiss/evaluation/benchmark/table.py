@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from amiss.evaluation.benchmark.lines import Line
-from amiss.evaluation.benchmark.published import MEAN_OF_MVTEC, Published, published
+from amiss.evaluation.benchmark.published import COMPARABLE, MEAN_OF_MVTEC, Published, published
 
 METRICS = {
     "image_auroc": "image AUROC",
@@ -121,6 +121,11 @@ class Row:
     settings: Mapping[str, Any]
     config: Mapping[str, Any]
     cells: Mapping[str, Cell]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a published figure may stand beside it."""
+        return self.preset in COMPARABLE
 
     def mean(self, metric: str, data: Sequence[str]) -> Spread | None:
         """Mean over data sets, each counting the same; None when one of them is missing.

@@ -65,7 +65,7 @@ def accuracy(rows: Sequence[Row], references: Sequence[Published], title: str = 
     head += ["AUPRO to 0.3", "published", "AUPRO to 0.05", "pixel AUROC"]
     lines = []
     for name, row, cell in _cells(rows):
-        marks = {metric: _marks(references, row.method, name, metric) for metric in RANKED}
+        marks = {metric: _marks(_beside(row, references), row.method, name, metric) for metric in RANKED}
         figures = {metric: _figure(cell, metric) for metric in METRICS}
         lines.append(
             (
@@ -229,7 +229,8 @@ def _record(name: str, row: Row, cell: Cell, references: Sequence[Published]) ->
         record |= _numbers(metric, cell.spread(metric))
         low, high = cell.interval(metric) or ("", "")
         record |= {f"{metric}_low": low, f"{metric}_high": high}
-        known = [one for one in references if (one.method, one.data, one.metric) == (row.method, name, metric)]
+        beside = dict(_beside(row, references)).values()
+        known = [one for one in beside if (one.method, one.data, one.metric) == (row.method, name, metric)]
         record[f"{metric}_published"] = "; ".join(f"{one.value:g} {one.origin()}" for one in known)
     record["alpha"] = " ".join(f"{alpha:g}" for alpha in cell.alphas())
     for what in ("false_alarms", "detections"):
@@ -274,10 +275,14 @@ def _rim(cell: Cell) -> str:
     return NOTHING if found is None or area is None else f"{100 * found[0]:.0f} % ({100 * area.mean:.0f} %)"
 
 
-def _marks(references: Sequence[Published], method: str, data: str, metric: str) -> str:
+def _beside(row: Row, references: Sequence[Published]) -> list[tuple[int, Published]]:
+    """What others have published, numbered as in the list; nothing beside a preset that is not comparable."""
+    return list(enumerate(references, start=1)) if row.comparable else []
+
+
+def _marks(numbered: Sequence[tuple[int, Published]], method: str, data: str, metric: str) -> str:
     """Published values with the number of their source."""
     wanted = (method, data, metric)
-    numbered = enumerate(references, start=1)
     known = [f"{one.value:g} [{n}]" for n, one in numbered if (one.method, one.data, one.metric) == wanted]
     return ", ".join(known) or NOTHING
 
