@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 import amiss
 from amiss.core.errors import DataError
 from amiss.core.images import Images
-from amiss.core.verdict import Label, Verdict
+from amiss.core.verdict import Label
 from amiss.data import Dataset
 from amiss.data.truth import RegionFiles, Saturation
 from amiss.evaluation import Evaluation, evaluate
@@ -382,20 +382,3 @@ def test_what_other_alphas_would_have_done(inspector: Inspector, dataset: Datase
             assert (row.detections.count, row.false_alarms.count) == (alone.detections.count, alone.false_alarms.count)
         found = [row.detections.count for row in rows]
         assert found == sorted(found) and evaluation.summary()["trade"][0]["detections"]["n"] == evaluation.detections.n
-
-
-def test_hot_spots_outside_are_those_of_detected_images_with_a_mask() -> None:
-    from amiss.evaluation.evaluate import HotSpots
-
-    marked = np.zeros((64, 64), np.uint8)
-    marked[8:16, 8:16] = 255
-    images = Images(np.zeros((4, 64, 64, 3), np.uint8))
-    masks = (marked, marked, marked, None)
-    dataset = Dataset("made", images, images, ("a", "a", "a", "good"), masks)
-    maps = np.zeros((4, 64, 64), np.float32)
-    maps[0, 10, 10] = maps[1, 40, 40] = maps[2, 40, 40] = maps[3, 1, 1] = 1.0
-    spots = HotSpots(dataset)
-    assert spots.outside is None
-    for index, label in enumerate((Label.ANOMALOUS, Label.ANOMALOUS, Label.GOOD, Label.ANOMALOUS)):
-        spots.add(index, Verdict(name=str(index), label=label, score=1.0, threshold=0.5, map=maps[index]))
-    assert (spots.outside.count, spots.outside.n) == (1, 2)
