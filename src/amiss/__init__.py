@@ -19,8 +19,13 @@ __all__ = [
     "Recipe",
     "Rule",
     "Scores",
+    "Tail",
+    "Triage",
     "Verdict",
+    "certify",
+    "compare",
     "create",
+    "evaluate",
     "fit",
     "list_methods",
     "load",
@@ -36,12 +41,13 @@ if TYPE_CHECKING:  # a type checker sees what each name is; a program imports it
     from amiss.core.scores import Decision, Scores
     from amiss.core.verdict import Verdict
     from amiss.data import open_dataset
+    from amiss.evaluation import certify, compare, evaluate
     from amiss.front import fit, load
     from amiss.inspector import Inspector
     from amiss.postprocess import MinArea
     from amiss.recipe import Recipe
     from amiss.registry import create, list_methods
-    from amiss.rules import Certified, Conformal, Fixed
+    from amiss.rules import Certified, Conformal, Fixed, Tail, Triage
 else:
     from importlib import import_module
 
@@ -58,7 +64,12 @@ else:
         "Recipe": "amiss.recipe",
         "Rule": "amiss.core.rule",
         "Scores": "amiss.core.scores",
+        "Tail": "amiss.rules",
+        "Triage": "amiss.rules",
         "Verdict": "amiss.core.verdict",
+        "certify": "amiss.evaluation",
+        "compare": "amiss.evaluation",
+        "evaluate": "amiss.evaluation",
         "create": "amiss.registry",
         "fit": "amiss.front",
         "list_methods": "amiss.registry",

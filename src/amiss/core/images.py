@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.arrays import is_foreign, to_array, unfold
 from amiss.core.checks import readable
 from amiss.core.decode import check_bits, decode_image, decoded, read_bytes, resize, to_rgb, to_rgb8
 from amiss.core.errors import DataError, ImageError, InputError
@@ -117,7 +118,8 @@ class Images:
     Args:
         source: A folder (searched by `list_folder`, in the order of the names), one file, or a list of paths, of arrays
             (uint8 or uint16; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); RGB) or of `Image` objects. An array
-            (N, H, W, C) works too.
+            (N, H, W, C) works too, and so do tensors, PIL images, whatever has `__array__`, a data set or loader of
+            torch (its labels are left out; what it gives is kept in memory): see `amiss.core.arrays`.
         size: Height and width that every image is resized to; None leaves each as it is.
         bits: Bits that the values of 16-bit images really have, such as the 12 of a camera; None for all 16.
         pages: What to do with a file of several images, such as a TIFF with pages: "one" makes it an error, "each"
@@ -138,7 +140,7 @@ class Images:
 
     def __init__(
         self,
-        source: str | Path | Sequence[Any] | NDArray[Any],
+        source: str | Path | Iterable[Any] | NDArray[Any],
         *,
         size: Size | None = None,
         bits: int | None = None,
@@ -314,22 +316,29 @@ def _pixels(number: int, item: NDArray[Any] | Image) -> NDArray[Any]:
 
 
 def _is_image(item: object) -> TypeGuard[Image]:
-    return isinstance(getattr(item, "name", None), str) and callable(getattr(item, "read", None))
+    return (
+        not is_foreign(item) and isinstance(getattr(item, "name", None), str) and callable(getattr(item, "read", None))
+    )
 
 
-def _items(source: Sequence[Any] | NDArray[Any]) -> tuple[Item, ...]:
+def _items(source: Iterable[Any] | NDArray[Any]) -> tuple[Item, ...]:
+    if is_foreign(source):
+        source = to_array(0, source)
     if isinstance(source, np.ndarray) and (source.ndim < 3 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))):
         raise InputError(f"images must be a list, or one array (N, H, W, C), got an array of shape {source.shape}")
+    if not isinstance(source, Iterable) and hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        given = source
+        source = (given[number] for number in range(len(given)))  # a data set of torch
     if not isinstance(source, Iterable):
         raise InputError(f"images must be a folder, or a list of paths or arrays, got {type(source).__name__}")
     items: list[Item] = []
     for number, item in enumerate(source):
         if isinstance(item, (str, Path)):
             items.append(Path(item))
-        elif isinstance(item, np.ndarray) or _is_image(item):
+        elif _is_image(item):
             items.append(item)
         else:
-            raise InputError(f"item {number} must be a path, array or Image, got {type(item).__name__}")
+            items += unfold(number, item)
     return tuple(items)
 
 
