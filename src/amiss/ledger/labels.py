@@ -131,7 +131,8 @@ def _waits(reader: Reader, kind: str) -> list[ColumnElement[bool]]:
     part = tables.part
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    why = part.c.label == "review" if kind == "review" else part.c.audit & (part.c.label != "error")
+    unsure, drawn = (part.c.label == "review") & ~part.c.audit, part.c.audit & (part.c.label != "error")
+    why = unsure if kind == "review" else drawn  # whoever labels a drawn part must not have seen its verdict
     return [part.c.station == reader.station, why, ~_has_label()]
 
 

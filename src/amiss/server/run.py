@@ -163,6 +163,7 @@ def _run(
     server = _Server(config, found.station)
     host, port = listening.getsockname()[:2]
     scheme = "https" if http.certificate else "http"
+    listening.listen(config.backlog)  # before anybody is told: whoever comes now waits, and is not refused
     begun(found, f"{scheme}://{'localhost' if http.loopback else host}:{port}/")
     notify("READY=1")
     server.run(sockets=[listening])

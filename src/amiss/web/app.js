@@ -109,7 +109,7 @@ function Inside({ route, shown, found, main, wall, paused, setPaused, theme, nex
       <nav aria-label=${W.nav}>${shown.filter((one) => !one.hidden).map((one) => html`<a href="#/${one.key}" aria-current=${one === found ? "page" : undefined}>${W.pages[one.key]}<${Left} of=${one.key} status=${status.data} /></a>`)}</nav>
       <div class="tools">
         <button class="toggle" aria-pressed=${paused} onClick=${() => setPaused(!paused)} title=${W.pauseHint}>${paused ? W.go : W.pause}</button>
-        <button onClick=${nextTheme} title=${W.themeHint}><${Half} />${W.themes[theme]}</button>
+        <button class="theme" onClick=${nextTheme} title=${W.themeHint}><${Half} /><span>${W.themes[theme]}</span></button>
         ${me.people && html`<span class="who" title=${roles[me.role]}>${me.name}<small>${me.role}</small></span><button onClick=${logOut}>${W.logOut}</button>`}
       </div>
     </header>

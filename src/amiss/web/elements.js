@@ -94,12 +94,13 @@ export function Bar({ share, low, high, most }) {
     <rect class="bar-at" x=${Math.max(0, at(share) - 0.7)} width="1.4" height="12" /></svg>`;
 }
 
-/** The still image of a part; says so when it is not kept. */
-export function Thumb({ part, href, kind = "thumb" }) {
+/** The small image of a part, its regions as boxes where asked for; says so when it is not kept. */
+export function Thumb({ part, href, regions = false }) {
   const [gone, setGone] = useState(false);
   useEffect(() => setGone(false), [part.id]);
   const inside = part.image && !gone
-    ? html`<img src="api/v1/parts/${part.id}/${kind}" alt=${common.imageOf(part.serial ?? part.name)} loading="lazy" onError=${() => setGone(true)} />`
+    ? html`<img src="api/v1/parts/${part.id}/thumb" alt=${common.imageOf(part.serial ?? part.name)} loading="lazy" onError=${() => setGone(true)} />
+      ${regions && part.width ? html`<svg viewBox="0 0 ${part.width} ${part.height}" aria-hidden="true">${part.regions.map((one) => html`<rect class="region" x=${one.box[0]} y=${one.box[1]} width=${one.box[2]} height=${one.box[3]} />`)}</svg>` : null}`
     : html`<span class="gone">${common.notKept}</span>`;
   return href ? html`<a class="thumb" href=${href}>${inside}</a>` : html`<span class="thumb">${inside}</span>`;
 }

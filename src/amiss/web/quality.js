@@ -42,7 +42,7 @@ function Chart({ recipe, hours, setQuarantine }) {
   const key = data ? `${data.scores.length} ${data.scores.at(-1)?.[0]}` : "";
   const rows = useMemo(() => (data ? data.scores : []), [key]);
   return html`<section aria-labelledby="chart"><h2 id="chart">${W.scores}</h2><${Known} poll=${poll}>${(found) => html`
-    <p class="verdict-line ${found.alarm ? "is-anomalous" : "is-good"}"><${Shape} of=${found.alarm ? "anomalous" : found.at ? "good" : "unknown"} /><span>${found.text || (found.at ? W.calm : W.noChart)}${found.at ? html` <small class="note">${W.asOf(time(found.at))}</small>` : null}</span>
+    <p class="verdict-line ${found.alarm ? "is-anomalous" : found.at ? "is-good" : "is-unknown"}"><${Shape} of=${found.alarm ? "anomalous" : found.at ? "good" : "unknown"} /><span>${found.text || (found.at ? W.calm : W.noChart)}${found.at ? html` <small class="note">${W.asOf(time(found.at))}</small>` : null}</span>
       ${found.alarm && found.first !== null && may("change") ? html`<button class="danger" onClick=${() => setQuarantine({ first: found.first, last: found.last, text: found.text })}>${W.aside(found.first)}</button>` : null}</p>
     ${rows.length ? html`<${Points} rows=${rows} since=${found.alarm ? found.first : null} name=${W.chartName(rows.length, recipe)} say=${([seq, value, limit, label]) => W.point(seq, labels[label] ?? label, score(value), score(limit))} />` : html`<${Empty} title=${W.noParts}>${W.noPartsWhy}<//>`}`}<//></section>`;
 }
@@ -78,7 +78,7 @@ function Types({ types }) {
   const most = types[0].count;
   const all = types.reduce((sum, one) => sum + one.count, 0);
   return html`<table class="types"><thead><tr><th scope="col">${W.type}</th><th scope="col" class="n">${W.partsShort}</th><th scope="col" class="n">${W.sum}</th><th scope="col"><span class="sr">${W.asBar}</span></th></tr></thead>
-    <tbody>${types.map((one, index) => html`<tr><th scope="row">${one.type}</th><td class="n">${count(one.count)}</td><td class="n">${percent(types.slice(0, index + 1).reduce((sum, each) => sum + each.count, 0) / all)}</td>
+    <tbody>${types.map((one, index) => html`<tr><th scope="row">${one.type || W.unnamed}</th><td class="n">${count(one.count)}</td><td class="n">${percent(types.slice(0, index + 1).reduce((sum, each) => sum + each.count, 0) / all)}</td>
       <td class="bars"><svg class="bar" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true"><rect class="bar-fill" width=${(100 * one.count) / most} height="12" /></svg></td></tr>`)}</tbody></table>`;
 }
 
@@ -100,7 +100,7 @@ function Photos({ recipe, hours }) {
   const poll = usePoll(() => get("parts" + query({ recipe, label, since: since(hours), limit: WALL })), 10000, [recipe, hours, label]);
   return html`<section aria-labelledby="photos"><div class="row between"><h2 id="photos">${W.photos}</h2>
     <div class="row" role="group" aria-label=${W.photos}>${["anomalous", "review", "error", "good"].map((one) => html`<button aria-pressed=${one === label} onClick=${() => setLabel(one)}><${Shape} of=${one} />${labels[one]}</button>`)}</div></div>
-    <${Known} poll=${poll}>${(found) => found.parts.length ? html`<ul class="wall">${found.parts.map((part) => html`<li key=${part.id}><${Thumb} part=${part} kind=${label === "good" || label === "error" ? "thumb" : "overlay"} href="#/part/${part.id}" />
+    <${Known} poll=${poll}>${(found) => found.parts.length ? html`<ul class="wall">${found.parts.map((part) => html`<li key=${part.id}><${Thumb} part=${part} regions href="#/part/${part.id}" />
       <span class="name">${nameOf(part)}</span><span class="note">${part.lot ? W.ofLot(part.lot) : ""}${part.p_value !== null ? W.pIs(pValue(part.p_value)) : part.reason ?? ""}</span>${part.truth && html`<${Badge} of=${part.truth} words=${W.truths[part.truth]} />`}</li>`)}</ul>
       ${found.next !== null ? html`<p class="note">${W.newest(found.parts.length)}</p>` : null}` : html`<p class="note">${W.noPhotos(labels[label])}</p>`}<//></section>`;
 }

@@ -165,7 +165,7 @@ function One({ queue, part, kind }) {
 function Types({ recipe }) {
   const [types, setTypes] = useState([]);
   useEffect(() => {
-    get(`recipes/${encodeURIComponent(recipe)}/pareto`).then((found) => setTypes(found.types.map((one) => one.type)), () => {});
+    get(`recipes/${encodeURIComponent(recipe)}/pareto`).then((found) => setTypes(found.types.map((one) => one.type).filter(Boolean)), () => {});
   }, [recipe]);
   return html`<datalist id="types">${types.map((one) => html`<option value=${one} />`)}</datalist>`;
 }

@@ -220,7 +220,7 @@ export const quality = {
   types: "Types that people named",
   noTypes: "Nobody has named a type of defect in this time.",
   type: "Type",
-  sum: "Running total",
+  sum: "Running total", unnamed: "not named",
   partsShort: "Parts",
   asBar: "As a bar",
   lots: "Lots",
