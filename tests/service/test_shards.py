@@ -15,7 +15,7 @@ import cv2
 import pytest
 from pyarrow import parquet
 
-from amiss.testing import toy_part
+from amiss.testing import toy_part, write_mvtec
 
 IMAGES, KINDS = 5000, 40
 BAD = 20 + 20 + 30 + 1
@@ -143,6 +143,25 @@ def test_ray_and_a_worker_that_is_killed(model: Path, table: Path, wanted: str, 
     os.kill(ray_workers()[0], signal.SIGKILL)
     assert child.wait(timeout=300) == 3
     assert sha256(tmp_path) == wanted
+
+
+def test_a_benchmark_on_ray(tmp_path: Path):
+    """The same lines as without it, but for what they cost."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'amiss[cluster]'")
+    good, test = (toy_part(count, seed=seed).images for count, seed in ((12, 1), (4, 2)))
+    write_mvtec(tmp_path / "parts", good, test, blot=toy_part(4, seed=3, defective=True))
+    found = []
+    for where in ("local", "ray"):
+        words = ["bench", tmp_path / "parts", "--methods", "mvg,pca", "--presets", "tiny", "--size", "64"]
+        words += ["--seeds", "0,1", "--on", where, "--output", tmp_path / where, "--json"]
+        command = [sys.executable, "-m", "amiss.cli", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["lines"])
+    costs = {"fit_seconds", "seconds_per_image", "peak_mb"}
+    one, two = ([{k: v for k, v in line.items() if k not in costs} for line in lines] for lines in found)
+    assert one == two and len(one) == 4 and not any("failed" in line for line in one)
 
 
 def test_ray_says_what_is_missing(model: Path, table: Path, tmp_path: Path):

@@ -19,7 +19,7 @@ from amiss.shards.manifest import Manifest
 from amiss.shards.merge import Kinds, merge
 from amiss.shards.parts import part_path
 from amiss.shards.pool import run_blocks
-from amiss.shards.score import Answer
+from amiss.shards.score import Answer, chosen_backend
 from tests.shards.toy_run import ROWS, SIZE, Here, go, tell
 
 
@@ -189,6 +189,11 @@ def test_a_model_that_is_replaced_meanwhile(inspector, model, table, tmp_path: P
     from amiss.shards.score import answer
 
     assert "not the model any more" in answer(task, next(cut(ROWS, SIZE))).error
+
+
+def test_auto_is_chosen_once(inspector):
+    """No two workers may choose differently."""
+    assert chosen_backend(inspector, "auto") == "onnxruntime" and chosen_backend(inspector, "openvino") == "openvino"
 
 
 def test_kinds_of_machines():

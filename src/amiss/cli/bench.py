@@ -31,7 +31,7 @@ from amiss.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from amiss.evaluation.benchmark.lines import Line
-    from amiss.evaluation.benchmark.runs import BenchmarkPlan, Step
+    from amiss.evaluation.benchmark.runs import BenchmarkPlan, Launch, Step
 
 
 def bench(
@@ -55,6 +55,10 @@ def bench(
         bool, typer.Option("--skip-missing", help="Skip data sets that are not on this machine.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat finished runs.")] = False,
+    on: Annotated[str, typer.Option(help="Who works: local (one run at a time) or ray (a cluster).")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --on ray: how many runs at once. Default: the cores of the cluster.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure methods x data sets x seeds, each run in its own process; finished runs are kept.
@@ -63,6 +67,7 @@ def bench(
     """
     from amiss.evaluation.benchmark.runs import kept_lines, other_commits, plan_runs, run_all
 
+    launch = _launch(on, workers)
     hold_folder(context, output)
     plan = plan_runs(
         data,
@@ -76,8 +81,23 @@ def bench(
     kept = {} if again else kept_lines(plan.runs, output)
     _introduce(plan, len(kept), other_commits(kept.values()))
     with _display() as (tell, progress):
-        lines = run_all(plan, output, again=again, tell=tell, progress=progress)
+        lines = run_all(plan, output, again=again, tell=tell, progress=progress, launch=launch)
     _conclude(plan, lines, len(kept), output, json)
+
+
+def _launch(on: str, workers: int | None) -> Launch | None:
+    """Who does the runs; None for this machine, one after the other."""
+    from amiss.core.errors import InputError
+    from amiss.shards.run import Options
+
+    options = Options(on, workers)
+    if options.on == "local":
+        if workers is not None:
+            raise InputError("--workers must come with --on ray, since costs are measured of one run at a time")
+        return None
+    from amiss.shards.on_ray import launch_runs
+
+    return lambda runs: launch_runs(runs, options.workers)
 
 
 def _introduce(plan: BenchmarkPlan, kept: int, commits: list[str]) -> None:

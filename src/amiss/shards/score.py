@@ -78,6 +78,11 @@ def on_one_core(inspector: Inspector) -> Inspector:
     return replace(inspector, scorer=scorer.on_one_core) if isinstance(scorer, Graph) else inspector
 
 
+def chosen_backend(inspector: Inspector, asked: str) -> str:
+    """The runtime that all workers take: what "auto" has chosen here, so that no two choose differently."""
+    return inspector.scorer.program.runtime if asked == "auto" and isinstance(inspector.scorer, Graph) else asked
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came of a block.

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,10 @@ class Step:
     run: Run | None = None
     line: Line | None = None
     seconds_left: float | None = None
+
+
+Launch = Callable[[Sequence[Run]], Iterator[tuple[Run, Line]]]
+"""Does runs, in whatever order, and gives each with its figures."""
 
 
 def locate(name: str) -> str:
@@ -148,6 +152,7 @@ def run_all(
     again: bool = False,
     tell: Callable[[Step], None] = lambda step: None,
     progress: Progress = silent,
+    launch: Launch | None = None,
 ) -> list[Line]:
     """Do what is missing, one process per run, and keep each run's line as soon as it is there.
 
@@ -160,6 +165,7 @@ def run_all(
         again: Do the finished runs again too.
         tell: Called at the start and after each run.
         progress: Progress of the current run; see `amiss.core.progress`.
+        launch: Who does the runs; here, one after the other, when None.
 
     Returns:
         One line for each run of the plan, in its order.
@@ -168,12 +174,15 @@ def run_all(
     pending = [run for run in plan.runs if key(run.line()) not in lines]
     history = read_lines(folder)
     tell(Step(len(lines), len(plan.runs), seconds_left=seconds_left(pending, history)))
-    for number, run in enumerate(pending, start=1):
-        line = {**run.line(), **_figures(run, progress)}
+    waiting = {key(run.line()): run for run in pending}
+    done = ((run, _figures(run, progress)) for run in pending) if launch is None else launch(pending)
+    for run, figures in done:
+        line = {**run.line(), **figures}
         keep_line(folder, line)
         lines[key(line)] = line
         history.append(line)
-        left = seconds_left(pending[number:], history)
+        waiting.pop(key(line), None)
+        left = seconds_left(list(waiting.values()), history)
         tell(Step(len(lines), len(plan.runs), run, line, left))
     return [lines[key(run.line())] for run in plan.runs]
 
@@ -252,8 +261,22 @@ def _open_all(data: Sequence[str], skip_missing: bool) -> tuple[dict[str, str], 
     return found, skipped
 
 
+def request_of(run: Run) -> str:
+    """What `answer_request` must be told of a run, as JSON."""
+    return json.dumps({"run": {"recipe": run.recipe().to_dict(), "address": run.address}})
+
+
+def answer_request(request: str) -> str:
+    """Do a run in a fresh process of this machine; what came of it, as JSON, for `figures_of`."""
+    return json.dumps(_ask(json.loads(request)))
+
+
 def _figures(run: Run, progress: Progress) -> Line:
-    reply = _ask({"run": {"recipe": run.recipe().to_dict(), "address": run.address}}, progress)
+    return figures_of(run, _ask(json.loads(request_of(run)), progress))
+
+
+def figures_of(run: Run, reply: Mapping[str, Any]) -> Line:
+    """The figures of a run, or why there are none."""
     if "refused" not in reply:
         return dict(reply["answer"])
     reason = reply["refused"].replace(str(Path(run.address).resolve()), run.data).replace(run.address, run.data)
