@@ -1,6 +1,7 @@
-"""What a block costs: CPU seconds and bytes, here and through Ray; and the driver's memory for up to a million rows.
+"""What a block costs: CPU seconds and bytes, and in the merge; and the driver's memory for up to a million rows.
 
     python bench/shards_cost.py cost --output docs/results/shards_cost.json
+    python bench/shards_cost.py merge --output docs/results/shards_merge.json
     python bench/shards_cost.py memory --output docs/results/shards_memory.json
 
 CPU seconds (user and system) of the driver and all its workers, which other work on the machine changes less than times
@@ -11,13 +12,12 @@ as PNG. Rows for the driver's memory name files that do not exist: each becomes 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,7 @@ import cv2
 import amiss
 from amiss.core.decode import resize
 from amiss.data import open_dataset
+from amiss.shards.manifest import Manifest
 from amiss.storage import write_file
 from amiss.testing import toy_part
 
@@ -99,28 +100,46 @@ def costs(folder: Path) -> dict[str, object]:
     """Of the default method, here and through Ray."""
     model = folder / "model.amiss"
     amiss.fit(open_dataset("elpv:poly").normal.subset(range(100))).save(model)
-    found: dict[str, object] = {"model": "ensemble", "size": 256, "default": cost(model, folder, "--workers", 1)}
-    if importlib.util.find_spec("ray") is not None:
-        os.environ.pop("RAY_ADDRESS", None)
-        found["ray"] = cost(model, folder, "--workers", 1, "--on", "ray")
-    return found
+    return {"model": "ensemble", "size": 256, "default": cost(model, folder, "--workers", 1)}
+
+
+def merging(folder: Path) -> dict[str, object]:
+    """CPU seconds of a merge per part, for parts of rows without images, and of reading a list."""
+    table, output, parts = folder / "list.csv", folder / "out", 50
+    table.write_text("path\n" + "none.png\n" * 1000 * parts)
+    score(make_tiny(folder), table, "--output", output)
+    one = folder / "one.csv"
+    one.write_text("path\nnone.png\n")
+    score(folder / "model.amiss", one, "--output", folder / "one")
+    many = folder / "many.csv"
+    many.write_text("path\n" + "".join(f"camera/{number:08}.png\n" for number in range(10**6)))
+    start = time.process_time()
+    Manifest(many).look()
+    read = time.process_time() - start
+    merged = (score("--merge", output)[0] - score("--merge", folder / "one")[0]) / parts
+    return {"cpu_seconds_per_part": merged, "cpu_seconds_per_million_rows_of_a_list": read}
 
 
 def memories(folder: Path) -> dict[str, object]:
     """Of a tiny model."""
+    return {"model": "padim, tiny", "driver_bytes_by_rows": memory(make_tiny(folder), folder)}
+
+
+def make_tiny(folder: Path) -> Path:
+    """A tiny model."""
     model = folder / "model.amiss"
     amiss.fit(toy_part(40, seed=0).images, method="padim", preset="tiny", size=64, calibration=0.5).save(model)
-    return {"model": "padim, tiny", "driver_bytes_by_rows": memory(model, folder)}
+    return model
 
 
 def main() -> None:
-    """One of the two."""
+    """One of the three."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "memory"))
+    parser.add_argument("what", choices=("cost", "merge", "memory"))
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        result = (costs if asked.what == "cost" else memories)(Path(name))
+        result = {"cost": costs, "merge": merging, "memory": memories}[asked.what](Path(name))
     print(json.dumps(result))
     if asked.output:
         write_file(asked.output, (json.dumps(result, indent=1) + "\n").encode())
