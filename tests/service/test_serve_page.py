@@ -223,7 +223,7 @@ def test_an_engineer_recalibrates_promotes_rolls_back_and_sets_aside(person: Any
     tab.get_by_role("button", name="Promote v2").click()
     dialog = tab.get_by_role("dialog")
     assert "Then: version 2" in dialog.inner_text()
-    assert findings(tab) == []
+    look(tab, "promote", 1280, "light")
     dialog.get_by_role("button", name="Promote").click()
     assert dialog.is_visible(), "a reason must be given"
     dialog.get_by_label("Reason").fill("fewer escapes")
@@ -293,8 +293,8 @@ def test_from_a_folder_of_good_images_to_what_judges(person: Any, tmp_path: Path
     card.locator("input.folder").set_input_files(folder)
     card.get_by_role("button", name="Learn from 40 images").wait_for()
     assert "Refused (1)" in card.inner_text() and "broken.png" in card.inner_text()
-    assert "1 files that are not images" in card.inner_text()
-    assert findings(tab) == []
+    assert "1 file that is not an image" in card.inner_text()
+    look(tab, "learn images", 1280, "light")
     card.get_by_role("button", name="Learn from 40 images").click()
     card.get_by_role("button", name="Cancel").click()
     card.get_by_role("button", name="Resume").click()
@@ -303,7 +303,7 @@ def test_from_a_folder_of_good_images_to_what_judges(person: Any, tmp_path: Path
     assert "good part" in card.locator(".statement").inner_text() and card.locator(".trade tbody tr").count() > 0
     recipes = {one["recipe"]: one for one in api.get("/api/v1/recipes").json["recipes"]}
     assert recipes["new-part"]["current"] is None
-    assert findings(tab) == []
+    look(tab, "learn done", 1280, "light")
     deploy.click()
     dialog = tab.get_by_role("dialog")
     dialog.get_by_label("Reason").fill("first model")

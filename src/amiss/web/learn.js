@@ -89,7 +89,7 @@ function Drop({ upload }) {
 
 function Sent({ upload }) {
   if (!upload.total && !upload.others) return null;
-  return html`<div class="sent"><div class="row between"><p role="status">${W.sent(count(upload.sent), count(upload.total))}${upload.others ? W.others(count(upload.others)) : ""}</p>
+  return html`<div class="sent"><div class="row between"><p role="status">${W.sent(count(upload.sent), count(upload.total))}${upload.others ? W.others(count(upload.others), upload.others) : ""}</p>
       ${upload.busy ? html`<button onClick=${upload.stop}>${W.stop}</button>` : upload.left ? html`<button class="primary" onClick=${upload.go}>${W.goOn}</button>` : null}</div>
     <progress max=${upload.total || 1} value=${upload.sent} aria-label=${W.sending}></progress>
     <${Failed} error=${upload.error} />

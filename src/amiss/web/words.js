@@ -262,7 +262,7 @@ export const quarantine = {
 };
 
 export const trade = {
-  title: "What other alphas would mean", alpha: "alpha", threshold: "Threshold", bound: "False alarms at most",
+  title: "What other alphas would mean", alpha: "alpha", threshold: "Threshold", bound: "False alarms at most (95 % confidence, or as the rule says)",
   chosen: "in use", impossible: "too few images",
 };
 
@@ -336,7 +336,7 @@ export const learn = {
   files: "Choose files",
   dropNote: "Only images of good parts: what is here counts as normal. Each is checked as it comes.",
   sent: (sent, total) => `${sent} of ${total} sent`,
-  others: (n) => `; ${n} files that are not images were left out`,
+  others: (n, count) => `; ${n} ${s(count, "file that is not an image was", "files that are not images were")} left out`,
   stop: "Stop",
   goOn: "Go on",
   sending: "Images sent",
