@@ -34,31 +34,42 @@ if TYPE_CHECKING:
     from amiss.evaluation.benchmark.runs import BenchmarkPlan, Launch, Step
 
 
+DataOption = Annotated[
+    list[str],
+    typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
+]
+Methods = Annotated[
+    str, typer.Option(help="Method names (see `amiss methods`) or module:Class, separated by commas; or all.")
+]
+PresetsOption = Annotated[str, typer.Option(help="Presets of each method, separated by commas.")]
+Seeds = Annotated[str, typer.Option(help="Random seeds, separated by commas; all of them count.")]
+Size = Annotated[str, typer.Option(help="Input size in pixels: 256, or 256x384 (height x width).")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A hyper-parameter, name=value. Reported in rows of its own, not as the preset."),
+]
+Output = Annotated[Path, output_option("Folder for the results (METHOD.jsonl) and the tables.")]
+SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Skip data sets that are not on this machine.")]
+Again = Annotated[bool, typer.Option("--again", help="Repeat finished runs.")]
+On = Annotated[str, typer.Option(help="Who works: local (one run at a time) or ray (a cluster).")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="With --on ray: how many runs at once. Default: the cores of the cluster.")
+]
+
+
 def bench(
     context: typer.Context,
-    data: Annotated[
-        list[str],
-        typer.Argument(help="Data sets with test images: folders, names of folders in AMISS_DATA, or elpv:mono."),
-    ],
-    methods: Annotated[
-        str, typer.Option(help="Method names (see `amiss methods`) or module:Class, separated by commas; or all.")
-    ] = "all",
-    presets: Annotated[str, typer.Option(help="Presets of each method, separated by commas.")] = "default",
-    seeds: Annotated[str, typer.Option(help="Random seeds, separated by commas; all of them count.")] = "0,1,2",
-    size: Annotated[str, typer.Option(help="Input size in pixels: 256, or 256x384 (height x width).")] = "256",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyper-parameter, name=value. Reported in rows of its own, not as the preset."),
-    ] = None,
-    output: Annotated[Path, output_option("Folder for the results (METHOD.jsonl) and the tables.")] = Path("bench"),
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Skip data sets that are not on this machine.")
-    ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Repeat finished runs.")] = False,
-    on: Annotated[str, typer.Option(help="Who works: local (one run at a time) or ray (a cluster).")] = "local",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="With --on ray: how many runs at once. Default: the cores of the cluster.")
-    ] = None,
+    data: DataOption,
+    methods: Methods = "all",
+    presets: PresetsOption = "default",
+    seeds: Seeds = "0,1,2",
+    size: Size = "256",
+    settings: Settings = None,
+    output: Output = Path("bench"),
+    skip_missing: SkipMissing = False,
+    again: Again = False,
+    on: On = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Measure methods x data sets x seeds, each run in its own process; finished runs are kept.

@@ -19,33 +19,38 @@ if TYPE_CHECKING:
     from amiss.inspector import Inspector
 
 
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        help="A folder of good images, or a data set, whose good images are used. Default: the stored scores."
+    ),
+]
+Product = Annotated[
+    str | None,
+    typer.Option(help="Of a model of several products: the one that the threshold is for, by its stored scores."),
+]
+Recent = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of recent images, good or not, under other light: the scores of DATA are weighted to promise "
+        "the rate for images like these. At least 50."
+    ),
+]
+
+
 def calibrate(
     context: typer.Context,
     model: Model,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            help="A folder of good images, or a data set, whose good images are used. Default: the stored scores."
-        ),
-    ] = None,
+    data: Data = None,
     *,
     rule: RuleWords = None,
     alpha: Alpha = None,
     confidence: Confidence = None,
     threshold: Threshold = None,
     future: Future = None,
-    product: Annotated[
-        str | None,
-        typer.Option(help="Of a model of several products: the one that the threshold is for, by its stored scores."),
-    ] = None,
+    product: Product = None,
     pages: Pages = "one",
-    recent: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of recent images, good or not, under other light: the scores of DATA are weighted to promise "
-            "the rate for images like these. At least 50."
-        ),
-    ] = None,
+    recent: Recent = None,
     output: ModelOutput,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,

@@ -20,24 +20,32 @@ if TYPE_CHECKING:
     from amiss.evaluation.certificate import Certificate
 
 
+DataOption = Annotated[
+    str, typer.Argument(help="Data set with good and defective test parts that the model has never seen.")
+]
+Output = Annotated[Path | None, output_option("Folder for certificate.html and certificate.json.")]
+ConfidenceOption = Annotated[str, typer.Option(help="Confidence level of every bound: 0.95 or 95%.")]
+FalseAlarm = Annotated[str | None, typer.Option(help="Required false-alarm rate, such as 1%.")]
+Escape = Annotated[str | None, typer.Option(help="Required escape rate, such as 5%.")]
+Sequential = Annotated[
+    bool,
+    typer.Option(
+        "--sequential",
+        help="Inspect part after part, or lot after lot where lots are known, and stop as soon as the required "
+        "rates are shown or refuted; the bounds hold at every look.",
+    ),
+]
+
+
 def certify(
     context: typer.Context,
     model: Model,
-    data: Annotated[
-        str, typer.Argument(help="Data set with good and defective test parts that the model has never seen.")
-    ],
-    output: Annotated[Path | None, output_option("Folder for certificate.html and certificate.json.")] = None,
-    confidence: Annotated[str, typer.Option(help="Confidence level of every bound: 0.95 or 95%.")] = "0.95",
-    false_alarm: Annotated[str | None, typer.Option(help="Required false-alarm rate, such as 1%.")] = None,
-    escape: Annotated[str | None, typer.Option(help="Required escape rate, such as 5%.")] = None,
-    sequential: Annotated[
-        bool,
-        typer.Option(
-            "--sequential",
-            help="Inspect part after part, or lot after lot where lots are known, and stop as soon as the required "
-            "rates are shown or refuted; the bounds hold at every look.",
-        ),
-    ] = False,
+    data: DataOption,
+    output: Output = None,
+    confidence: ConfidenceOption = "0.95",
+    false_alarm: FalseAlarm = None,
+    escape: Escape = None,
+    sequential: Sequential = False,
     future: Future = None,
     pages: Pages = "one",
     backend: Backend = "onnxruntime",

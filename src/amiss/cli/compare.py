@@ -55,16 +55,23 @@ if TYPE_CHECKING:
     from amiss.metrics import Agreement, Difference
 
 
+First = Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")]
+SecondOption = Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")]
+DataOption = Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")]
+Output = Annotated[Path | None, output_option("Folder for comparison.html and comparison.json.")]
+Margin = Annotated[
+    str | None,
+    typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
+]
+
+
 def compare(
     context: typer.Context,
-    first: Annotated[Path, typer.Argument(metavar="MODEL_A", help="Artefact written by `amiss fit`.")],
-    second: Annotated[Path, typer.Argument(metavar="MODEL_B", help="Second artefact.")],
-    data: Annotated[str, typer.Argument(help="Data set with test images that neither model has seen.")],
-    output: Annotated[Path | None, output_option("Folder for comparison.html and comparison.json.")] = None,
-    margin: Annotated[
-        str | None,
-        typer.Option(help="Show that the second model's share of right verdicts is below the first's by less: 3%."),
-    ] = None,
+    first: First,
+    second: SecondOption,
+    data: DataOption,
+    output: Output = None,
+    margin: Margin = None,
     pages: Pages = "one",
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,

@@ -20,26 +20,31 @@ SHOWN = 10
 """Errors that are listed for a person; JSON has all of them."""
 
 
+Source = Annotated[
+    str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Decode every image and mask, and look for leaks between training and test.")
+]
+Suspects = Annotated[
+    bool,
+    typer.Option(
+        "--suspects",
+        help="List the normal images that look strange to patchcore, each scored by a fold that has not seen it.",
+    ),
+]
+Output = Annotated[Path | None, output_option("With --suspects: folder for suspects.html and suspects.json.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)]
+
+
 def data(
     context: typer.Context,
-    source: Annotated[
-        str, typer.Argument(help="A folder, a manifest, KIND:PATH, PATH#CATEGORY, or elpv:mono; see docs/datasets.md.")
-    ],
-    check: Annotated[
-        bool, typer.Option("--check", help="Decode every image and mask, and look for leaks between training and test.")
-    ] = False,
-    suspects: Annotated[
-        bool,
-        typer.Option(
-            "--suspects",
-            help="List the normal images that look strange to patchcore, each scored by a fold that has not seen it.",
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None, output_option("With --suspects: folder for suspects.html and suspects.json.")
-    ] = None,
+    source: Source,
+    check: Check = False,
+    suspects: Suspects = False,
+    output: Output = None,
     pages: Pages = "one",
-    seed: Annotated[int, typer.Option(help="Random seed of the split, for data sets without one.", min=0)] = 0,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Describe a data set. With --check, exits with 3 when a file is unusable or test figures would be misleading."""

@@ -26,23 +26,32 @@ State = Annotated[
 ]
 
 
+Arch = Annotated[str, typer.Option(help="pdn-xs, pdn-s, pdn-m, or students-17, -33, -65, each also as -xs.")]
+BackboneOption = Annotated[str, typer.Option(help="Backbone to learn from; see docs/backbones.md.")]
+Stages = Annotated[str, typer.Option(help="Strides of the backbone's stages to learn.")]
+ImagesOption = Annotated[
+    str, typer.Option(help="Folder of images of many kinds, or procedural (drawn by Amiss, licence-free).")
+]
+Count = Annotated[int, typer.Option(help="Number of procedural images.")]
+Size = Annotated[int, typer.Option(help="Side that images are resized to, in pixels.")]
+Seed = Annotated[int, typer.Option(help="Random seed.", min=0)]
+DeviceOption = Annotated[str, typer.Option(help="Device to learn on: auto, cpu, cuda or mps.")]
+OutputOption = Annotated[Path, output_option("Output file, name.safetensors.")]
+
+
 def distil(
     context: typer.Context,
     *,
-    arch: Annotated[str, typer.Option(help="pdn-xs, pdn-s, pdn-m, or students-17, -33, -65, each also as -xs.")],
-    backbone: Annotated[
-        str, typer.Option(help="Backbone to learn from; see docs/backbones.md.")
-    ] = "efficientnet-lite0",
-    stages: Annotated[str, typer.Option(help="Strides of the backbone's stages to learn.")] = "8,16",
-    images: Annotated[
-        str, typer.Option(help="Folder of images of many kinds, or procedural (drawn by Amiss, licence-free).")
-    ] = PROCEDURAL,
-    count: Annotated[int, typer.Option(help="Number of procedural images.")] = 1000,
+    arch: Arch,
+    backbone: BackboneOption = "efficientnet-lite0",
+    stages: Stages = "8,16",
+    images: ImagesOption = PROCEDURAL,
+    count: Count = 1000,
     steps: Steps = None,
-    size: Annotated[int, typer.Option(help="Side that images are resized to, in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="Device to learn on: auto, cpu, cuda or mps.")] = "auto",
-    output: Annotated[Path, output_option("Output file, name.safetensors.")],
+    size: Size = 256,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    output: OutputOption,
     checkpoint: State = None,
     json: Json = False,
 ) -> None:

@@ -37,45 +37,49 @@ SHOWN = 10
 """Files that are listed for a person; JSON has all of them."""
 
 
+ImagesOption = Annotated[list[Path], typer.Argument(help="Images or folders.")]
+Output = Annotated[
+    Path | None,
+    output_option(
+        "Folder for index.html, overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run with this output, or begin one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of another run with this output.")]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        help="Also decide over all images together, with at most this share of false discoveries, such as 10%."
+    ),
+]
+Shift = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="With --batch: decide part by part, in shifts of this many parts; none waits for a later one.",
+    ),
+]
+ExitCodeOption = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 5 when an image is anomalous or for review.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per image, and one for the run at the end.")]
+
+
 def inspect(
     context: typer.Context,
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="Images or folders.")],
-    output: Annotated[
-        Path | None,
-        output_option(
-            "Folder for index.html, overlays, masks, results.csv and results.jsonl. Each verdict is kept at once."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run with this output, or begin one.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results of another run with this output.")
-    ] = False,
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            help="Also decide over all images together, with at most this share of false discoveries, such as 10%."
-        ),
-    ] = None,
-    shift: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="With --batch: decide part by part, in shifts of this many parts; none waits for a later one.",
-        ),
-    ] = None,
+    images: ImagesOption,
+    output: Output = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    batch: Batch = None,
+    shift: Shift = None,
     pages: Pages = "one",
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 5 when an image is anomalous or for review.")
-    ] = False,
+    exit_code: ExitCodeOption = False,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per image, and one for the run at the end.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Tell good from anomalous. Exits with 3 when an image could not be inspected or drawn."""
     from amiss.core.errors import InputError

@@ -27,38 +27,44 @@ ARL_HELP = Sentence(
 """Each share is 1 - exp(-200 / ARL)."""
 
 
+Stream = Annotated[
+    Path,
+    typer.Argument(help="Folder of images, taken in order of name, or results.jsonl of `amiss inspect`."),
+]
+Output = Annotated[Path | None, output_option("Folder for monitor.html and monitor.json.")]
+Arl = Annotated[float, typer.Option(parser=parse_number, metavar="<float>", help=ARL_HELP.template)]
+Shifts = Annotated[
+    str | None,
+    typer.Option(help="20x200: of 20 shifts of 200 parts at most one alarms falsely. Instead of --arl."),
+]
+Chart = Annotated[
+    str, typer.Option(help="Charts of scores, separated by commas: cusum, cusum-down, ewma, rate, martingale.")
+]
+Reference = Annotated[Path | None, typer.Option(help="Folder of good images to compare light and camera with.")]
+Baseline = Annotated[int, typer.Option(help="Number of first images to compare with when there is no reference.")]
+ImagesPerPart = Annotated[
+    int, typer.Option(min=1, help="So many images in a row show one part; it gets the largest of their scores.")
+]
+ByTime = Annotated[bool, typer.Option("--by-time", help="Order images by file time.")]
+Memory = Annotated[
+    bool,
+    typer.Option("--memory", help="Parts of this line always resemble the one before: take that out of the charts."),
+]
+
+
 def monitor(
     context: typer.Context,
     model: Model,
-    stream: Annotated[
-        Path,
-        typer.Argument(help="Folder of images, taken in order of name, or results.jsonl of `amiss inspect`."),
-    ],
-    output: Annotated[Path | None, output_option("Folder for monitor.html and monitor.json.")] = None,
-    arl: Annotated[float, typer.Option(parser=parse_number, metavar="<float>", help=ARL_HELP.template)] = 370,
-    shifts: Annotated[
-        str | None,
-        typer.Option(help="20x200: of 20 shifts of 200 parts at most one alarms falsely. Instead of --arl."),
-    ] = None,
-    chart: Annotated[
-        str, typer.Option(help="Charts of scores, separated by commas: cusum, cusum-down, ewma, rate, martingale.")
-    ] = "cusum,cusum-down,rate,martingale",
-    reference: Annotated[
-        Path | None, typer.Option(help="Folder of good images to compare light and camera with.")
-    ] = None,
-    baseline: Annotated[
-        int, typer.Option(help="Number of first images to compare with when there is no reference.")
-    ] = 50,
-    images_per_part: Annotated[
-        int, typer.Option(min=1, help="So many images in a row show one part; it gets the largest of their scores.")
-    ] = 1,
-    by_time: Annotated[bool, typer.Option("--by-time", help="Order images by file time.")] = False,
-    memory: Annotated[
-        bool,
-        typer.Option(
-            "--memory", help="Parts of this line always resemble the one before: take that out of the charts."
-        ),
-    ] = False,
+    stream: Stream,
+    output: Output = None,
+    arl: Arl = 370,
+    shifts: Shifts = None,
+    chart: Chart = "cusum,cusum-down,rate,martingale",
+    reference: Reference = None,
+    baseline: Baseline = 50,
+    images_per_part: ImagesPerPart = 1,
+    by_time: ByTime = False,
+    memory: Memory = False,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,

@@ -44,34 +44,42 @@ LOTS_AT_HAND = Sentence(
 )
 
 
+FalseAlarm = Annotated[
+    str | None, typer.Option(help="Largest share of good parts that may raise an alarm: 0.005 or 0.5%.")
+]
+Escape = Annotated[str | None, typer.Option(help="Largest share of defective parts that may pass as good: 0.01 or 1%.")]
+ConfidenceOption = Annotated[str, typer.Option(help="Confidence level: 0.95 or 95%.")]
+Good = Annotated[int | None, typer.Option(help="Number of good parts at hand: what can they show?", min=0)]
+Defective = Annotated[int | None, typer.Option(help="Number of defective parts at hand: what can they show?", min=0)]
+TrueRate = Annotated[
+    str | None,
+    typer.Option(help="With --false-alarm or --escape: the rate it truly has, as you think; plans three proofs."),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(help="Rates of right verdicts of two models, such as 90%,95%: how many parts tell them apart?"),
+]
+Margin = Annotated[
+    str | None,
+    typer.Option(help="With --compare: show instead that the second is worse by less than this, such as 3%."),
+]
+Power = Annotated[str, typer.Option(help="Chance to succeed that --true-rate and --compare plan for.")]
+Lots = Annotated[
+    int | None, typer.Option(help="Number of lots at hand: what can they promise for parts of new lots?", min=1)
+]
+
+
 def plan(
-    false_alarm: Annotated[
-        str | None, typer.Option(help="Largest share of good parts that may raise an alarm: 0.005 or 0.5%.")
-    ] = None,
-    escape: Annotated[
-        str | None, typer.Option(help="Largest share of defective parts that may pass as good: 0.01 or 1%.")
-    ] = None,
-    confidence: Annotated[str, typer.Option(help="Confidence level: 0.95 or 95%.")] = "0.95",
-    good: Annotated[int | None, typer.Option(help="Number of good parts at hand: what can they show?", min=0)] = None,
-    defective: Annotated[
-        int | None, typer.Option(help="Number of defective parts at hand: what can they show?", min=0)
-    ] = None,
-    true_rate: Annotated[
-        str | None,
-        typer.Option(help="With --false-alarm or --escape: the rate it truly has, as you think; plans three proofs."),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(help="Rates of right verdicts of two models, such as 90%,95%: how many parts tell them apart?"),
-    ] = None,
-    margin: Annotated[
-        str | None,
-        typer.Option(help="With --compare: show instead that the second is worse by less than this, such as 3%."),
-    ] = None,
-    power: Annotated[str, typer.Option(help="Chance to succeed that --true-rate and --compare plan for.")] = "0.9",
-    lots: Annotated[
-        int | None, typer.Option(help="Number of lots at hand: what can they promise for parts of new lots?", min=1)
-    ] = None,
+    false_alarm: FalseAlarm = None,
+    escape: Escape = None,
+    confidence: ConfidenceOption = "0.95",
+    good: Good = None,
+    defective: Defective = None,
+    true_rate: TrueRate = None,
+    compare: Compare = None,
+    margin: Margin = None,
+    power: Power = "0.9",
+    lots: Lots = None,
     json: Json = False,
 ) -> None:
     """Say how many good or defective parts to collect, or what those at hand can show."""

@@ -25,46 +25,64 @@ if TYPE_CHECKING:
     from amiss.station.engine import Station
 
 
+Model = Annotated[Path | None, typer.Argument(help="Artefact written by `amiss fit`.")]
+FolderOption = Annotated[Path | None, typer.Argument(help="Folder that images come into; it may lie on a share.")]
+StoreOption = Annotated[
+    Path | None, typer.Option(help="Folder for the record, on a disk of this machine; made when missing.")
+]
+ResultFolder = Annotated[
+    Path | None, typer.Option(help="Folder for one JSON file per image, written once its verdict is on disk.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Judge what is in the folder, and end.")]
+Recipe = Annotated[str | None, typer.Option(help="What kind of part it is. Default: the name of the model.")]
+StationOption = Annotated[str | None, typer.Option(help="Name of this station, fixed with its store.")]
+Database = Annotated[
+    str | None, typer.Option(help="PostgreSQL instead of SQLite in the store: postgresql://user@host/name.")
+]
+Names = Annotated[
+    str | None, typer.Option(help="How names tell serial, lot, camera and time, such as '{lot}/{serial}_*'.")
+]
+Sidecars = Annotated[
+    bool, typer.Option("--sidecars", help="Each image has a file part.json beside it that tells them.")
+]
+Poll = Annotated[float, typer.Option(min=0.02, max=3600, help="Seconds between two looks at the folder.")]
+Deadline = Annotated[
+    float, typer.Option(min=0, help="Seconds from taking an image to its verdict; later is reject. 0: no limit.")
+]
+Audit = Annotated[float, typer.Option(min=0, max=1, help="Share of parts drawn at random for a person to look at.")]
+Keep = Annotated[str, typer.Option(help="How long images are kept, such as good=24h,anomalous=365d.")]
+Quota = Annotated[str, typer.Option(help="Bytes of images that are kept at most.")]
+Floor = Annotated[str, typer.Option(help="Bytes that must stay free on the disk of the store.")]
+Demo = Annotated[
+    bool,
+    typer.Option("--demo", help="Learn toy parts, let a fake line run for a minute, and show what comes of it."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per verdict.")]
+
+
 def watch(
     context: typer.Context,
-    model: Annotated[Path | None, typer.Argument(help="Artefact written by `amiss fit`.")] = None,
-    folder: Annotated[Path | None, typer.Argument(help="Folder that images come into; it may lie on a share.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder for the record, on a disk of this machine; made when missing.")
-    ] = None,
-    result_folder: Annotated[
-        Path | None, typer.Option(help="Folder for one JSON file per image, written once its verdict is on disk.")
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Judge what is in the folder, and end.")] = False,
-    recipe: Annotated[str | None, typer.Option(help="What kind of part it is. Default: the name of the model.")] = None,
-    station: Annotated[str | None, typer.Option(help="Name of this station, fixed with its store.")] = None,
-    database: Annotated[
-        str | None, typer.Option(help="PostgreSQL instead of SQLite in the store: postgresql://user@host/name.")
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option(help="How names tell serial, lot, camera and time, such as '{lot}/{serial}_*'.")
-    ] = None,
-    sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Each image has a file part.json beside it that tells them.")
-    ] = False,
-    poll: Annotated[float, typer.Option(min=0.02, max=3600, help="Seconds between two looks at the folder.")] = 0.5,
-    deadline: Annotated[
-        float, typer.Option(min=0, help="Seconds from taking an image to its verdict; later is reject. 0: no limit.")
-    ] = 5.0,
-    audit: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of parts drawn at random for a person to look at.")
-    ] = 0.01,
-    keep: Annotated[str, typer.Option(help="How long images are kept, such as good=24h,anomalous=365d.")] = "",
-    quota: Annotated[str, typer.Option(help="Bytes of images that are kept at most.")] = "20G",
-    floor: Annotated[str, typer.Option(help="Bytes that must stay free on the disk of the store.")] = "64M",
-    demo: Annotated[
-        bool,
-        typer.Option("--demo", help="Learn toy parts, let a fake line run for a minute, and show what comes of it."),
-    ] = False,
+    model: Model = None,
+    folder: FolderOption = None,
+    store: StoreOption = None,
+    result_folder: ResultFolder = None,
+    once: Once = False,
+    recipe: Recipe = None,
+    station: StationOption = None,
+    database: Database = None,
+    names: Names = None,
+    sidecars: Sidecars = False,
+    poll: Poll = 0.5,
+    deadline: Deadline = 5.0,
+    audit: Audit = 0.01,
+    keep: Keep = "",
+    quota: Quota = "20G",
+    floor: Floor = "64M",
+    demo: Demo = False,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per verdict.")] = False,
+    json: Json = False,
 ) -> None:
     """Judge every image that comes into a folder. SIGTERM ends it with all that was taken; SIGHUP loads MODEL anew.
 
