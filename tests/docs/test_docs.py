@@ -42,6 +42,17 @@ def commands_of(page: Path) -> list[str]:
     return COMMAND.findall(text) + re.findall(r"`(amiss [^`]+)`", text.replace("\n", " "))
 
 
+def deeper(asked, words: list[str], code: int, help_text: str) -> tuple[int, str]:
+    """Help of a verb within a verb, such as `serve person add`; `run` where none is named."""
+    for depth in (1, 2):
+        verbs = re.findall(r"^  ([a-z]+) ", help_text.partition("Commands:")[2], re.M)
+        named = next((word for word in words[depth : depth + 1] if word in verbs), "run")
+        if named in verbs:
+            words = [*words[:depth], named, *words[depth + 1 :]]
+            code, help_text, _ = asked(*words[: depth + 1])
+    return code, help_text
+
+
 def test_every_command_on_a_page_exists_with_its_options(amiss) -> None:
     """On pages for users; decisions and experiments tell what was."""
     asked = lru_cache(lambda *verb: amiss(*verb, "--help"))
@@ -53,9 +64,7 @@ def test_every_command_on_a_page_exists_with_its_options(amiss) -> None:
                 continue
             code, help_text, _ = asked(words[1])
             if "Commands:" in help_text:
-                verbs = re.findall(r"^  ([a-z]+) ", help_text.partition("Commands:")[2], re.M)
-                named = next((word for word in words[2:3] if word in verbs), "run")
-                code, help_text, _ = asked(words[1], named) if named in verbs else (code, help_text, "")
+                code, help_text = deeper(asked, words[1:], code, help_text)
             options = {word.partition("=")[0] for word in words[2:] if re.match(r"--[a-z]", word)}
             wrong += [f"{page.name}: {command}" for option in options if option not in help_text]
             wrong += [f"{page.name}: {command}"] if code else []

@@ -39,7 +39,7 @@ def test_from_images_to_a_model_that_judges(server: Running) -> None:
     done = wait(server, name, "done", "failed")
     assert done["state"] == "done" and done["version"] == 1, done
     assert "good part in" in done["statement"] and done["trade"][0]["alpha"] > 0
-    assert server.post("/api/v1/parts?recipe=new", png(99)).status == 503, "nothing is deployed by itself"
+    assert server.post("/api/v1/parts?recipe=new", png(99)).status == 404, "nothing is deployed by itself"
     asked = {"version": 1, "reason": "looks right"}
     assert server.post("/api/v1/recipes/new/deployments", asked).status == 200
     assert server.post("/api/v1/parts?recipe=new", png(99)).json["recipe"] == "new"

@@ -50,7 +50,7 @@ def test_a_key_belongs_to_one_image(server: Running) -> None:
         ("/api/v1/parts?recipe=toy", b"not an image", 422, "not a PNG"),
         ("/api/v1/parts?recipe=toy", png(1)[:200], 422, ""),
         ("/api/v1/parts?recipe=toy", b"", 422, "got none"),
-        ("/api/v1/parts?recipe=other", png(1), 503, "got 'other'"),
+        ("/api/v1/parts?recipe=other", png(1), 404, "got 'other'"),
         ("/api/v1/parts", png(1), 422, "recipe"),
         ("/api/v1/parts/nobody/labels", {"truth": "good"}, 404, "part must be"),
         ("/api/v1/parts/nobody/labels", {"truth": "lovely"}, 422, "truth"),

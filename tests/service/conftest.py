@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.conftest import toy_model  # noqa: F401  a fixture
 from tests.station.toy_station import inspector, model, station
 
 __all__ = ["inspector", "model", "station"]

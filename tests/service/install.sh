@@ -20,6 +20,7 @@ missing=""
 command -v g++ >/dev/null || missing="$missing g++"
 command -v chromium >/dev/null || missing="$missing chromium"
 [ -d /usr/include/opencv4 ] || missing="$missing libopencv-imgcodecs-dev"
+command -v promtool >/dev/null || missing="$missing prometheus"
 command -v strace >/dev/null || missing="$missing strace"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import Request
 
 from amiss.ledger.events import spell
+from amiss.server.answers import Refused
 from amiss.server.metrics import Metrics
 from amiss.server.people import People
 from amiss.server.settings import Settings
@@ -54,6 +55,16 @@ class Context:
             if one.recipe == recipe:
                 return {"alpha": one.inspector.rule.alpha, "n": one.inspector.rule.n}
         return {}
+
+    def check_recipe(self, recipe: str) -> None:
+        """Refuse a recipe that nothing judges: coming again would not help.
+
+        Raises:
+            Refused: There is none.
+        """
+        names = [one.recipe for one in self.station.recipes.all]
+        if self.ready and recipe not in names:
+            raise Refused(404, f"recipe must be one that a model judges ({', '.join(names) or 'none'}), got {recipe!r}")
 
     def claim(self, part: str, name: str) -> str | None:
         """Let a part belong to somebody for a while; until when, or None while it is somebody else's."""

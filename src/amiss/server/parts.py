@@ -53,6 +53,7 @@ async def post_part(
     `accept` is true only when the label is good, the verdict is on disk, and it was so in time. The same
     Idempotency-Key with the same bytes gets the stored verdict.
     """
+    here.check_recipe(recipe)
     data = await request.body()
     if not data:
         raise Refused(422, "the body must be the bytes of an image file, got none")

@@ -82,6 +82,7 @@ def roll_back(here: Here, who: Changer, recipe: str, asked: Reason) -> dict[str,
 @router.post("/recipes/{recipe}/recalibrations", status_code=201)
 def recalibrate(here: Here, who: Changer, recipe: str, asked: Recalibrating) -> dict[str, Any]:
     """Another rule on the calibration scores of what judges now, as a new version that is not deployed."""
+    here.check_recipe(recipe)
     ready = here.station.recipes.recalibrate(recipe, asked.rule, asked.alpha, actor=who.name)
     return {**_summary(ready), "known": False}
 

@@ -1,0 +1,46 @@
+"""The snippets of docs/how-to/serve.md do what the page says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.server.running import Running, png
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "serve.md").read_text()
+
+
+def block(language: str) -> str:
+    return next(body for kind, body in re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S) if kind == language)
+
+
+def test_the_python_of_the_page(server: Running, tmp_path: Path) -> None:
+    names: dict = {}
+    exec(block("python"), names)  # what a reader would paste
+    address = f"http://localhost:{server.port}"
+    found = []
+    for number, defective in enumerate((False, True)):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(png(700 + number, defective=defective))
+        found.append(names["accept"](str(path), f"how-to-{number}", address, "toy"))
+    assert found == [True, False]
+    assert names["accept"](str(path), "elsewhere", "http://localhost:9", "toy") is False
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    assert names["accept"](str(tmp_path / "bad.png"), "how-to-bad", address, "toy") is False
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_curl_of_the_page(server: Running, tmp_path: Path) -> None:
+    (tmp_path / "part.png").write_bytes(png(700))
+    command = block("sh").replace("localhost:8470", f"localhost:{server.port}").replace("recipe=part", "recipe=toy")
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and '"accept":true' in done.stdout, done
+
+
+def test_every_status_of_the_page_is_one_of_the_server(server: Running) -> None:
+    listed = {int(number) for number in re.findall(r"^\| (\d{3}) \|", PAGE, re.M)}
+    assert listed == {200, 404, 409, 422, 429, 503, 504, 507}
