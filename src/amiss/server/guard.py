@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from amiss.server.people import LOCAL, People, Who
 
 COOKIE = "amiss_session"
@@ -81,6 +83,8 @@ class Guard:
             await self._app(scope, body.receive, answer.send)
         except TooLarge:
             pass
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception:
             number = secrets.token_hex(4)
             log.exception("fault %s at %s %s", number, scope["method"], scope["path"])
