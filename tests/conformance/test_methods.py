@@ -27,6 +27,7 @@ TRACED_WHOLE = {
         "efficient_ad",
         "f_anogan",
         "geom",
+        "geom_features",
         "ganomaly",
         "patchwise",
         "riad",
@@ -57,7 +58,9 @@ LEARN_FOR_LONG = {
     *("efficient_ad", "reverse_distillation_pp", "uniad", "uninformed_students", "vae"),
 }
 """Methods on which the checks take 6 to 25 CPU seconds, and so minutes together."""
-SLOW = SAME_BUT_FOR_A_FORMULA | LEARN_FOR_LONG
+SAME_OVER_THE_IMAGE = {"cutpaste"}
+"""What `cutpaste_map` does at every position."""
+SLOW = SAME_BUT_FOR_A_FORMULA | LEARN_FOR_LONG | SAME_OVER_THE_IMAGE
 """For `make test-slow`, which CI runs too, and for `make test METHOD=name`. Golden files hold all of them meanwhile."""
 
 

@@ -50,9 +50,12 @@ def test_score_by_definition(measure: str) -> None:
         for place, number in enumerate(kept):
             shown = torch.from_numpy(by_hand(image, every[number]).copy())[None]
             with torch.no_grad():
-                hidden = detector.encoder(shown).numpy()[0]
+                hidden = detector.classifier.encoder(shown).numpy()[0]
             hidden = np.where(hidden > 0, hidden, 0.1 * hidden)
-            logits = detector.head.weight.detach().numpy() @ hidden + detector.head.bias.detach().numpy()
+            logits = (
+                detector.classifier.head.weight.detach().numpy() @ hidden
+                + detector.classifier.head.bias.detach().numpy()
+            )
             p = np.exp(logits[kept] - logits[kept].max())
             p = np.maximum(p / p.sum(), 1e-12)
             alpha = detector.alpha[place].double().numpy()

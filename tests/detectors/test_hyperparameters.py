@@ -135,6 +135,8 @@ OF_METHOD = {
         "encoder_steps": [0],
         "encoder_rate": [0.0],
     },
+    "cutpaste": {"versions": [0], "hidden": [0], "dropout": [1.0, -0.1], "batch": [0]},
+    "cutpaste_map": {"versions": [0], "patches": [0], "samples": [0], "hidden": [0], "dropout": [1.0, -0.1]},
     "fastflow": {"couplings": [0], "hidden": [0.0], "clamp": [-1.0]},
     "ganomaly": {
         "adversarial": [-1.0],
@@ -149,6 +151,14 @@ OF_METHOD = {
         "measure": ["likelihood"],
         "least": [0.0, 1.0],
         "side": [12, 0],
+        "width": [0],
+        "dimension": [0],
+    },
+    "geom_features": {
+        "shift": [0.5],
+        "density": ["gmm"],
+        "nu": [0.0, 1.0],
+        "side": [12],
         "width": [0],
         "dimension": [0],
     },

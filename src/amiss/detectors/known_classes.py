@@ -19,7 +19,8 @@ from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.core.ranges import AtLeast, Between, Count, NotEmpty, OneOf, Positive, Stages
 from amiss.detectors.detector import Detector
-from amiss.features import FeatureExtractor
+from amiss.features import FeatureExtractor, spreads
+from amiss.features.patches import SPREADS
 from amiss.features.pixels import held_pixels
 from amiss.training import Loss, cosine, train
 
@@ -49,14 +50,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Of the classifier, the same for every method, which may add settings of its own."""
-
-POOLED = 2
-"""Numbers that `pool` makes of each channel."""
-
-
-def pool(features: Tensor) -> Tensor:
-    """Mean and deviation of each channel over all positions: (N, C, h, w) to (N, 2 C)."""
-    return torch.cat([features.mean(dim=(2, 3)), features.var(dim=(2, 3), correction=0).sqrt()], dim=1)
 
 
 class KnownClasses(Detector):
@@ -100,7 +93,7 @@ class KnownClasses(Detector):
             dimension = self.own.dimension
         else:
             self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
-            dimension = POOLED * sum(self.features.channels)
+            dimension = SPREADS * sum(self.features.channels)
         self.head = Head(dimension, len(self.classes), self.hidden, dropout=self.dropout, one_length=self.one_length)
 
     def statistic(self, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +105,7 @@ class KnownClasses(Detector):
         if self.network == "own":
             vectors: Tensor = self.own(batch)
             return vectors
-        return torch.cat([pool(feature) for feature in self.features(batch)], dim=1)
+        return torch.cat([spreads(feature) for feature in self.features(batch)], dim=1)
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         numbers = torch.tensor(class_numbers(images.labels, self.classes)).to(self.device)

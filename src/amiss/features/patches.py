@@ -10,6 +10,14 @@ from torch.nn import functional as F
 
 from amiss.statistics.reduce import resized
 
+SPREADS = 2
+"""Numbers that `spreads` makes of each channel."""
+
+
+def spreads(features: Tensor) -> Tensor:
+    """Mean and deviation of each channel over all positions: (N, C, h, w) to (N, 2 C)."""
+    return torch.cat([features.mean(dim=(2, 3)), features.var(dim=(2, 3), correction=0).sqrt()], dim=1)
+
 
 def patch_descriptors(features: Sequence[Tensor], *, neighbourhood: int = 1) -> Tensor:
     """Concatenate stages on the grid of the finest one.

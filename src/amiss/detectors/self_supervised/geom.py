@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from amiss.background.dirichlet import FLOOR, fit_dirichlet, log_beta
-from amiss.background.transformations import Transformation, all_transformations, transformed
-from amiss.background.unbiased import LEAST_SIDE, UnbiasedEncoder, contrast_normalised, shrunk
+from amiss.background.geometric_classifier import GeometricClassifier
+from amiss.background.transformations import Transformation, all_transformations
+from amiss.background.unbiased import LEAST_SIDE, contrast_normalised, shrunk
 from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError
 from amiss.core.images import Images
@@ -132,8 +132,7 @@ class GEOM(Detector):
 
     def build(self, *, pretrained: bool) -> None:
         count = len(self.transformations)
-        self.encoder = UnbiasedEncoder(self.side, self.width, self.dimension)
-        self.head = nn.Linear(self.dimension, count)
+        self.classifier = GeometricClassifier(self.transformations, self.side, self.width, self.dimension)
         self.register_buffer("kept", torch.arange(count))
         self.register_buffer("alpha", torch.ones(count, count))
         self.register_buffer("usual", torch.zeros(count, count))
@@ -144,17 +143,10 @@ class GEOM(Detector):
             normal = torch.cat([self.describe(batch) for batch in self.batches(images, "images", progress)])
         learning, aside = set_aside(len(normal), rng)
         shown = normal[torch.from_numpy(learning).to(normal.device)]
-
-        def loss(step: int, draw: np.random.Generator) -> Tensor:
-            chosen = torch.from_numpy(draw.integers(len(shown), size=self.batch)).to(shown.device)
-            logits = self._logits(shown[chosen]).flatten(0, 1)
-            return F.cross_entropy(logits, torch.arange(logits.shape[1]).repeat(self.batch).to(logits.device))
-
-        module = nn.ModuleDict({"encoder": self.encoder, "head": self.head})
         train(
-            module,
-            torch.optim.AdamW(module.parameters(), lr=self.rate, weight_decay=1e-4),
-            loss,
+            self.classifier,
+            torch.optim.AdamW(self.classifier.parameters(), lr=self.rate, weight_decay=1e-4),
+            self.classifier.asked(shown, self.batch),
             steps=self.steps,
             seed=int(rng.integers(2**31)),
             schedule=cosine,
@@ -162,7 +154,9 @@ class GEOM(Detector):
             progress=progress,
         )
         with torch.no_grad():
-            held_out = torch.cat([self._logits(one[None]) for one in normal[torch.from_numpy(aside).to(normal.device)]])
+            held_out = torch.cat(
+                [self.classifier(one[None]) for one in normal[torch.from_numpy(aside).to(normal.device)]]
+            )
             self.kept = torch.tensor(told_apart(held_out.cpu().numpy(), self.least)).to(normal.device)
             logs = torch.cat([self._log_posterior(one[None]) for one in normal]).cpu().double().numpy()  # (N, K, K)
         alpha = fit_dirichlet(np.exp(logs).swapaxes(0, 1))
@@ -195,15 +189,9 @@ class GEOM(Detector):
         """Shrunk images (N, 3, side, side) of a batch (N, 3, H, W)."""
         return contrast_normalised(shrunk(batch, self.side))
 
-    def _logits(self, images: Tensor) -> Tensor:
-        """Logits (N, K, K) of shrunk images (N, 3, side, side): how each of the transformations is taken."""
-        shown = transformed(images, self.transformations)
-        logits: Tensor = self.head(F.leaky_relu(self.encoder(shown.flatten(0, 1)), 0.1))
-        return logits.reshape(*shown.shape[:2], logits.shape[1])
-
     def _log_posterior(self, images: Tensor) -> Tensor:
         """Log posterior probabilities of the K' transformations that are kept, in each of them, (N, K', K')."""
-        logits = self._logits(images)[:, self.kept][:, :, self.kept]
+        logits: Tensor = self.classifier(images)[:, self.kept][:, :, self.kept]
         return logits.log_softmax(dim=2).clamp_min(float(np.log(FLOOR)))
 
 
