@@ -1,5 +1,5 @@
 // Single keys for pages that are worked with all day.
-import { useEffect, useRef } from "./html.js";
+import { useLayoutEffect, useRef } from "./html.js";
 
 const FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
 
@@ -7,7 +7,7 @@ const FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
 export function useKeys(keys, active = true) {
   const place = useRef(keys);
   place.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!active) return undefined;
     const pressed = (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
