@@ -32,7 +32,7 @@ from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "shift.json"
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0)
-SIZES = ((50, 200), (100, 50), (100, 200), (200, 200), (500, 200))
+SIZES = ((50, 200), (100, 200), (200, 200), (500, 200))
 """Known and recent images."""
 ALPHA = 0.05
 Draw = Callable[[np.random.Generator, int, float], tuple[Floats, Floats]]

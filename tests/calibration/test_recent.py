@@ -38,7 +38,7 @@ def good():
 
 @pytest.fixture(scope="module")
 def recent():
-    return Images(lit(50, 3, 0.78))
+    return Images(lit(200, 3, 0.78))
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def after(before, good, recent):
 
 
 def test_the_statement_says_for_which_images_it_is(after):
-    assert after.rule.weights.shape == (70,) and after.calibration.recent.images == 50
+    assert after.rule.weights.shape == (70,) and after.calibration.recent.images == 200
     words = after.statement()
-    assert "under recent conditions" in words and "estimated from 50 recent images" in words
+    assert "under recent conditions" in words and "estimated from 200 recent images" in words
     assert after.calibration.recent.moved["brightness"] > 0.2 and "brightness +" in words
     assert "good parts to come are taken to be like these" not in words
 
@@ -93,10 +93,10 @@ def test_the_folder_that_was_learned_from_serves_without_those_images(before, le
 
 def test_what_cannot_be_weighted(before, after, good, recent):
     rule = before.with_rule(Conformal(0.1))
-    with pytest.raises(CalibrationError, match="at least 50 recent images are needed, got 20"):
+    with pytest.raises(CalibrationError, match="at least 200 recent images are needed, got 20"):
         rule.calibrate(good, recent=recent.subset(range(20)))
     with pytest.raises(CalibrationError, match="too few of them look like the recent ones"):
-        rule.calibrate(good, recent=Images(lit(60, 4, 0.2)))
+        rule.calibrate(good, recent=Images(lit(200, 4, 0.2)))
     parts = [Origin(part=str(index // 2)) for index in range(70)]
     with pytest.raises(InputError, match="takes one image of each part, got 70 images of 35 parts"):
         rule.calibrate(good, origins=parts, recent=recent)

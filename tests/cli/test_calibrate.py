@@ -101,12 +101,12 @@ def test_a_mistake_gets_one_line_and_exit_code_2(amiss, world, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_recent_images_weigh_the_scores(amiss, world, tmp_path):
-    recent = [(image * 1.02).clip(0, 255).astype(np.uint8) for image in toy_part(60, seed=3).images]
+    recent = [(image * 1.02).clip(0, 255).astype(np.uint8) for image in toy_part(200, seed=3).images]
     write_images(tmp_path / "recent", recent)
     asked = ("calibrate", world / "model.amiss", world / "more", "--recent", tmp_path / "recent")
     code, out, err = amiss(*asked, "--alpha", "20%", "--output", tmp_path / "n.amiss")
-    assert code == 0 and "measuring: 60 done" in err
-    assert "conformal, weighted: at most 20 %" in out and "60 recent images" in out
+    assert code == 0 and "measuring: 200 done" in err
+    assert "conformal, weighted: at most 20 %" in out and "200 recent images" in out
     after = Inspector.load(tmp_path / "n.amiss")
     assert after.rule.weights is not None and after.statement() in out
     code, _, err = amiss("calibrate", world / "model.amiss", "--recent", tmp_path, "--output", tmp_path / "o.amiss")

@@ -33,7 +33,7 @@ Recent = Annotated[
     Path | None,
     typer.Option(
         help="Folder of recent images, good or not, under other light: the scores of DATA are weighted to promise "
-        "the rate for images like these. At least 50."
+        "the rate for images like these. At least 200."
     ),
 ]
 
