@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -114,6 +115,7 @@ def start(folder: Path, *, more: str = "", wait: float = 60.0) -> Running:
     with (folder / "server.log").open("a") as log:
         environment = {**os.environ, "AMISS_THREADS": "1"}
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    atexit.register(process.kill)  # a test that fails leaves nothing behind
     assert process.stdout is not None
     until = time.monotonic() + wait
     while time.monotonic() < until:
