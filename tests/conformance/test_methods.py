@@ -55,9 +55,10 @@ SAME_BUT_FOR_A_FORMULA = {"class_knn", "class_mahalanobis", "energy", "msp", "op
 """Methods that differ from `max_logit` in a formula, which is tested apart."""
 LEARN_FOR_LONG = {
     *("anogan", "autoencoder_gmm", "cflow", "dagmm", "dinomaly", "draem", "f_anogan", "ganomaly", "geom", "riad"),
+    *("cutpaste_map", "fastflow", "geom_features", "mkd", "pyramidflow"),
     *("efficient_ad", "reverse_distillation_pp", "uniad", "uninformed_students", "vae"),
 }
-"""Methods on which the checks take 6 to 25 CPU seconds, and so minutes together."""
+"""Methods on which the checks take 5 to 25 CPU seconds, and so minutes together."""
 SAME_OVER_THE_IMAGE = {"cutpaste"}
 """What `cutpaste_map` does at every position."""
 SLOW = SAME_BUT_FOR_A_FORMULA | LEARN_FOR_LONG | SAME_OVER_THE_IMAGE

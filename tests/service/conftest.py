@@ -12,6 +12,9 @@ import pytest
 from tests.server.conftest import toy_model  # noqa: F401  a fixture
 from tests.station.toy_station import inspector, model, station
 
+collect_ignore = ["clients"]
+"""Programs for environments of their own."""
+
 __all__ = ["inspector", "model", "station"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -171,6 +172,11 @@ def check_output(output: Path) -> None:
     """
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output} must be a folder, got a file; choose another name")
+    above = next((folder for folder in output.absolute().parents if folder.exists()), output)
+    if not above.is_dir():
+        raise OutputError(f"{output} cannot be written ({above} is a file)")
+    if not os.access(output if output.exists() else above, os.W_OK):
+        raise OutputError(f"{output} cannot be written (permission denied)")
 
 
 def summary(scored: Scored) -> dict[str, Any]:
