@@ -68,7 +68,7 @@ def narrow_words(tab: Any) -> list[str]:
         tab.evaluate(
             """() => [...document.querySelectorAll("th, td")].filter(cell => {
               const range = document.createRange();
-              range.selectNodeContents(cell);
+              range.selectNodeContents(cell.querySelector("details:not([open]) > summary") ?? cell);
               const text = cell.innerText.trim(), box = range.getBoundingClientRect(), style = getComputedStyle(cell);
               if (text.length < 4 || box.width === 0) return false;
               const lines = box.height / parseFloat(style.lineHeight);
