@@ -83,7 +83,8 @@ for name in (*numbers, "artefact", "calibration", "registry", "inspector", "eval
             importlib.import_module(f"amiss.{name}.{module.name}")
 amiss.testing.toy_part(1, seed=0), amiss.testing.check_rule
 """
-    assert loaded_by(code) <= {*LINE, "scipy", "cython_runtime", "jinja2", "markupsafe"}
+    numpys = {"charset_normalizer"}  # numpy.f2py loads it where something else has brought it
+    assert loaded_by(code) <= {*LINE, "scipy", "cython_runtime", "jinja2", "markupsafe"} | numpys
 
 
 def test_torch_is_loaded_when_a_method_is_asked_for() -> None:
