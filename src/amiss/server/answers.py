@@ -167,6 +167,11 @@ async def judged(ticket: Ticket, about: dict[str, Any]) -> JSONResponse:
         if answer.label is Label.ERROR:
             return JSONResponse({**body, "error": answer.reason}, 422)
         return JSONResponse(body, 504 if not answer.accept and answer.label is Label.GOOD else 200)
+    return await no_verdict(ticket, answer)
+
+
+async def no_verdict(ticket: Ticket, answer: Answer) -> JSONResponse:
+    """Why there is no verdict on disk: too late, a key given twice, a disk that fails, or a station that ends."""
     if ticket.late:
         return refuse(504, answer.reason, part=answer.part)
     error = await failure_of(ticket)

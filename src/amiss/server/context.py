@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from amiss.server.people import People
 from amiss.server.settings import Settings
 from amiss.station.engine import Station
 from amiss.station.learnings import Learnings
+from amiss.station.recipes import Deployed
 from amiss.station.views import Views
 
 LEASE = 300.0
@@ -49,12 +51,14 @@ class Context:
     began: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def judging(self, recipe: str) -> Deployed | None:
+        """What judges a kind of part now; None where nothing does."""
+        return next((one for one in self.station.recipes.all if one.recipe == recipe), None)
+
     def about(self, recipe: str) -> dict[str, Any]:
         """Alpha and n of what judges a kind of part now."""
-        for one in self.station.recipes.all:
-            if one.recipe == recipe:
-                return {"alpha": one.inspector.rule.alpha, "n": one.inspector.rule.n}
-        return {}
+        found = self.judging(recipe)
+        return {} if found is None else {"alpha": found.inspector.rule.alpha, "n": found.inspector.rule.n}
 
     def check_recipe(self, recipe: str) -> None:
         """Refuse a recipe that nothing judges: coming again would not help.
@@ -62,9 +66,9 @@ class Context:
         Raises:
             Refused: There is none.
         """
-        names = [one.recipe for one in self.station.recipes.all]
-        if self.ready and recipe not in names:
-            raise Refused(404, f"recipe must be one that a model judges ({', '.join(names) or 'none'}), got {recipe!r}")
+        if self.ready and self.judging(recipe) is None:
+            names = ", ".join(one.recipe for one in self.station.recipes.all) or "none"
+            raise Refused(404, f"recipe must be one that a model judges ({names}), got {recipe!r}")
 
     def claim(self, part: str, name: str) -> str | None:
         """Let a part belong to somebody for a while; until when, or None while it is somebody else's."""
@@ -75,8 +79,6 @@ class Context:
             if owner != name:
                 return None
             self.claims[part] = (name, now + LEASE)
-        from datetime import UTC, datetime
-
         return spell(datetime.fromtimestamp(now + LEASE, UTC))
 
     def claimed_by_others(self, name: str) -> list[str]:

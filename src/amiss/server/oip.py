@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from amiss import __version__
 from amiss.core.errors import DataError, InputError
 from amiss.core.verdict import Label
-from amiss.server.answers import answer_of, failure_of, may, refuse
+from amiss.server.answers import answer_of, may, no_verdict, refuse
 from amiss.server.context import Context
 from amiss.server.parts import IMAGE_BODY, Here, submit
 from amiss.server.record import accepts
@@ -88,7 +88,7 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
     answers = [await answer_of(ticket) for ticket in tickets]
     for ticket, answer in zip(tickets, answers, strict=True):
         if answer.event is None:
-            return await _no_verdict(ticket, answer)
+            return await no_verdict(ticket, answer)
         if answer.label is Label.ERROR:
             return refuse(422, answer.reason, part=answer.part)
     outputs = [one for name in wanted if (one := _output(name, tickets, answers)) is not None]
@@ -102,12 +102,12 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
 
 
 def _find(here: Context, model: str, version: str | None) -> Deployed:
-    for one in here.station.recipes.all:
-        if one.recipe == model:
-            if version not in (None, "", str(one.version)):
-                raise DataError(f"version {version} of {model!r} does not judge now; version {one.version} does")
-            return one
-    raise DataError(f"model must be a recipe of this station, got {model!r}")
+    found = here.judging(model)
+    if found is None:
+        raise DataError(f"model must be a recipe of this station, got {model!r}")
+    if version not in (None, "", str(found.version)):
+        raise DataError(f"version {version} of {model!r} does not judge now; version {found.version} does")
+    return found
 
 
 def _job(model: str, data: bytes, at: int, parameters: Any, wants_map: bool) -> Job:
@@ -195,12 +195,3 @@ def _packed(head: dict[str, Any], outputs: list[Output], binary: set[str]) -> Re
         return Response(text, media_type="application/json")
     headers = {LENGTH: str(len(text))}
     return Response(text + tail, media_type="application/octet-stream", headers=headers)
-
-
-async def _no_verdict(ticket: Ticket, answer: Answer) -> Response:
-    if ticket.late:
-        return refuse(504, answer.reason, part=answer.part)
-    error = await failure_of(ticket)
-    if isinstance(error, InputError):
-        return refuse(409, str(error), part=answer.part)
-    return refuse(503 if error is None else 507, answer.reason, part=answer.part)
