@@ -10,6 +10,7 @@ from amiss.core.verdict import Label
 from amiss.ledger.labels import audited, types
 from amiss.ledger.reader import Filter, Reader
 from amiss.metrics import Rate
+from amiss.reporting.shift_page import LOT_NOTE
 
 SHOWN = 2000
 """Parts of one chart, the newest."""
@@ -19,11 +20,6 @@ GRID = 3
 
 LOTS = 200
 
-LOT = Sentence(
-    "Each interval, at 95 % confidence, is for further parts of that lot; the worst of many lots looks worse than "
-    "it is.",
-    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
-)
 AUDIT = Sentence(
     "Of parts that were drawn at random and labelled by a person who did not see the verdict, n = {n}; intervals at "
     "95 % confidence take parts for independent of one another.",
@@ -73,7 +69,7 @@ def lots(reader: Reader, recipe: str, since: str | None = None) -> dict[str, Any
         own |= {"review": count[Label.REVIEW], "errors": count[Label.ERROR], "first": first, "last": last}
         found.append({**own, **rate})
     found.sort(key=lambda one: -one["last"])
-    return {"lots": found[:LOTS], "more": max(0, len(found) - LOTS), "confidence": 0.95, "words": LOT()}
+    return {"lots": found[:LOTS], "more": max(0, len(found) - LOTS), "confidence": 0.95, "words": LOT_NOTE()}
 
 
 def estimates(reader: Reader, recipe: str) -> dict[str, Any]:
