@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amiss.core.errors import DataError, InputError, OutputError
+from amiss.core.errors import ConflictError, DataError, InputError, OutputError
 from amiss.ledger.events import ORIGIN, Draft, check_chain
 from amiss.ledger.images import write_images
 from amiss.ledger.store import Store, file_system, refuse_share
@@ -44,7 +44,7 @@ def test_a_key_belongs_to_one_image_and_is_written_once(tmp_path: Path):
         both = [writer.submit(bare(2)), writer.submit(bare(2, id="another"))]
         assert first.fresh and not again.fresh and again.event == first.event
         assert [one.result().fresh for one in both] == [True, False]
-        with pytest.raises(InputError, match="a key must belong to one image"):
+        with pytest.raises(ConflictError, match="a key must belong to one image"):
             writer.submit(bare(1, sha256="0" * 64)).result()
         assert writer.submit(bare(3)).result().event.seq == 4
 

@@ -103,18 +103,18 @@ def amiss(folder: Path, *words: object, said: str = "") -> str:
     return done.stdout.strip()
 
 
-def start(folder: Path, *, more: str = "", wait: float = 60.0) -> Running:
+def start(folder: Path, *, more: str = "", port: int = 0, wait: float = 60.0, **environment: str) -> Running:
     """Serve the recipe "toy" of toy.amiss in a folder."""
     settings = folder / "amiss.toml"
     if not settings.exists():
         settings.write_text(
-            '[station]\nname = "test"\ndeadline_ms = 20000\n[http]\nport = 0\n[audit]\nrate = 0.0\n'
+            f'[station]\nname = "test"\ndeadline_ms = 20000\n[http]\nport = {port}\n[audit]\nrate = 0.0\n'
             f'[recipe.toy]\nartefact = "toy.amiss"\n{more}'
         )
     command = [sys.executable, "-m", "amiss.cli", "serve", "amiss.toml"]
     with (folder / "server.log").open("a") as log:
-        environment = {**os.environ, "AMISS_THREADS": "1"}
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        around = {**os.environ, "AMISS_THREADS": "1", **environment}
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=around)
     atexit.register(process.kill)  # a test that fails leaves nothing behind
     assert process.stdout is not None
     until = time.monotonic() + wait

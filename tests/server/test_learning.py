@@ -36,6 +36,7 @@ def test_from_images_to_a_model_that_judges(server: Running) -> None:
     name = begin(server, "new", 30)
     assert server.post(f"{PATH}/{name}/start").json["state"] == "running"
     assert server.post(f"{PATH}/{name}/start").status == 429
+    assert server.ask("PUT", f"{PATH}/{name}/images/late.png", png(98)).status == 409
     done = wait(server, name, "done", "failed")
     assert done["state"] == "done" and done["version"] == 1, done
     assert "good part in" in done["statement"] and done["trade"][0]["alpha"] > 0
@@ -64,8 +65,10 @@ def test_what_cannot_be_learned_says_why(server: Running) -> None:
 @pytest.mark.slow
 def test_it_is_cancelled_and_goes_on(server: Running) -> None:
     name = begin(server, "slow", 24, method="autoencoder")
-    server.post(f"{PATH}/{name}/start")
-    while server.get(PATH).json["learnings"][0]["stage"] == "":
+    assert server.post(f"{PATH}/{name}/start").json["state"] == "running"
+    until = time.monotonic() + 60
+    while (one := server.get(PATH).json["learnings"][0])["stage"] == "":
+        assert one["state"] == "running" and time.monotonic() < until, one
         time.sleep(0.05)
     assert server.post(f"{PATH}/{name}/cancel").json["state"] in ("cancelled", "done")
     server.post(f"{PATH}/{name}/resume")

@@ -3,7 +3,8 @@
     AmissError
     ├── InputError (ValueError)          an argument or option is out of its allowed values
     │   ├── ImageError                   one file or array is not a usable image: ``.name``, ``.reason``
-    │   └── DataError                    a folder or data set is empty or laid out differently
+    │   ├── DataError                    a folder or data set is empty or laid out differently
+    │   └── ConflictError                somebody else was there before: a key, a version, a part is taken
     ├── CalibrationError (ValueError)    too few normal images for the promise that was asked for
     ├── DivergedError (ArithmeticError)  training has come to a loss that is not finite
     ├── NotReadyError (RuntimeError)     used before ``learn`` or ``calibrate``
@@ -48,6 +49,10 @@ class ImageError(InputError):
 
 class DataError(InputError):
     """A folder or data set is empty or laid out differently from what its reader knows."""
+
+
+class ConflictError(InputError):
+    """It would be right at another time or in another place; here something else was there before. Look again."""
 
 
 class CalibrationError(AmissError, ValueError):

@@ -17,7 +17,7 @@ from typing import Self
 
 from sqlalchemy import Connection, func, insert, select
 
-from amiss.core.errors import AmissError, InputError, OutputError
+from amiss.core.errors import AmissError, ConflictError, InputError, OutputError
 from amiss.ledger import database, tables
 from amiss.ledger.events import ORIGIN, Draft, Event, make_event, now
 from amiss.ledger.images import DURABLE, write_images
@@ -119,8 +119,8 @@ class Writer:
             image: The bytes of the image of a "judged" one, where it is to be kept.
 
         Returns:
-            Done when it is on disk; raises `OutputError` where it could not be written, and `InputError` where the key
-            was given before to other bytes.
+            Done when it is on disk; raises `OutputError` where it could not be written, and `ConflictError` where the
+            key was given before to other bytes.
         """
         if (image is None) != (draft.data.get("image") is None):
             raise InputError("an image must come with what is to be said of it, got one of the two only")
@@ -312,5 +312,7 @@ def _same(earlier: Event, draft: Draft) -> Event:
     """The earlier event, if it is about the same bytes."""
     was, is_now = earlier.data["sha256"], draft.data["sha256"]
     if was != is_now:
-        raise InputError(f"a key must belong to one image, got {draft.data['key']!r} for {was[:12]} and {is_now[:12]}")
+        raise ConflictError(
+            f"a key must belong to one image, got {draft.data['key']!r} for {was[:12]} and {is_now[:12]}"
+        )
     return earlier

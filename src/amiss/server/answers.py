@@ -15,6 +15,7 @@ from amiss.core.errors import (
     ArtefactError,
     BusyError,
     CalibrationError,
+    ConflictError,
     DataError,
     ImageError,
     InputError,
@@ -32,6 +33,7 @@ STATUS: tuple[tuple[type[AmissError], int], ...] = (
     (OutputError, 507),
     (MissingExtraError, 501),
     (ImageError, 422),
+    (ConflictError, 409),
     (DataError, 404),
     (CalibrationError, 422),
     (ArtefactError, 422),
@@ -68,8 +70,13 @@ def of_error(error: Exception) -> JSONResponse:
     """The answer to an error of ours."""
     if isinstance(error, Refused):
         return refuse(error.status, error.words, error.retry)
-    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    status = status_of(error)
     return refuse(status, str(error), 1.0 if status in (429, 503) else None)
+
+
+def status_of(error: Exception) -> int:
+    """The status of an error of ours."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
 def who(request: Request) -> Who:
@@ -175,8 +182,6 @@ async def no_verdict(ticket: Ticket, answer: Answer) -> JSONResponse:
     if ticket.late:
         return refuse(504, answer.reason, part=answer.part)
     error = await failure_of(ticket)
-    if isinstance(error, InputError):
-        return refuse(409, str(error), part=answer.part)
-    if isinstance(error, OutputError):
-        return refuse(507, str(error), part=answer.part)
+    if isinstance(error, (ConflictError, OutputError)):
+        return refuse(status_of(error), str(error), part=answer.part)
     return refuse(503, answer.reason, 1.0, part=answer.part)

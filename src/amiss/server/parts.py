@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from amiss.core.errors import BusyError, NotReadyError, OutputError
+from amiss.core.errors import BusyError, ConflictError, NotReadyError, OutputError
 from amiss.ledger.events import Draft, read_time
 from amiss.ledger.labels import count_waiting, spell_label, truths, twin, waiting
 from amiss.ledger.reader import Filter
@@ -183,5 +183,5 @@ def claim(here: Here, who: Labeller, part: str) -> dict[str, str]:
     """Have a part for five minutes, so that nobody else judges it meanwhile."""
     until = here.claim(here.station.reader.part(part)["id"], who.name)
     if until is None:
-        raise Refused(409, "somebody else has this part now")
+        raise ConflictError("a part must belong to nobody else, got one that somebody else has now")
     return {"until": until}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from amiss.core.errors import DataError, InputError
+from amiss.core.errors import DataError
 from amiss.inspector import Inspector
 from amiss.ledger.events import Draft, read_time
 from amiss.ledger.labels import quarantines, set_aside
@@ -63,12 +63,9 @@ def _add(here: Context, recipe: str, path: Path, actor: str) -> dict[str, Any]:
 @router.post("/recipes/{recipe}/deployments")
 def deploy(here: Here, who: Changer, recipe: str, asked: Deploying) -> dict[str, Any]:
     """Let a version judge from now on. Parts on their way stay with the one before."""
-    try:
-        ready = here.station.recipes.deploy_version(
-            recipe, asked.version, reason=asked.reason, actor=who.name, instead_of=asked.expected_current
-        )
-    except InputError as error:
-        raise Refused(409 if "must judge now" in str(error) else 422, str(error)) from error
+    ready = here.station.recipes.deploy_version(
+        recipe, asked.version, reason=asked.reason, actor=who.name, instead_of=asked.expected_current
+    )
     return {"recipe": recipe, "version": ready.version, "reason": asked.reason}
 
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amiss.core.errors import AmissError, BusyError, DataError, InputError
+from amiss.core.errors import AmissError, BusyError, ConflictError, DataError, InputError
 from amiss.inspector import Inspector
 from amiss.registry import find_method
 from amiss.rules import parse_rule
@@ -136,13 +136,13 @@ class Learnings:
             How many there are.
 
         Raises:
-            BusyError: It learns already.
+            ConflictError: It learns already.
             ImageError: It cannot be used.
             OutputError: It cannot be written.
         """
         one = self.get(name)
         if one.state == "running":
-            raise BusyError(f"learning {name} is running; it takes no more images")
+            raise ConflictError(f"learning {name} is running; it takes no more images")
         self._decoders.decode(data, (8, 8), None)
         safe = _NAME.sub("_", Path(file.replace("\\", "/")).name)[-120:].lstrip(".") or "image"
         write_file(self._place(one) / "images" / safe, data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from amiss.core.errors import AmissError, InputError, NotReadyError
+from amiss.core.errors import AmissError, ConflictError, InputError, NotReadyError
 from amiss.core.threads import threads
 from amiss.inspector import Inspector
 from amiss.ledger.events import Draft
@@ -178,14 +178,15 @@ class Recipes:
             instead_of: The version that must judge now, or nothing is changed; None asks for none.
 
         Raises:
-            InputError: No such version, or another one judges now.
+            InputError: No such version.
+            ConflictError: Another one judges now.
             ArtefactError: Its artefact cannot be used.
             OutputError: The store cannot be written; then nothing has changed.
         """
         with self._lock:
             now = self._current.get(recipe)
             if instead_of is not None and now != instead_of:
-                raise InputError(f"version {instead_of} of {recipe!r} must judge now, got version {now}")
+                raise ConflictError(f"version {instead_of} of {recipe!r} must judge now, got version {now}")
             ready = self._load(recipe, version)
             self._switch(ready, reason, actor)
         return ready
