@@ -103,12 +103,14 @@ def amiss(folder: Path, *words: object, said: str = "") -> str:
     return done.stdout.strip()
 
 
-def start(folder: Path, *, more: str = "", port: int = 0, wait: float = 60.0, **environment: str) -> Running:
+def start(
+    folder: Path, *, more: str = "", port: int = 0, audit: float = 0.0, wait: float = 60.0, **environment: str
+) -> Running:
     """Serve the recipe "toy" of toy.amiss in a folder."""
     settings = folder / "amiss.toml"
     if not settings.exists():
         settings.write_text(
-            f'[station]\nname = "test"\ndeadline_ms = 20000\n[http]\nport = {port}\n[audit]\nrate = 0.0\n'
+            f'[station]\nname = "test"\ndeadline_ms = 20000\n[http]\nport = {port}\n[audit]\nrate = {audit}\n'
             f'[recipe.toy]\nartefact = "toy.amiss"\n{more}'
         )
     command = [sys.executable, "-m", "amiss.cli", "serve", "amiss.toml"]

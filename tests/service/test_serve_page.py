@@ -189,12 +189,14 @@ def test_a_label_that_is_not_saved_keeps_its_part(person: Any) -> None:
     tab.unroute("**/labels")
 
 
-def test_audit_parts_are_blind_and_boxes_are_in_pixels(person: Any) -> None:
+def test_audit_parts_are_blind_and_boxes_are_in_pixels(person: Any, site: Running) -> None:
     tab, api = person("operator")
     go(tab, "review?kind=audit")
     tab.locator(".pair img.ready").first.wait_for()
     name = tab.locator(".pair figcaption strong").first.inner_text()
-    part = api.get(f"/api/v1/parts/{name}").json
+    part = site.log_in("auditor", PASSWORD).get(f"/api/v1/parts/{name}").json
+    assert "score" not in api.get(f"/api/v1/parts/{name}").json
+    assert api.get(f"/api/v1/parts/{part['id']}/overlay").status == 403
     words = tab.locator("main").inner_text()
     assert "p =" not in words and f"{part['score']:.4g}" not in words and tab.locator(".region").count() == 0
     tab.keyboard.press("b")

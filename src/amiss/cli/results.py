@@ -258,8 +258,8 @@ def _filter(
         from amiss.ledger.events import read_time
         from amiss.ledger.reader import Filter
 
-    times = {name: None if text is None else read_time(text) for name, text in (("since", since), ("until", until))}
-    return Filter(label=label, lot=lot, recipe=recipe, serial=serial, **times)
+    begin, end = (None if text is None else read_time(text) for text in (since, until))
+    return Filter(label=label, lot=lot, recipe=recipe, serial=serial, since=begin, until=end)
 
 
 @contextmanager

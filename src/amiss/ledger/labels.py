@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 
 from amiss.core.errors import InputError
 from amiss.ledger import tables
-from amiss.ledger.reader import Reader
+from amiss.ledger.reader import Reader, has_label, is_newest, unlabelled_audit
 
 TRUTHS = ("good", "defective", "unclear", "withdrawn")
 """What can be said of a part."""
@@ -56,13 +57,16 @@ def count_waiting(reader: Reader, kind: str) -> int:
 
 
 def twin(reader: Reader, part: dict[str, Any]) -> str | None:
-    """Id of the good part of the same recipe that was judged last before this one, and whose image is kept."""
+    """Id of the good part of the same recipe that was judged last before this one, and whose image is kept.
+
+    None that waits for its audit: to be shown as good would tell its verdict.
+    """
     other, image = tables.part, tables.image
     asked = (
         select(other.c.id)
         .join(image, image.c.part == other.c.id)
         .where(other.c.station == reader.station, other.c.recipe == part["recipe"], other.c.label == "good")
-        .where(image.c.state == "kept", other.c.id != part["id"])
+        .where(image.c.state == "kept", other.c.id != part["id"], ~unlabelled_audit())
     )
     before = asked.where(other.c.seq < part["seq"]).order_by(other.c.seq.desc()).limit(1)
     after = asked.order_by(other.c.seq).limit(1)
@@ -72,15 +76,54 @@ def twin(reader: Reader, part: dict[str, Any]) -> str | None:
     return None
 
 
-def audited(reader: Reader, recipe: str) -> list[tuple[str, str]]:
-    """Label and truth of every part of a recipe that was drawn at random and then labelled good or defective."""
-    part = tables.part
-    asked = select(part.c.id, part.c.label).where(
-        part.c.station == reader.station, part.c.recipe == recipe, part.c.audit, _has_label()
+@dataclass(frozen=True)
+class Audited:
+    """A part that was drawn at random and judged by a person.
+
+    Args:
+        part: Its id.
+        label: Its verdict.
+        truth: What a person said who had not seen the verdict; None where everybody who said something had.
+        pool: What its label is for, "calibrate" or "certify"; None where there is no truth.
+    """
+
+    part: str
+    label: str
+    truth: str | None
+    pool: str | None
+
+
+def audited(reader: Reader, recipe: str) -> list[Audited]:
+    """Every part of a recipe that was drawn at random and then labelled, in the order of the parts.
+
+    What was said blind counts until it is taken back, whatever is said later by those who know the verdict: people tend
+    to agree with a verdict that they know, and correct those that surprise them.
+    """
+    part, label = tables.part, tables.label
+    asked = (
+        select(part.c.id, part.c.label.label("verdict"), label.c.truth, label.c.blind, label.c.pool)
+        .join(label, label.c.part == part.c.id)
+        .where(part.c.station == reader.station, part.c.recipe == recipe, part.c.audit)
+        .order_by(part.c.seq, label.c.seq)
     )
-    rows = _rows(reader, asked)
-    known = truths(reader, [row.id for row in rows])
-    return [(row.label, known[row.id]) for row in rows if known.get(row.id) in ("good", "defective")]
+    found: dict[str, Audited] = {}
+    for row in _rows(reader, asked):
+        if row.truth == "withdrawn":
+            found.pop(row.id, None)
+        elif row.blind:
+            found[row.id] = Audited(row.id, row.verdict, row.truth, row.pool)
+        else:
+            found.setdefault(row.id, Audited(row.id, row.verdict, None, None))
+    return list(found.values())
+
+
+def hidden(reader: Reader, parts: Sequence[str]) -> set[str]:
+    """Those of some parts that wait for the label of their audit."""
+    part, found = tables.part, set[str]()
+    for start in range(0, len(parts), 500):
+        asked = select(part.c.id).where(part.c.id.in_(parts[start : start + 500]), unlabelled_audit())
+        found.update(row.id for row in _rows(reader, asked))
+    return found
 
 
 def types(reader: Reader, recipe: str, since: str | None = None) -> list[tuple[str, int]]:
@@ -89,7 +132,7 @@ def types(reader: Reader, recipe: str, since: str | None = None) -> list[tuple[s
     asked = (
         select(label.c.type, func.count().label("count"))
         .join(part, part.c.id == label.c.part)
-        .where(part.c.station == reader.station, part.c.recipe == recipe, label.c.truth == "defective", _is_newest())
+        .where(part.c.station == reader.station, part.c.recipe == recipe, label.c.truth == "defective", is_newest())
     )
     if since is not None:
         asked = asked.where(part.c.at >= since)
@@ -131,20 +174,9 @@ def _waits(reader: Reader, kind: str) -> list[ColumnElement[bool]]:
     part = tables.part
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    unsure, drawn = (part.c.label == "review") & ~part.c.audit, part.c.audit & (part.c.label != "error")
-    why = unsure if kind == "review" else drawn  # whoever labels a drawn part must not have seen its verdict
-    return [part.c.station == reader.station, why, ~_has_label()]
-
-
-def _has_label() -> ColumnElement[bool]:
-    """A part with a label that nobody has taken back."""
-    part, label = tables.part, tables.label
-    return select(label.c.seq).where(label.c.part == part.c.id, label.c.truth != "withdrawn", _is_newest()).exists()
-
-
-def _is_newest() -> ColumnElement[bool]:
-    label, other = tables.label, tables.label.alias()
-    return ~select(other.c.seq).where(other.c.part == label.c.part, other.c.seq > label.c.seq).exists()
+    unsure = (part.c.label == "review") & ~part.c.audit & ~has_label()
+    why = unsure if kind == "review" else unlabelled_audit()  # whoever labels a drawn part must not see its verdict
+    return [part.c.station == reader.station, why]
 
 
 def _rows(reader: Reader, asked: Select[Any]) -> list[Any]:

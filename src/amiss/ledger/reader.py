@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
 from amiss.core.errors import DataError, InputError
 from amiss.core.verdict import Label
@@ -34,6 +34,7 @@ class Filter:
         serial: Its serial number.
         since: Written at this time or later, see `amiss.ledger.events.spell`.
         until: Written before this time.
+        blind: For people who are to label: without parts that were drawn for an audit and have no label yet.
     """
 
     label: str | None = None
@@ -42,6 +43,7 @@ class Filter:
     serial: str | None = None
     since: str | None = None
     until: str | None = None
+    blind: bool = False
 
     def __post_init__(self) -> None:
         if self.label is not None and self.label not in set(Label):
@@ -49,7 +51,7 @@ class Filter:
 
     def summary(self) -> dict[str, str]:
         """What was asked for, as plain JSON values."""
-        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) not in (None, False)}
 
 
 EVERYTHING = Filter()
@@ -252,6 +254,8 @@ class Reader:
         for name in ("label", "lot", "recipe", "serial"):
             if (value := getattr(only, name)) is not None:
                 asked = asked.where(part.c[name] == value)
+        if only.blind:
+            asked = asked.where(~unlabelled_audit())
         for edge, number, inside in (("since", func.min, ">="), ("until", func.max, "<")):
             if (value := getattr(only, edge)) is None:
                 continue
@@ -267,6 +271,24 @@ class Reader:
     def _rows(self, asked: Select[Any]) -> list[Row[Any]]:
         with self.connect() as connection:
             return list(connection.execute(asked).all())
+
+
+def has_label() -> ColumnElement[bool]:
+    """A part with a label that nobody has taken back."""
+    part, label = tables.part, tables.label
+    return select(label.c.seq).where(label.c.part == part.c.id, label.c.truth != "withdrawn", is_newest()).exists()
+
+
+def is_newest() -> ColumnElement[bool]:
+    """A label after which nothing else was said of its part."""
+    label, other = tables.label, tables.label.alias()
+    return ~select(other.c.seq).where(other.c.part == label.c.part, other.c.seq > label.c.seq).exists()
+
+
+def unlabelled_audit() -> ColumnElement[bool]:
+    """A part that was drawn for an audit and waits for its label; an error is no verdict that anybody could judge."""
+    part = tables.part
+    return part.c.audit & (part.c.label != Label.ERROR) & ~has_label()
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -41,9 +41,6 @@ STATUS: tuple[tuple[type[AmissError], int], ...] = (
 )
 """The first that fits."""
 
-BLIND = ("label", "score", "threshold", "margin", "p_value", "regions", "reason", "accept", "late")
-"""What is not said of a part that a person judges without knowing the verdict."""
-
 
 class Refused(Exception):
     """A request that is answered with a status and words.
@@ -110,11 +107,6 @@ def part_of(row: dict[str, Any], truth: str | None = None) -> dict[str, Any]:
     plain = {name: value for name, value in row.items() if name not in left_out}
     margin = None if score is None or threshold is None else score - threshold
     return {**plain, "margin": margin, "image": bool(row["sha256"]), "truth": truth}
-
-
-def blinded(part: dict[str, Any]) -> dict[str, Any]:
-    """A part without its verdict."""
-    return {name: value for name, value in part.items() if name not in BLIND}
 
 
 async def answer_of(ticket: Ticket) -> Answer:

@@ -11,8 +11,9 @@ from amiss.core.errors import BusyError, ConflictError, NotReadyError, OutputErr
 from amiss.ledger.events import Draft, read_time
 from amiss.ledger.labels import count_waiting, spell_label, truths, twin, waiting
 from amiss.ledger.reader import Filter
-from amiss.server.answers import Refused, blinded, judged, may, part_of
+from amiss.server.answers import Refused, judged, may, part_of
 from amiss.server.context import Context, context
+from amiss.server.desk import blinded
 from amiss.server.people import Who
 from amiss.server.schemas import Labelling
 from amiss.station.jobs import Job, new_id
@@ -81,7 +82,7 @@ def submit(here: Context, job: Job) -> Any:
 @router.get("/parts")
 def list_parts(
     here: Here,
-    _: Reading,
+    who: Reading,
     recipe: Text = None,
     label: Text = None,
     lot: Text = None,
@@ -96,21 +97,40 @@ def list_parts(
     only = Filter(
         recipe=recipe, label=label, lot=lot, serial=serial,
         since=None if since is None else read_time(since), until=None if until is None else read_time(until),
+        blind=label is not None and "label" in who.may,  # which parts have a label would tell it
     )  # fmt: skip
     rows = here.station.reader.parts(only, before=before, after=after, limit=limit)
     known = truths(here.station.reader, [row["id"] for row in rows])
-    parts = [part_of(row, known.get(row["id"])) for row in rows]
+    parts = [_shown(here, who, row, known.get(row["id"])) for row in rows]
     return {"parts": parts, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
 
+def _shown(here: Context, who: Who, row: dict[str, Any], truth: str | None) -> dict[str, Any]:
+    """A part as somebody may see it."""
+    part = part_of(row, truth)
+    return part if here.desk.show(row, truth, who) else blinded(part)
+
+
+def _open(here: Context, who: Who, part: str) -> dict[str, Any]:
+    """A part whose verdict somebody may see.
+
+    Raises:
+        Refused: It waits for its audit.
+    """
+    row = here.station.reader.part(part)
+    if not here.desk.show(row, truths(here.station.reader, [row["id"]]).get(row["id"]), who):
+        raise Refused(403, "this part was drawn for an audit: its verdict shows once it has been labelled")
+    return row
+
+
 @router.get("/parts/{part}")
-def show_part(here: Here, _: Reading, part: str) -> dict[str, Any]:
+def show_part(here: Here, who: Reading, part: str) -> dict[str, Any]:
     """Everything that is known of a part, by its id, its serial number, or the number of its event."""
     row = here.station.reader.part(part)
     known = truths(here.station.reader, [row["id"]])
     labels = [spell_label(one) for one in row["labels"]]
     kept = row["image"] is not None and row["image"]["state"] == "kept"
-    return {**part_of(row, known.get(row["id"])), "image": kept, "labels": labels}
+    return {**_shown(here, who, row, known.get(row["id"])), "image": kept, "labels": labels}
 
 
 @router.get("/parts/{part}/image", response_class=Response)
@@ -123,9 +143,9 @@ def image(here: Here, _: Reading, part: str) -> Response:
 
 
 @router.get("/parts/{part}/overlay", response_class=Response)
-def overlay(here: Here, _: Reading, part: str) -> Response:
+def overlay(here: Here, who: Reading, part: str) -> Response:
     """A PNG with scores as colour; the image is scored again."""
-    data = here.views.overlay(here.station.reader.part(part))
+    data = here.views.overlay(_open(here, who, part))
     return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
@@ -143,25 +163,29 @@ def good_twin(here: Here, _: Reading, part: str) -> dict[str, str | None]:
 
 
 @router.post("/parts/{part}/replay")
-def replay(here: Here, _: Annotated[Who, Depends(may("replay"))], part: str) -> dict[str, Any]:
+def replay(here: Here, who: Annotated[Who, Depends(may("replay"))], part: str) -> dict[str, Any]:
     """Score the stored image with the stored model again."""
-    row = here.station.reader.part(part)
+    row = _open(here, who, part)
     return next(iter(Replay(here.station.store).run([row]))).summary()
 
 
 @router.post("/parts/{part}/labels")
 def label_part(here: Here, who: Labeller, part: str, said: Labelling) -> dict[str, Any]:
-    """Say what is true of a part; the answer comes once it is on disk."""
+    """Say what is true of a part; the answer comes once it is on disk.
+
+    Of a part that was drawn for an audit it is blind where it was taken from the queue and its verdict not seen before.
+    """
     row = here.station.reader.part(part)
+    blind = here.desk.blind(row, who, row["labels"])
     pool = None
-    if row["audit"]:
+    if blind:
         pool = "calibrate" if int(row["id"].replace("-", ""), 16) % 2 else "certify"
     elif said.truth in ("good", "defective"):
         pool = "learn" if said.truth == "good" else "defects"
-    facts = {**said.model_dump(), "part": row["id"], "by": who.name, "blind": row["audit"], "pool": pool}
+    facts = {**said.model_dump(), "part": row["id"], "by": who.name, "blind": blind, "pool": pool}
     done = here.station.writer.submit(Draft("labelled", facts, who.name)).result()
-    here.release(row["id"])
-    return {"seq": done.event.seq, "part": row["id"], "truth": said.truth}
+    here.desk.release(row["id"])
+    return {"seq": done.event.seq, "part": row["id"], "truth": said.truth, "blind": blind}
 
 
 @router.get("/queue")
@@ -170,7 +194,7 @@ def queue(
 ) -> dict[str, Any]:
     """Parts that wait for a person, those that came first before the others; audit parts without their verdict."""
     reader = here.station.reader
-    names = waiting(reader, kind, limit=limit, without=here.claimed_by_others(who.name))
+    names = waiting(reader, kind, limit=limit, without=here.desk.held_by_others(who.name))
     parts = [part_of(reader.part(name)) for name in names]
     return {
         "left": count_waiting(reader, kind),
@@ -181,7 +205,7 @@ def queue(
 @router.post("/queue/{part}/claim")
 def claim(here: Here, who: Labeller, part: str) -> dict[str, str]:
     """Have a part for five minutes, so that nobody else judges it meanwhile."""
-    until = here.claim(here.station.reader.part(part)["id"], who.name)
+    until = here.desk.claim(here.station.reader.part(part)["id"], who.name)
     if until is None:
         raise ConflictError("a part must belong to nobody else, got one that somebody else has now")
     return {"until": until}

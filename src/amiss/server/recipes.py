@@ -85,21 +85,21 @@ def recalibrate(here: Here, who: Changer, recipe: str, asked: Recalibrating) -> 
 
 
 @router.get("/recipes/{recipe}/monitor")
-def monitor(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+def monitor(here: Here, who: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
     """The newest scores, and what the control charts said last."""
-    return questions.scores(here.station.reader, _known(here, recipe), _time(since))
+    return questions.scores(here.station.reader, _known(here, recipe), _time(since), blind="label" in who.may)
 
 
 @router.get("/recipes/{recipe}/pareto")
-def pareto(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+def pareto(here: Here, who: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
     """Where defects lie on the part, and which types people named."""
-    return questions.pareto(here.station.reader, _known(here, recipe), _time(since))
+    return questions.pareto(here.station.reader, _known(here, recipe), _time(since), blind="label" in who.may)
 
 
 @router.get("/recipes/{recipe}/lots")
-def lots(here: Here, _: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
+def lots(here: Here, who: Reading, recipe: str, since: Text = None) -> dict[str, Any]:
     """Every lot with the share of anomalous parts and its interval."""
-    return questions.lots(here.station.reader, _known(here, recipe), _time(since))
+    return questions.lots(here.station.reader, _known(here, recipe), _time(since), blind="label" in who.may)
 
 
 @router.get("/recipes/{recipe}/estimates")

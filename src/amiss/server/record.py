@@ -12,11 +12,13 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from amiss import __version__
-from amiss.ledger.events import spell
-from amiss.ledger.labels import KINDS, count_waiting
+from amiss.ledger.events import Event, spell
+from amiss.ledger.labels import KINDS, count_waiting, hidden
 from amiss.ledger.reader import Filter
 from amiss.ledger.verify import verify as check
 from amiss.server.answers import may, who
+from amiss.server.context import Context
+from amiss.server.desk import blinded
 from amiss.server.parts import Here, Number, Reading, Text
 from amiss.server.people import Who
 from amiss.station.recipes import about_inspector
@@ -33,12 +35,12 @@ def me(here: Here, found: Annotated[Who, Depends(who)]) -> dict[str, Any]:
 
 
 @router.get("/status")
-def status(here: Here, _: Reading) -> dict[str, Any]:
+def status(here: Here, found: Reading) -> dict[str, Any]:
     """What the station is like now."""
     station = here.station
     midnight = spell(datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0))
     today = {"good": 0, "review": 0, "anomalous": 0, "error": 0}
-    for row in station.reader.counts(Filter(since=midnight)):
+    for row in station.reader.counts(Filter(since=midnight, blind="label" in found.may)):
         today[row["label"]] += row["parts"]
     seq, head = station.writer.head
     accepting, why = accepts(here)
@@ -84,7 +86,7 @@ def accepts(here: Here) -> tuple[bool, str]:
 @router.get("/events")
 def events(
     here: Here,
-    _: Tracer,
+    who: Tracer,
     after: Number = 0,
     before: Number = None,
     kind: Text = None,
@@ -97,8 +99,17 @@ def events(
     else:
         found = list(islice(reader.events(after=after or 0, kind=kind), limit))
     names = ("seq", "at", "kind", "actor", "hash", "prev")
-    shown = [{**{name: getattr(event, name) for name in names}, "data": event.data} for event in found]
+    bodies = _bodies(here, who, found)
+    shown = [{**{name: getattr(event, name) for name in names}, "data": bodies[event.seq]} for event in found]
     return {"events": shown, "next": found[-1].seq if len(found) == limit else None}
+
+
+def _bodies(here: Context, who: Who, found: list[Event]) -> dict[int, dict[str, Any]]:
+    """What events say, by their numbers; for people who label without verdicts that wait for an audit."""
+    bodies = {event.seq: event.data for event in found}
+    about = {seq: str(data.get("id") or data.get("part")) for seq, data in bodies.items()}
+    secret = hidden(here.station.reader, [*about.values()]) if "label" in who.may else set()
+    return {seq: blinded(data) if about[seq] in secret else data for seq, data in bodies.items()}
 
 
 @router.get("/chain/head")
@@ -116,8 +127,12 @@ def verify(here: Here, _: Tracer) -> dict[str, Any]:
 
 
 @router.get("/export", response_class=StreamingResponse)
-def export(here: Here, _: Tracer) -> StreamingResponse:
-    """All events as lines that `sha256sum` checks: seq, prev, hash, body."""
+def export(here: Here, who: Tracer) -> StreamingResponse:
+    """All events as lines that `sha256sum` checks: seq, prev, hash, body.
+
+    Who takes a copy has seen all verdicts: labels of that person on parts until then are not blind.
+    """
+    here.desk.copied(who.name, here.station.reader.head()[0])
 
     def lines() -> Iterator[str]:
         for event in here.station.reader.events():

@@ -1,4 +1,7 @@
-"""What people ask of a recipe: has it changed, where and what are the defects, which lots, how much is missed?"""
+"""What people ask of a recipe: has it changed, where and what are the defects, which lots, how much is missed?
+
+`blind` leaves out parts whose audit waits for a label: for people who are to label them.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,9 @@ AUDIT = Sentence(
 )
 
 
-def scores(reader: Reader, recipe: str, since: str | None = None) -> dict[str, Any]:
+def scores(reader: Reader, recipe: str, since: str | None = None, *, blind: bool = False) -> dict[str, Any]:
     """The newest scores in the order of the parts, and what the control charts said last."""
-    parts = reader.parts(Filter(recipe=recipe, since=since), limit=SHOWN)
+    parts = reader.parts(Filter(recipe=recipe, since=since, blind=blind), limit=SHOWN)
     rows = [[part["seq"], part["score"], part["threshold"], part["label"], part["p_value"]] for part in reversed(parts)]
     charts = reader.charts(Filter(recipe=recipe))
     last = charts[-1] if charts else {"alarm": False, "kind": "", "text": "", "first": None, "last": None, "at": None}
@@ -37,11 +40,11 @@ def scores(reader: Reader, recipe: str, since: str | None = None) -> dict[str, A
     return {**said, "alarm": bool(said["alarm"]), "scores": rows}
 
 
-def pareto(reader: Reader, recipe: str, since: str | None = None) -> dict[str, Any]:
+def pareto(reader: Reader, recipe: str, since: str | None = None, *, blind: bool = False) -> dict[str, Any]:
     """Where alarming regions lie on the part, and which types of defects people named."""
     places: Counter[tuple[int, int]] = Counter()
     parts = regions = 0
-    for part in reader.every_part(Filter(recipe=recipe, since=since, label=Label.ANOMALOUS)):
+    for part in reader.every_part(Filter(recipe=recipe, since=since, label=Label.ANOMALOUS, blind=blind)):
         parts += 1
         for left, top, width, height in (region["box"] for region in part["regions"] if part["height"]):
             regions += 1
@@ -53,9 +56,9 @@ def pareto(reader: Reader, recipe: str, since: str | None = None) -> dict[str, A
     return {"parts": parts, "regions": regions, "grid": GRID, "places": found, "types": named}
 
 
-def lots(reader: Reader, recipe: str, since: str | None = None) -> dict[str, Any]:
+def lots(reader: Reader, recipe: str, since: str | None = None, *, blind: bool = False) -> dict[str, Any]:
     """Every lot with the share of its parts that are anomalous, the newest lots first."""
-    only = Filter(recipe=recipe, since=since)
+    only = Filter(recipe=recipe, since=since, blind=blind)
     counted: dict[str | None, Counter[str]] = {}
     for row in reader.counts(only, by="lot"):
         counted.setdefault(row["lot"], Counter())[row["label"]] += row["parts"]
@@ -75,16 +78,17 @@ def lots(reader: Reader, recipe: str, since: str | None = None) -> dict[str, Any
 def estimates(reader: Reader, recipe: str) -> dict[str, Any]:
     """False alarms and escapes among parts that were drawn at random, with exact intervals; errors are left out."""
     found = audited(reader, recipe)
-    good = [label for label, truth in found if truth == "good"]
-    bad = [label for label, truth in found if truth == "defective"]
+    good = [one.label for one in found if one.truth == "good"]
+    bad = [one.label for one in found if one.truth == "defective"]
     alarms = sum(label == Label.ANOMALOUS for label in good)
     missed = sum(label == Label.GOOD for label in bad)
     return {
-        "audited": len(found),
+        "audited": len(good) + len(bad),
+        "not_blind": sum(one.truth is None for one in found),
         "false_alarms": {"count": alarms, "of": len(good), **_plain(Rate(alarms, len(good)))},
         "escapes": {"count": missed, "of": len(bad), **_plain(Rate(missed, len(bad)))},
         "confidence": 0.95,
-        "words": AUDIT(n=len(found)),
+        "words": AUDIT(n=len(good) + len(bad)),
     }
 
 

@@ -63,8 +63,24 @@ export function Line({ status, wall }) {
 
 const None = ({ recipes }) => html`<${Empty} title=${W.noParts}>${recipes.length ? W.noPartsYet : W.noRecipe}<//>`;
 
+/** A part that was drawn for an audit, shown to people who are to label it: no verdict. */
+const Secret = ({ part }) => html`<section class="newest is-unknown" aria-label=${W.newest}>
+    <div class="verdict">
+      <p class="big"><${Shape} of="unknown" /><span>${W.audit}</span></p>
+      <p class="what">${W.auditWhy} <a href="#/review?kind=audit">${W.auditGo}</a></p>
+      <dl class="facts">
+        <div><dt>${W.part}</dt><dd><a href="#/part/${part.id}">${nameOf(part)}</a></dd></div>
+        ${part.lot && html`<div><dt>${W.lot}</dt><dd>${part.lot}</dd></div>`}
+        <div><dt>${W.recipe}</dt><dd>${part.recipe}</dd></div>
+        <div><dt>${W.at}</dt><dd>${time(part.at)}</dd></div>
+      </dl>
+    </div>
+    <${Layers} key=${part.id} part=${part} marked=${false} />
+  </section>`;
+
 function Newest({ parts, overlay }) {
   const part = parts[0];
+  if (part.blind) return html`<${Secret} part=${part} />`;
   const accepted = part.accept ?? (part.label === "good" && !part.late);
   const marked = overlay && ["anomalous", "review"].includes(part.label);
   return html`<section class="newest is-${part.label}" aria-label=${W.newest}>
@@ -101,10 +117,10 @@ function Today({ about }) {
 }
 
 const Last = ({ parts }) =>
-  html`<section aria-labelledby="last"><h2 id="last">${W.last}</h2>${parts.length ? html`<ul class="strip">${parts.map((part) => html`<li key=${part.id}><${Thumb} part=${part} href="#/part/${part.id}" /><${Badge} of=${part.label} /><span class="name">${nameOf(part)}</span></li>`)}</ul>` : html`<p class="note">${W.noOthers}</p>`}</section>`;
+  html`<section aria-labelledby="last"><h2 id="last">${W.last}</h2>${parts.length ? html`<ul class="strip">${parts.map((part) => html`<li key=${part.id}><${Thumb} part=${part} href="#/part/${part.id}" /><${Badge} of=${part.label} words=${part.blind ? W.drawn : undefined} /><span class="name">${nameOf(part)}</span></li>`)}</ul>` : html`<p class="note">${W.noOthers}</p>`}</section>`;
 
 function Values({ parts, recipes }) {
-  const shown = [...parts].reverse().filter((part) => part.p_value !== null);
+  const shown = [...parts].reverse().filter((part) => !part.blind && part.p_value !== null);
   const alphas = Object.fromEntries(recipes.map((one) => [one.recipe, one.alpha]));
   const key = shown.map((part) => part.seq).join() + recipes.map((one) => one.alpha).join();
   const rows = useHeld(shown.map((part) => [part.seq, part.p_value, alphas[part.recipe] ?? null, part.label, part]), key);

@@ -53,7 +53,7 @@ function Missed({ recipe }) {
     ${rate.of ? html`<p class="figure">${interval(rate.low, rate.high)}</p><p>${W.counted(rate.count, rate.of)}</p>` : html`<p class="figure none">${W.noEstimate}</p>`}<p class="note">${note}</p></div>`;
   return html`<section aria-labelledby="missed"><h2 id="missed">${W.missed}</h2><${Known} poll=${poll}>${(found) => html`
     <div class="estimates">${box(W.escapes, W.escapesNote(found.escapes.of, found.confidence), found.escapes)}${box(W.falseAlarms, W.falseAlarmsNote(found.false_alarms.of, found.confidence), found.false_alarms)}</div>
-    <p class="note">${found.words ?? W.audited(found.audited)}${found.audited ? "" : W.auditedNone}</p>`}<//></section>`;
+    <p class="note">${found.words ?? W.audited(found.audited)}${found.audited ? "" : W.auditedNone}${found.not_blind ? W.notBlind(count(found.not_blind), found.not_blind) : ""}</p>`}<//></section>`;
 }
 
 function Pareto({ recipe, hours }) {

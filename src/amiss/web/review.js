@@ -49,6 +49,7 @@ function useQueue(kind) {
     if (!state.part || state.busy) return;
     change({ busy: true, error: null });
     try {
+      if (kind === "audit" && !(await claimed(state.part))) return await next(); // blind only while the part is in hand
       await post(`parts/${state.part.id}/labels`, { truth, type: null, boxes: [], comment: "", ...more });
       done.current = [...done.current, { part: state.part, truth }].slice(-MANY_UNDONE);
       setState((old) => ({ ...old, left: Math.max(0, (old.left ?? 1) - 1), last: { part: state.part, truth } }));

@@ -76,6 +76,10 @@ export const line = {
   accept: "ACCEPT",
   reject: "REJECT",
   late: "good, but too late",
+  audit: "AUDIT",
+  auditWhy: "Drawn at random. The line was told the verdict; here it shows once somebody has labelled the part without knowing it.",
+  auditGo: "Label it",
+  drawn: "audit",
   because: (why) => `: ${why}`,
   part: "Part",
   lot: "Lot",
@@ -110,7 +114,7 @@ export const line = {
 
 export const part = {
   back: "Line",
-  blind: "Not labelled yet",
+  blind: "Drawn for an audit: the verdict shows once the part is labelled.",
   overlay: "Overlay",
   said: "What people say",
   unsaid: "Nobody has labelled this part.",
@@ -211,6 +215,7 @@ export const quality = {
   counted: (count, of) => `${count} of ${of}`,
   noEstimate: "not known yet",
   audited: (n) => `From ${n} audited parts.`,
+  notBlind: (n, count) => ` ${n} ${s(count, "drawn part was", "drawn parts were")} labelled by people who may have known the verdict, and ${s(count, "does", "do")} not count.`,
   auditedNone: " Label the audit parts under Review, and this becomes known.",
   pareto: "Where and what?",
   where: "Where on the part",
