@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import InputError
+from amiss.core.errors import CalibrationError, InputError
 from amiss.core.images import Images
 from amiss.core.lots import NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.origin import Origin
@@ -18,7 +18,7 @@ from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.record import Calibration, Component, Recent, Variance
 from amiss.rules.variance import between_lots, components, normal_scores
-from amiss.splitting import CalibrationPlan, read_future
+from amiss.splitting import ALTERED, CalibrationPlan, read_future, rule_for
 
 
 def change_future(lots: Lots | None, future: str | None) -> Lots | None:
@@ -72,7 +72,7 @@ def calibrate_rule(
     largest, lots = largest_of_each(scores, plan.parts), plan.lots
     products = find_products(largest.image, plan.calibrate, plan.parts, origins, lots)
     calibration = Calibration(
-        kind="folds" if plan.folds else "held out",
+        kind=plan.kind,
         images=len(scores),
         lots=None if lots is None else lots.count,
         future=None if lots is None else lots.future,
@@ -133,9 +133,15 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
         product: The product whose scores count; None for those of all.
 
     Raises:
-        CalibrationError: The scores cannot support the rule's promise, or are weighted and it counts all alike.
+        CalibrationError: The scores cannot support the rule's promise, or are weighted and it counts all alike, or are
+            of altered copies of images that were learned from.
         InputError: They cannot support that future, or are of no such product.
     """
+    if present.calibration.kind == ALTERED and rule.tells_rates:
+        raise CalibrationError(
+            f"{rule.name}: the stored scores are of altered copies of the images that were learned from, and say "
+            "nothing about the rate among other good parts; calibrate on good images that the model has not seen"
+        )
     lots, scores, products = change_future(present.rule.lots, future), Scores(present.rule.normal), present.products
     changed: dict[str, Any] = {"future": None if lots is None else lots.future}
     weights = present.rule.weights
@@ -145,7 +151,7 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
         scores, lots, products = only_product(products, product, scores.image, lots)
         count = None if lots is None else lots.count
         changed |= {"products": products.counts, "images": len(scores), "lots": count, "variance": None}
-    made = rule.calibrate(scores, lots)
+    made = rule_for(rule, len(scores)).calibrate(scores, lots)
     made = made if weights is None else made.weighted(weights)
     return Calibrated(made, present.calibration.model_copy(update=changed), products)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -35,12 +36,17 @@ from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.recipe import Recipe
 from amiss.record import Learned, plain
 from amiss.registry import create
+from amiss.rules.few_shot import NEEDED
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, plan_apart, plan_calibration
+from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
+from amiss.synthesis.altered import altered_copies
 
 KNOWN = 16
 """Learned images that are scored for it."""
+
+FEWER = "There are fewer than 9 good images to learn from, too few for an ensemble: patchcore learned, preset few_shot."
+"""Said where `Recipe.for_parts` chose another method."""
 
 TOLERANCE = 1e-3
 """How far a golden score may move on another machine, as a share of the largest golden score."""
@@ -67,20 +73,20 @@ def fit_inspector(
         checkpoint: See `amiss.fit`.
         progress: See `amiss.core.progress`.
     """
-    rule, (side, tiling), filters = recipe.make_rule(), recipe.make_input(), recipe.make_score_filters()
-    detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
-    if detector.card.exportable:
-        detector.worth = 1
+    (side, tiling), filters = recipe.make_input(), recipe.make_score_filters()
+    detector = _detector(recipe, method)
     check_learnable(detector.card, images, tiling, apart=calibrate_on is not None)
     learn = None if calibrate_on is None else len(images)
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
-    _plan(detector, recipe, rule, images, origins, learn)  # refused at once
+    _plan(detector, recipe, images, origins, learn)  # refused at once
     found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
     given = distinct(images, origins, found.identities)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)
     learn = None if learn is None else int((first_of_each(found.identities) < learn).sum())
-    plan = _plan(detector, recipe, rule, images, origins, learn)
+    asked, recipe = recipe, recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
+    detector = _detector(recipe, method)
+    rule, plan = _plan(detector, recipe, images, origins, learn)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -89,13 +95,13 @@ def fit_inspector(
     lab.fit(_seen(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
     scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     if normal is None:
-        each = score_images(scorer, images.subset(plan.calibrate), tiling, filters, progress=progress)
-        normal = np.concatenate([scores.image for scores in each])
+        normal = _normal_scores(scorer, images, plan, tiling, filters, progress)
     used = None if tiles is None else tiles.range(plan.calibrate)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
-    notes = found.notes(side if tiles is None else None, recipe.bits)
-    by_heart = _by_heart(some, normal) if detector.card.learns_from is LearnsFrom.NORMAL else ()
+    notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
+    unseen = detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered
+    by_heart = _by_heart(some, normal) if unseen else ()
     return Inspector(
         scorer=scorer,
         rule=calibrated.rule,
@@ -132,15 +138,48 @@ def check_learnable(card: Card, images: Images, tiling: Tiling | None, *, apart:
             raise InputError(f"images must be resized as a whole for {card.name}, which tells classes, got tiles")
 
 
+def _detector(recipe: Recipe, method: type[Detector] | None) -> Detector:
+    """That of a recipe, which has not learned yet."""
+    detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
+    if detector.card.exportable:
+        detector.worth = 1
+    return detector
+
+
 def _plan(
-    detector: Detector, recipe: Recipe, rule: Rule, images: Images, origins: Sequence[Origin], learn: int | None
-) -> CalibrationPlan:
-    """Which images learn and which calibrate: the first so many learn where that was chosen. Of a method that learns
-    classes, some of each class learn."""
+    detector: Detector, recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None
+) -> tuple[Rule, CalibrationPlan]:
+    """The rule, and which images learn and which calibrate: the first so many learn where that was chosen. Of a method
+    that learns classes, some of each class learn."""
+    rule = recipe.make_rule()
     if learn is not None:
-        return plan_apart(learn, len(images) - learn, rule, origins, recipe.future)
-    labels = images.labels if detector.card.learns_from is LearnsFrom.CLASSES else ()
-    return plan_calibration(len(images), recipe.calibration, rule, recipe.seed, origins, recipe.future, labels=labels)
+        return rule, plan_apart(learn, len(images) - learn, rule, origins, recipe.future)
+    classes = detector.card.learns_from is LearnsFrom.CLASSES
+    rule = rule if classes else rule_for(rule, len(images), origins)
+    labels = images.labels if classes else ()
+    how, seed, future = recipe.calibration, recipe.seed, recipe.future
+    return rule, plan_calibration(len(images), how, rule, seed, origins, future, labels=labels)
+
+
+def _normal_scores(
+    scorer: Scorer,
+    images: Images,
+    plan: CalibrationPlan,
+    tiling: Tiling | None,
+    score_filters: tuple[ScoreFilter, ...],
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """Image scores (N,) of what calibrates, as the deployed detector gives them; of altered copies the largest."""
+    chosen = images.subset(plan.calibrate)
+    if not plan.altered:
+        each = score_images(scorer, chosen, tiling, score_filters, progress=progress)
+        return np.concatenate([scores.image for scores in each])
+    largest = []
+    for number, image in enumerate(chosen):
+        copies = Images(altered_copies(image, seed=number))
+        largest.append(max(float(one.image.max()) for one in score_images(scorer, copies, tiling, score_filters)))
+        progress("calibration", number + 1, len(chosen))
+    return np.array(largest, np.float32)
 
 
 @dataclass(frozen=True)
@@ -202,7 +241,8 @@ def fold_scores(
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        lab.fit(_seen(images, tiles, others), own, number=number, fits=fits)
+        with _hint_at_so_few(plan, others):
+            lab.fit(_seen(images, tiles, others), own, number=number, fits=fits)
         progress = lab.within(number, fits)
         if tiles is None:
             scores = detector.score(images.subset(fold), progress=progress)
@@ -210,6 +250,20 @@ def fold_scores(
         else:
             normal[fold] = _score_whole(detector, images, tiles, fold, score_filters, progress)
     return normal
+
+
+@contextmanager
+def _hint_at_so_few(plan: CalibrationPlan, others: NDArray[np.intp]) -> Iterator[None]:
+    """An error that comes of learning from few images says that one fold of them was left out."""
+    try:
+        yield
+    except InputError as error:
+        if plan.n >= NEEDED:
+            raise
+        raise InputError(
+            f"{error}. Of {len(plan.learn)} good images {len(others)} learn, to score the others unseen; give more, or "
+            "take patchcore with the preset few_shot"
+        ) from error
 
 
 def _score_whole(

@@ -39,7 +39,7 @@ from amiss.record import Calibration, Component, CountedCalibration, Learned, Re
 from amiss.runtime import Tiles
 from amiss.scoring import Also, Scorer, check_parity, for_many, nothing_else, score_image, score_images, verdicts
 from amiss.signature import VARIABLE, check_signature
-from amiss.splitting import CalibrationPlan, check_support, parts_and_lots
+from amiss.splitting import CalibrationPlan, check_support, parts_and_lots, rule_for
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -204,7 +204,8 @@ class Inspector:
         """The promise: first for people who count parts, then rule, n, alpha, interval, and what weakens it."""
         self._check_filters()
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
-        weaker = [*self.learned.class_words(), *self.calibration.words(self.rule.n)]
+        words = self.calibration.words if self.rule.tells_rates else self.calibration.few_words
+        weaker = [*(self.learned.class_words() if self.rule.tells_rates else []), *words(self.rule.n)]
         return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *self.learned.notes, *quantised])
 
     def with_rule(self, rule: Rule, *, future: str | None = None, product: str | None = None) -> Inspector:
@@ -265,20 +266,22 @@ class Inspector:
             InputError: A future is asked for where no lots are known.
         """
         usual = self.calibration.future or NEW_LOTS
-        check_support(self.rule, *parts_and_lots(np.arange(len(images)), origins, future, usual=usual))
+        rule = rule_for(self.rule, len(images), origins)
+        check_support(rule, *parts_and_lots(np.arange(len(images)), origins, future, usual=usual))
         known = survey(images.with_bits(self.learned.bits), progress).all_usable()
         given = distinct(images, origins, known.identities)
         given = given if recent is None else given.without(self.parts.images.learned)
         images, everyone = given.images, np.arange(len(given.images))
         parts, lots = parts_and_lots(everyone, given.origins, future, usual=usual)
-        check_support(self.rule, parts, lots)
+        rule = rule_for(self.rule, len(images), given.origins)
+        check_support(rule, parts, lots)
         if learned := set(given.identities) & set(self.parts.images.learned):
             raise DataError(f"{len(learned)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         normal = self.image_scores(images, progress=progress).image
         filters = tuple(map(Component.of, self.score_filters))
         plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
-        found = calibrate_rule(self.rule, plan, normal, given.origins, tiles, filters, given.copies)
+        found = calibrate_rule(rule, plan, normal, given.origins, tiles, filters, given.copies)
         if recent is not None:
             found = weigh(found, normal, parts, images, recent, self.learned.bits, progress)
         seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.identities))

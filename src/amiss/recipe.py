@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from amiss.core.tiling import Tiling, read_input
 from amiss.postprocess import MaskFilter, ScoreFilter, create_mask_filter, create_score_filter
 from amiss.record import Component, Configured, plain
 from amiss.rules import Conformal, create_rule, parse_rule
+from amiss.rules.few_shot import NEEDED
 from amiss.splitting import Folds, How, read_calibration, read_future
 
 CONFORMAL = Component.of(Conformal())
@@ -96,6 +97,14 @@ class Recipe:
         check_bits(self.bits)
         read_future(self.future)
         self.make_input()
+
+    def for_parts(self, parts: int) -> Recipe:
+        """This recipe; where nothing but defaults say how to learn, and from fewer than 9 parts, that for so few.
+
+        The ensemble brings its members to one scale on images that they have not seen, and needs more of them.
+        """
+        usual = (self.method, self.preset, dict(self.settings)) == ("ensemble", "default", {})
+        return replace(self, method="patchcore", preset="few_shot") if usual and parts < NEEDED else self
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():

@@ -40,6 +40,16 @@ FOLDS_NOTE = (
     "learned from all of them. The guarantee is then weaker: expect the stated rate, do not count on it."
 )
 
+FEW_FOLDS_NOTE = (
+    "Each good image was scored by a detector that had learned from the others only, so by one that knows less than "
+    "the final one does."
+)
+
+ALTERED_NOTE = (
+    "There is nothing to calibrate on but what was learned from: each good image was scored as 8 altered copies, "
+    "moved, turned, lit and blurred by noise a little differently. They stand in for good parts that nobody has shown."
+)
+
 
 def plain(name: str, value: Any) -> Any:
     """The value as JSON holds it: tuples become lists.
@@ -146,7 +156,7 @@ class Calibration(_Part):
     scores went through.
     """
 
-    kind: Literal["held out", "folds"]
+    kind: Literal["held out", "folds", "altered copies"]
     images: int
     lots: int | None = None
     future: str | None = None
@@ -160,6 +170,22 @@ class Calibration(_Part):
     def words(self, n: int) -> list[str]:
         """What weakens the promise of a rule that n parts calibrate, a sentence each."""
         notes = [self._lot_words() if self.recent is None else self.recent.words(), *self._product_words()]
+        notes += self._counts(n)
+        if self.variance is not None:
+            notes.append(self.variance.words(n))
+        if self.kind == "folds":
+            notes.append(FOLDS_NOTE)
+        if self.tiles is not None:
+            notes.append(_tile_words(*self.tiles))
+        return notes
+
+    def few_words(self, n: int) -> list[str]:
+        """What to know of the n scores of a rule that promises nothing from them, a sentence each."""
+        return [*({"folds": [FEW_FOLDS_NOTE], "altered copies": [ALTERED_NOTE]}.get(self.kind, [])), *self._counts(n)]
+
+    def _counts(self, n: int) -> list[str]:
+        """What n does not count."""
+        notes = []
         if self.images > n:
             notes.append(
                 f"The {self.images} calibration images show {n} parts: n counts parts, and of each part the "
@@ -167,12 +193,6 @@ class Calibration(_Part):
             )
         if self.copies:
             notes.append(copy_note(self.copies, "good images given"))
-        if self.variance is not None:
-            notes.append(self.variance.words(n))
-        if self.kind == "folds":
-            notes.append(FOLDS_NOTE)
-        if self.tiles is not None:
-            notes.append(_tile_words(*self.tiles))
         return notes
 
     def _product_words(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
 from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
 from amiss.core.rule import Rule
+from amiss.rules import Conformal, FewShot
+from amiss.rules.few_shot import NEEDED
 
 FOLDS_BELOW = 50
 """With fewer normal images than this the default calibrates by folds."""
@@ -49,6 +52,9 @@ class Folds:
         check_count("folds", self.k, least=2)
 
 
+ALTERED = "altered copies"
+"""How a single part calibrates: its images are learned from, and score as copies that are altered a little."""
+
 How = float | Folds | str
 """A share to hold out in (0, 1), `Folds(k)`, or words for these: "auto", "folds", "folds:10", "0.2", "20%"."""
 
@@ -63,6 +69,7 @@ class CalibrationPlan:
         parts: For each image of `calibrate` the number of the part it shows, 0 to n - 1.
         lots: The lot of each part, and whose parts the promise is for; None when lots are not known.
         folds: The images that each fold leaves out, together `calibrate`; empty when images are held out.
+        altered: Whether what is scored are altered copies of `calibrate`, which was learned from.
     """
 
     learn: NDArray[np.intp]
@@ -70,6 +77,12 @@ class CalibrationPlan:
     parts: NDArray[np.intp]
     lots: Lots | None = None
     folds: tuple[NDArray[np.intp], ...] = ()
+    altered: bool = False
+
+    @property
+    def kind(self) -> Literal["held out", "folds", "altered copies"]:
+        """In a word, see `amiss.record.Calibration`."""
+        return "altered copies" if self.altered else "folds" if self.folds else "held out"
 
     @property
     def n(self) -> int:
@@ -116,7 +129,8 @@ def plan_calibration(
 
     Args:
         n: Number of normal images.
-        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images, or below 95 lots for new lots.
+        how: See `How`; "auto" holds out a fifth, and makes folds below 50 images, or below 95 lots for new lots; for
+            `FewShot` of one image each, and where there is one part only, calibrates on altered copies of it.
         rule: Its promise must be supported by the number of parts, or lots, that calibrate.
         seed: Random seed.
         origins: Origin of each image, or nothing.
@@ -126,20 +140,24 @@ def plan_calibration(
 
     Raises:
         CalibrationError: Too few parts or lots for the rule's promise, or a lot is not known.
-        DataError: Fewer than two images, or all of one lot and part, or a class that cannot be divided.
+        DataError: Fewer than two images, or all of one lot and part, except for `FewShot`; or a class that cannot be
+            divided.
         InputError: `how` is not understood.
     """
     how = read_calibration(how)
-    if n < 2:
+    few = isinstance(rule, FewShot)
+    if n < 2 and not few:
         raise DataError(f"at least 2 good images are needed to learn, and 9 to promise a false-alarm rate, got {n}")
     check_origins(n, origins)
     everyone = np.arange(n)
     parts, lots = parts_and_lots(everyone, origins, future)
     by_lot = lots is not None and lots.future == NEW_LOTS
     if how == "auto":
-        few = n < FOLDS_BELOW or (lots is not None and by_lot and lots.count < FOLDS_BELOW_LOTS)
-        how = Folds() if few else HELD_OUT
+        by_folds = n < FOLDS_BELOW or (lots is not None and by_lot and lots.count < FOLDS_BELOW_LOTS)
+        how = Folds(NEEDED if few else Folds.k) if by_folds else HELD_OUT
     groups = stay_together(n, origins, lots=by_lot)
+    if len(groups) < 2 and few:
+        return CalibrationPlan(everyone, everyone, parts, lots, altered=True)
     if len(groups) < 2:
         raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -158,6 +176,31 @@ def plan_calibration(
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
     return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
+
+
+def count_parts(n: int, origins: Sequence[Origin] = ()) -> int:
+    """Number of parts that n images show: fewer where several show one."""
+    check_origins(n, origins)
+    return int(part_numbers(np.arange(n), origins).max(initial=-1)) + 1
+
+
+def rule_for(rule: Rule, n: int, origins: Sequence[Origin] = ()) -> Rule:
+    """The rule itself; but of `Conformal("auto")` and `FewShot` the one that so many parts call for.
+
+    Args:
+        rule: Not calibrated.
+        n: Number of good images, fewer parts where several show one.
+        origins: Origin of each image, or nothing.
+
+    Example:
+        >>> rule_for(Conformal(), 4).name, rule_for(Conformal(0.05), 4).name, rule_for(FewShot(), 9).name
+        ('few_shot', 'conformal', 'conformal')
+    """
+    parts = count_parts(n, origins)
+    if isinstance(rule, FewShot) and parts >= NEEDED:
+        return Conformal()
+    open_ended = isinstance(rule, Conformal) and rule.config()["alpha"] == "auto"
+    return FewShot() if open_ended and parts < NEEDED else rule
 
 
 def plan_apart(

@@ -177,3 +177,39 @@ def test_a_state_of_other_settings_is_refused() -> None:
     state = PatchCore(**TINY).fit(toy_texture(2, seed=0).images).state_dict()
     with pytest.raises(InputError, match="does not fit patchcore"):
         PatchCore(**{**TINY, "stages": (4, 8, 16)}).load_state(state)
+
+
+def test_with_rotations_a_turned_image_is_known_too() -> None:
+    """The bank of all patches holds those of the image in each of four orientations, turned here by NumPy."""
+    image = toy_texture(1, seed=0).images
+    settings = {**TINY, "bank_size": 10_000}
+    detector = PatchCore(**settings, rotations=4).fit(image)
+    quarters = Images([np.rot90(image[0], turn).copy() for turn in range(4)], size=(64, 64))
+    with torch.no_grad():
+        wanted = detector.describe(batch_of(quarters)).flatten(0, 2)
+    assert len(detector.bank) == len(wanted) == 4 * 16 * 16
+    nearest = torch.cdist(wanted.double(), (detector.bank + detector.center).double()).amin(dim=1)
+    assert float(nearest.max()) < 1e-3 * float(wanted.norm(dim=1).max())
+    plain = PatchCore(**settings).fit(image)
+    assert detector.score(quarters).image[2] < 0.01 * plain.score(quarters).image[2]
+
+
+def test_the_background_is_left_out_where_it_can_be_told_and_exported_so() -> None:
+    """A bright square on black: noise on the black is not looked at, noise on the square is."""
+    rng = np.random.default_rng(0)
+    base = np.zeros((64, 64, 3), np.uint8)
+    base[20:44, 20:44] = rng.integers(120, 250, (24, 24, 3))
+    behind, on_it = base.copy(), base.copy()
+    behind[:8, :8], on_it[28:36, 28:36] = 255, 0
+    good = Images([np.clip(base.astype(int) + k, 0, 255).astype(np.uint8) for k in range(3)], size=(64, 64))
+    test = Images([behind, on_it], size=(64, 64))
+    settings = {**TINY, "neighbourhood": 1, "smoothing": 0.0}
+    detector, plain = PatchCore(**settings, foreground=True).fit(good), PatchCore(**settings).fit(good)
+    found, whole = detector.score(test), plain.score(test)
+    assert found.map is not None and whole.map is not None
+    assert whole.image[0] > 1 and found.map[0, :8, :8].max() == 0 and found.image[1] == whole.image[1]
+    assert "not judged" in detector.remarks()[0] and plain.remarks() == ()
+    graph = Graph(export_onnx(detector, (64, 64))).run(np.stack(list(test)))
+    np.testing.assert_allclose(graph.image, found.image, rtol=1e-4)
+    texture = PatchCore(**settings, foreground=True).fit(toy_texture(3, seed=0).images)
+    assert "No background could be told" in texture.remarks()[0]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from amiss.rules import RULES, Bootstrap, Certified, Conformal, Fixed, Quantile, Sigma, Tail, Triage
+from amiss.rules import RULES, Bootstrap, Certified, Conformal, FewShot, Fixed, Quantile, Sigma, Tail, Triage
 from amiss.testing import check_rule
 from amiss.testing.rule_checks import CHECKS
 
@@ -14,6 +14,7 @@ MAKERS = {
     "conformal 5 %": lambda: Conformal(0.05),
     "certified auto": Certified,
     "certified 10 % at 90 %": lambda: Certified(0.1, 0.9),
+    "few_shot": FewShot,
     "fixed": lambda: Fixed(0.9),
     "quantile 0.9": lambda: Quantile(0.9),
     "sigma": Sigma,
@@ -98,6 +99,15 @@ class Silent(Conformal):
         return "at most a few false alarms"
 
 
+class Boastful(FewShot):
+    """Knows no rate, and gives p-values all the same."""
+
+    p_value = Conformal.p_value
+
+    def __init__(self, _=0):
+        super().__init__()
+
+
 class Lossy(Conformal):
     """Forgets an argument."""
 
@@ -154,6 +164,7 @@ class Undecided(Lazy):
         (Careless, "false alarms of"),
         (Silent, "is not in 'at most a few"),
         (Lossy, "decides otherwise"),
+        (Boastful, "where none may be"),
         (Lazy, "good images not accepted"),
         (Crossed, "is above the threshold"),
         (Undecided, "both anomalous and for review"),

@@ -181,7 +181,8 @@ def _report(
     if record.tiling is not None:
         pixels = f"tiles of {pixels} that overlap by {record.tiling.overlap}"
     say(
-        f"{record.method} learned from {record.learned_from}{'' if apart else ' good'} images "
+        f"{record.method} learned from {record.learned_from}{'' if apart else ' good'} "
+        f"image{'s' * (record.learned_from != 1)} "
         f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         *trade_of(inspector)[0],

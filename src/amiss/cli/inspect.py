@@ -208,6 +208,11 @@ def _check_batch(inspector: Inspector) -> None:
 
     if inspector.rule.n == 0:
         raise CalibrationError("--batch needs p-values, and this rule was never calibrated; see amiss calibrate")
+    if not inspector.rule.tells_rates:
+        raise CalibrationError(
+            f"--batch needs p-values, and the rule {inspector.rule.name} has none, for too few good images; calibrate "
+            "on more with amiss calibrate"
+        )
 
 
 def _decide_together(judged: list[dict[str, Any]], rate: float, n: int, json: bool, shift: int | None) -> None:

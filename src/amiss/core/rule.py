@@ -41,6 +41,9 @@ class Rule(ABC):
     counts_lots: ClassVar[bool] = False
     """Whether its promise for new lots holds: it takes the lot as the unit then. Otherwise new lots are refused."""
 
+    tells_rates: ClassVar[bool] = True
+    """Whether its calibration scores are taken for those of good parts to come, so that they bound a rate."""
+
     def __init__(self) -> None:
         self._normal: NDArray[np.float32] | None = None
         self._lots: Lots | None = None

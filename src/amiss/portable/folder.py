@@ -144,8 +144,8 @@ def _numbers(facts: dict[str, Any], inspector: Inspector) -> str:
     after, rule = facts["after"], inspector.rule
     threshold = after["threshold"]
     lowest = threshold if after["review_threshold"] is None else after["review_threshold"]
-    normal = rule.normal if rule.n else np.zeros(0, np.float32)
-    above = np.append(normal, np.float32(np.inf)) if rule.n else normal
+    normal = rule.normal if rule.n and rule.tells_rates else np.zeros(0, np.float32)
+    above = np.append(normal, np.float32(np.inf)) if len(normal) else normal
     height, width = inspector.size
     rows: dict[str, Sequence[float]] = {
         "height": [height],

@@ -156,10 +156,15 @@ def _check(inspector: Inspector) -> bytes:
         )
     if inspector.parts.graph is None:
         raise InputError(f"{inspector.learned.method} is not exported and runs in torch; there is no graph to quantise")
-    if inspector.calibration.kind == "folds":
+    if inspector.calibration.kind != "held out":
+        how = (
+            "by folds, and the detectors of the folds are gone"
+            if inspector.calibration.kind == "folds"
+            else "on copies"
+        )
         raise CalibrationError(
-            "this model was calibrated by folds, and the detectors of the folds are gone, so it cannot be calibrated "
-            "anew in int8; fit with --calibration 20%, or calibrate it on good images that it never saw"
+            f"this model was calibrated {how}, so it cannot be calibrated anew in int8; fit with --calibration 20%, or "
+            "calibrate it on good images that it never saw"
         )
     if inspector.rule.weights is not None:
         raise InputError(

@@ -163,7 +163,7 @@ def nice_ticks(low: float, high: float, wanted: int = 8) -> list[float]:
 def _p_value_scores(rule: Rule) -> list[tuple[float, float]]:
     """p-values and the score above which an image gets them: 0.5, the threshold's, then what fits in between."""
     n = rule.n
-    if n == 0:
+    if n == 0 or not rule.tells_rates:
         return []
     half, alarm = (n + 1) // 2, 1 + int((rule.normal > np.float32(rule.threshold)).sum())
     others = [int(p * (n + 1)) for p in (0.2, 0.1, 0.05, 0.02, 0.01)]

@@ -11,6 +11,7 @@ from amiss.core.rule import Rule
 from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
+from amiss.rules.few_shot import FewShot
 from amiss.rules.fixed import Fixed
 from amiss.rules.quantile import Quantile
 from amiss.rules.sigma import Sigma
@@ -18,7 +19,7 @@ from amiss.rules.tail import Tail
 from amiss.rules.triage import Triage
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (Bootstrap, Certified, Conformal, Fixed, Quantile, Sigma, Tail, Triage)
+    rule.name: rule for rule in (Bootstrap, Certified, Conformal, FewShot, Fixed, Quantile, Sigma, Tail, Triage)
 }
 
 

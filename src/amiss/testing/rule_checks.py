@@ -97,7 +97,8 @@ def check_decide_is_pure(make_rule: Make) -> None:
     require(_same(first, second), "decide gives another answer the second time")
     for index in range(len(scores)):
         alone = rule.decide(Scores.of_map(score_map[index : index + 1]))
-        same = alone.p_value[0] == first.p_value[index] and alone.label[0] == first.label[index]
+        same = np.array_equal(alone.p_value[0], first.p_value[index], equal_nan=True)
+        same = same and alone.label[0] == first.label[index]
         require(bool(same), f"image {index} alone gets another answer than in a batch of {len(scores)}")
 
 
@@ -108,7 +109,8 @@ def check_monotone(make_rule: Make) -> None:
     decision = rule.decide(Scores(scores))
     rising = np.diff(decision.review + 2 * decision.label.astype(int)) >= 0
     require(bool(rising.all()), "a higher score turns anomalous into good or review, or review into good")
-    require(bool((np.diff(decision.p_value) <= 0).all()), "a higher score has a larger p-value")
+    if rule.tells_rates:
+        require(bool((np.diff(decision.p_value) <= 0).all()), "a higher score has a larger p-value")
     require(bool(decision.label[-1]) and not decision.label[0], "a score of 1e30 must alarm, one of -1e30 must not")
 
 
@@ -189,6 +191,7 @@ def check_p_value_range(make_rule: Make) -> None:
     """p-values lie in [1/(n+1), 1]: n images cannot show that anything is rarer."""
     rule = _calibrated(make_rule)
     p_value = rule.decide(Scores(np.array([-1e30, 0, 0.5, 1, 1e30]))).p_value
+    _require_p_values(rule, p_value)
     require(p_value.min() >= 1 / (rule.n + 1) - 1e-12, f"p-value {p_value.min()} is below 1/(n+1), n = {rule.n}")
     require(p_value.max() <= 1, f"p-value {p_value.max()} is above 1")
 
@@ -197,6 +200,7 @@ def check_p_values_uniform(make_rule: Make) -> None:
     """On new normal images P(p <= t) <= t for every t, and with continuous scores it is no smaller than it must be."""
     n, draws = _least(make_rule()), np.random.default_rng(0)
     p_value = _judge(make_rule, n, draws, ties=False).p_value
+    _require_p_values(make_rule(), p_value)
     spread = p_value - draws.random(len(p_value)) / (n + 1)  # p has steps of 1/(n+1); spread evenly it is uniform
     require(stats.kstest(spread, "uniform").pvalue > LEVEL, "p-values of new normal images are not uniform (KS test)")
     tied = _judge(make_rule, n, draws, ties=True).p_value
@@ -235,7 +239,7 @@ def check_lots(make_rule: Make) -> None:
     parts, lots = rule.calibrate(single), rule.calibrate(many, Lots(numbers))
     require(math.isclose(lots.threshold, parts.threshold, rel_tol=1e-6), "equal parts of a lot move the threshold")
     scores = np.concatenate([single.image, [-1e30, 1e30]])
-    same = np.allclose(lots.p_value(scores), parts.p_value(scores))
+    same = np.allclose(lots.p_value(scores), parts.p_value(scores), equal_nan=True)
     require(bool(same), "equal parts of a lot change the p-values")
     require(lots.alpha == parts.alpha, "equal parts of a lot change alpha")
     if least > 1:
@@ -284,6 +288,14 @@ def _require_rate(found: NDArray[np.bool_], alpha: float, n: int, what: str) -> 
         found.sum() <= allowed,
         f"{found.sum()} {what} of {len(found)} with n = {n}; alpha = {alpha:g} allows {allowed:g}",
     )
+
+
+def _require_p_values(rule: Rule, p_value: NDArray[np.float64]) -> None:
+    """A rule whose scores tell no rates has none at all, and the check does not apply to it; any other has them."""
+    missing = np.isnan(p_value)
+    require(bool((missing != rule.tells_rates).all()), "p-values are missing, or there are some where none may be")
+    if not rule.tells_rates:
+        raise unittest.SkipTest(f"{rule.name} has no p-values")
 
 
 def _require_promise(rule: Rule) -> float:
@@ -350,4 +362,4 @@ def _judge(make_rule: Make, n: int, draws: np.random.Generator, *, ties: bool) -
 def _same(one: Decision, other: Decision) -> bool:
     masks = one.mask is other.mask or np.array_equal(np.array(one.mask), np.array(other.mask))
     fields = ("label", "review", "p_value")
-    return masks and all(np.array_equal(getattr(one, field), getattr(other, field)) for field in fields)
+    return masks and all(np.array_equal(getattr(one, field), getattr(other, field), equal_nan=True) for field in fields)

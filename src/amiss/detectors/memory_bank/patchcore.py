@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amiss.background.border_level import BorderLevel
 from amiss.background.coreset import StreamingCoreset
+from amiss.background.foreground import Foreground
 from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError
@@ -21,10 +22,12 @@ from amiss.core.progress import Progress
 from amiss.core.ranges import AtLeast, Count, OddCount, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
+from amiss.features.batch import turned
 from amiss.statistics.knn import closeness, nearest_distance, principal_axes
 from amiss.statistics.knn import distance as distances
 from amiss.statistics.reduce import smooth_upsample
 
+_SHOWN = 16  # images that show what the background looks like
 _BLOCK = 1024  # bank vectors that are compared with the whole bank at a time
 
 
@@ -35,7 +38,8 @@ class PatchCore(Detector):
         Every patch of every normal image is described by the features of two stages of a frozen network, each
         averaged over a square of `neighbourhood` cells. A greedy k-centre coreset of `bank_size` descriptors is
         kept: no normal patch is far from it. Distances for the choice are measured after a random projection to
-        `projection` numbers, which keeps them nearly and makes it fast.
+        `projection` numbers, which keeps them nearly and makes it fast. With `rotations` > 1 every normal image is
+        looked at in so many orientations: of a few images a part that lies otherwise is then known too.
 
         Patches near the border lie farther from the bank than those inside. How much farther is learned from up to
         `level_images` normal images, each without the bank vectors that come from it.
@@ -47,7 +51,8 @@ class PatchCore(Detector):
         of the rest, and the distance to what is found is measured in full: sooner, at most a little too large.
         With `reweight` = b > 1 the map of an image is multiplied by the paper's weight: with q the patch farthest
         from the bank, m* its nearest vector and N_b(m*) the b bank vectors nearest to m*,
-        ``1 - exp(|q - m*|) / sum over m in N_b(m*) of exp(|q - m|)``.
+        ``1 - exp(|q - m*|) / sum over m in N_b(m*) of exp(|q - m|)``. With `foreground` only patches of the part
+        count, see `Foreground`: what lies in the background is not looked at.
 
     Assumes:
         What is normal somewhere is normal everywhere: position plays no role.
@@ -63,6 +68,8 @@ class PatchCore(Detector):
         search: Axes along which the nearest vector is looked for; 0 looks at everything and is exact.
         reweight: b of the re-weighting, 1 or 0 for none.
         level_images: Normal images from which the level near the border is learned; 0 leaves distances as they are.
+        rotations: Orientations in which each normal image is learned, evenly around the circle.
+        foreground: Whether the background is told from the part, and left out, where both can be seen.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
@@ -87,6 +94,9 @@ class PatchCore(Detector):
         so that one threshold serves image and pixels. The level near the border is ours; "paper" does without. The
         default preset does not average locally. Features are not resized to 1024 channels, and are centred on the
         bank's mean, which changes no distance but saves digits.
+        Presets "few_shot" and "anomaly_dino" are for 1 to 8 images, after Damm, Laszkiewicz, Lederer and Fischer,
+        "AnomalyDINO: boosting patch-based few-shot anomaly detection with DINOv2", WACV 2025, arXiv 2405.14529. They
+        differ from it: Euclidean distances, the maximum of the smoothed map, and a background found by Otsu's method.
     """
 
     card: ClassVar[Card] = Card(
@@ -108,6 +118,14 @@ class PatchCore(Detector):
                 "reweight": 9,
                 "level_images": 0,
             },
+            "few_shot": {"rotations": 8},
+            "anomaly_dino": {
+                "backbone": "hf:facebook/dinov2-small",
+                "stages": (12,),
+                "bank_size": 10_000,
+                "rotations": 8,
+                "foreground": True,
+            },
             "tiny": {
                 "backbone": "tiny-random",
                 "stages": (4, 8),
@@ -127,6 +145,8 @@ class PatchCore(Detector):
     search: Annotated[int, AtLeast(0)] = 0
     reweight: Annotated[int, AtLeast(0)] = 0
     level_images: Annotated[int, AtLeast(0)] = 32
+    rotations: Count = 1
+    foreground: bool = False
     smoothing: Smoothing = 4.0
     center: Tensor = buffer()
     bank: Tensor = buffer()
@@ -140,6 +160,7 @@ class PatchCore(Detector):
         self.register_buffer("axes", torch.zeros(dimension, min(self.search, dimension)))
         self.register_buffer("neighbours", torch.zeros(0, 0, dtype=torch.long))
         self.border = BorderLevel()
+        self.part = Foreground(dimension) if self.foreground else None
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -149,6 +170,8 @@ class PatchCore(Detector):
         if self.reweight > 1:
             self.neighbours = neighbours(self.bank, self.reweight)
         chosen = np.sort(rng.permutation(len(images))[: self.level_images])
+        if self.part is not None:
+            self._learn_part(self.part, images, progress)
         if len(chosen) > 0:
             self.border.learn(self._unseen_distances(images, chosen, origins, progress))
 
@@ -157,7 +180,9 @@ class PatchCore(Detector):
         coreset: StreamingCoreset | None = None
         number = 0
         for batch in self.batches(images, "features", progress):
-            for patches in self.describe(batch).flatten(1, 2):  # (P, D) of each image
+            degrees = [360 * turn / self.rotations for turn in range(self.rotations)]
+            views = torch.stack([self.describe(turned(batch, angle)) for angle in degrees], dim=1)
+            for patches in views.flatten(1, 3):  # (P, D) of each image
                 if coreset is None:
                     count = self._count(len(images) * len(patches))
                     coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
@@ -178,6 +203,19 @@ class PatchCore(Detector):
                 if len(others) > 0:
                     yield self._distance(patches[None], others)
 
+    def _learn_part(self, part: Foreground, images: Images, progress: Progress) -> None:
+        """What the background looks like, in the first of the images."""
+        some = self.batches(images.subset(range(min(len(images), _SHOWN))), "background", progress)
+        part.learn(torch.cat([self.describe(batch) for batch in some]) - self.center)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Whether a background is left out."""
+        if self.part is None:
+            return ()
+        if not bool(self.part.told):
+            return ("No background could be told from the part, so all of the image is judged.",)
+        return ("What looks like the background of the good images is not judged.",)
+
     def _distance(self, patches: Tensor, bank: Tensor) -> Tensor:
         """Distance (N, h, w) of centred patches (N, h, w, D) to the nearest vector of a bank (M, D)."""
         return nearest_distance(patches, bank, axes=self.axes if self.search > 0 else None)
@@ -185,6 +223,8 @@ class PatchCore(Detector):
     def statistic(self, batch: Tensor) -> Tensor:
         patches = self.describe(batch) - self.center  # (N, h, w, D)
         distance = self.border(self._distance(patches, self.bank))  # (N, h, w)
+        if self.part is not None:
+            distance = distance * self.part(patches)
         if self.reweight > 1:
             distance = distance * self._weight(patches.flatten(1, 2), distance.flatten(1))
         return smooth_upsample(distance, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)

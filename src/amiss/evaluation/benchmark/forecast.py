@@ -8,7 +8,7 @@ from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.words import about
 from amiss.evaluation.benchmark.measured import measured
 from amiss.registry import create
-from amiss.splitting import CalibrationPlan, plan_apart, plan_calibration
+from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
 
 if TYPE_CHECKING:
     from amiss.data import Dataset
@@ -30,6 +30,7 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         CalibrationError: Too few good images for the rule's promise.
         InputError: An unknown method, preset or hyper-parameter.
     """
+    recipe = recipe.for_parts(count_parts(len(dataset.normal), dataset.normal_origins))
     detector = create(recipe.method, recipe.preset, **recipe.settings)
     detector.check_hyperparameters()
     plan = _plan(dataset, recipe, apart, detector.card)
@@ -40,8 +41,10 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         pieces = len(tiling.corners((height, width), dataset.normal.names[0]))
         pixels = f"in {pieces} tiles each of {size[0]} x {size[1]} pixels"
     fits = len(plan.folds) + 1
-    learned = f"{detector.card.name} learns from {len(plan.learn)} good images, {pixels}"
-    if plan.folds:
+    learned = f"{detector.card.name} learns from {len(plan.learn)} good image{'s' * (len(plan.learn) != 1)}, {pixels}"
+    if plan.altered:
+        how = f"{learned}, and altered copies calibrate."
+    elif plan.folds:
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
@@ -51,11 +54,12 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
 
 
 def _plan(dataset: Dataset, recipe: Recipe, apart: Dataset | None, card: Card) -> CalibrationPlan:
-    rule, count = recipe.make_rule(), len(dataset.normal)
+    rule, count, origins = recipe.make_rule(), len(dataset.normal), dataset.normal_origins
     if apart is not None:
         return plan_apart(count, len(apart.normal), rule, future=recipe.future)
-    labels = dataset.normal.labels if card.learns_from is LearnsFrom.CLASSES else ()
-    origins = dataset.normal_origins
+    classes = card.learns_from is LearnsFrom.CLASSES
+    labels = dataset.normal.labels if classes else ()
+    rule = rule if classes else rule_for(rule, count, origins)
     return plan_calibration(count, recipe.calibration, rule, recipe.seed, origins, recipe.future, labels=labels)
 
 
