@@ -22,8 +22,8 @@ UNKNOWN = Sentence(
 )
 RULE_OF_THUMB = Sentence(
     "few_shot: no false-alarm rate is promised from n = {n} good {images}, and none was measured; alpha = {alpha} "
-    "needs {needed}. The threshold is the largest of their scores, a rule of thumb. Calibrate on good parts as soon as there "
-    "are more.",
+    "needs {needed}. The threshold is the largest of their scores, a rule of thumb. Calibrate on good parts as soon "
+    "as there are more.",
     "tests/rules/test_few_shot.py::test_the_rate_can_be_anything",
 )
 
