@@ -181,6 +181,7 @@ OF_METHOD = {
     "openmax": OF_CLASSIFIERS | {"tail": [0], "top": [-1], "distance": ["manhattan"]},
     "padim": {"dimension": [0], "regularisation": [0.0, -1]},
     "patchcore": {
+        "rotations": [0, -1, 1.5],
         "bank_size": [0, 1.0, 0.0],
         "projection": [-1],
         "search": [-1],
