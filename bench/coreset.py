@@ -5,7 +5,8 @@
 On patch descriptors of patchcore's default network from real solar cells that are repeated with jitter (see
 `bench/growth.py`). First 200 images: the choice in rounds against the loop of the textbook, which compares each new
 centre with all points; same points, same first one. Then all images: the choice from a stream with its bounded room
-against the greedy choice from everything at once. The radius is the largest distance of any descriptor to its nearest
+against the greedy choice from everything at once, and blocks that are reduced
+apart against that stream. The radius is the largest distance of any descriptor to its nearest
 chosen one, in the space where they are chosen (64 numbers) and in full.
 """
 
@@ -24,17 +25,18 @@ from growth import SIZE, Jittered
 from torch import Tensor
 
 from amiss import Images
-from amiss.background.coreset import StreamingCoreset, k_center_greedy
+from amiss.background.coreset import ROOM, StreamingCoreset, k_center_greedy
 from amiss.core.progress import silent
 from amiss.core.threads import threads
 from amiss.data.elpv import read_elpv
+from amiss.detectors.by_blocks import BLOCK
 from amiss.detectors.memory_bank.patchcore import PatchCore
 from amiss.features.on_runtime import on_runtime
 from amiss.statistics.knn import nearest_distance
 from amiss.storage import write_file
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "coreset.json"
-COUNT, PROJECTION = 2000, 64
+COUNT, PROJECTION, SEEDS = 2000, 64, 3
 
 
 @torch.no_grad()
@@ -87,18 +89,49 @@ def in_rounds(points: Tensor) -> dict[str, Any]:
 
 def of_a_stream(vectors: Tensor, points: Tensor, projected: Tensor) -> dict[str, Any]:
     """The stream's choice against the choice from all."""
-    coreset = StreamingCoreset(COUNT, vectors.shape[1], np.random.default_rng(0), projection=PROJECTION)
+    coreset = StreamingCoreset(COUNT, vectors.shape[1], np.random.default_rng(0), projection=projected)
     for part in vectors.split(8192):
         coreset.add(part)
     streamed, _ = coreset.choose()
     whole = vectors[k_center_greedy(points, COUNT, first=0)]
     return {
         "points": len(vectors),
-        "room": len(coreset._held),
+        "room": ROOM,
         "radius_over_whole_projected": round(
             radius(points, streamed @ projected) / radius(points, whole @ projected), 4
         ),
         "radius_over_whole_in_full": round(radius(vectors, streamed) / radius(vectors, whole), 4),
+    }
+
+
+def by_blocks(vectors: Tensor, projected: Tensor, patches: int) -> dict[str, Any]:
+    """The choice from blocks that are reduced apart and folded, as `patchcore` makes it, against the stream's."""
+    ratios = []
+    for seed in range(SEEDS):
+        streamed = StreamingCoreset(COUNT, vectors.shape[1], np.random.default_rng(seed), projection=projected)
+        folded = StreamingCoreset(COUNT, vectors.shape[1], np.random.default_rng(seed), projection=projected)
+        for number, part in enumerate(vectors.split(BLOCK * patches)):
+            streamed.add(part)
+            block = StreamingCoreset(
+                COUNT, vectors.shape[1], np.random.default_rng([seed, number]), projection=projected
+            )
+            block.add(part)
+            block.reduce()
+            folded.merge(block.state())
+        one, other = (each.choose()[0] for each in (streamed, folded))
+        points = vectors @ projected
+        ratios.append(
+            (
+                radius(points, other @ projected) / radius(points, one @ projected),
+                radius(vectors, other) / radius(vectors, one),
+            )
+        )
+    search, full = zip(*ratios, strict=True)
+    return {
+        "blocks": -(-len(vectors) // (BLOCK * patches)),
+        "seeds": SEEDS,
+        "radius_over_stream_projected": [round(ratio, 4) for ratio in search],
+        "radius_over_stream_in_full": [round(ratio, 4) for ratio in full],
     }
 
 
@@ -116,6 +149,7 @@ def main() -> None:
         "cores": threads(),
         "in_rounds": in_rounds(points[: 200 * patches]),
         "of_a_stream": of_a_stream(vectors, points, projected),
+        "by_blocks": by_blocks(vectors, projected, patches),
     }
     write_file(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
     print(json.dumps(results, indent=2))

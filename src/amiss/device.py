@@ -36,6 +36,18 @@ def choose_device(asked: str = AUTO) -> torch.device:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block torch works on one core of the CPU: the order of its sums, and so their last bits, depend on how
+    many cores add."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within the block torch draws from a seed, here and on the device; afterwards its random states are as before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

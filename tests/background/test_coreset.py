@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from amiss.background.coreset import StreamingCoreset, k_center_greedy
+from amiss.background.coreset import StreamingCoreset, draw_projection, k_center_greedy
 from amiss.core.errors import InputError
 
 
@@ -99,8 +99,10 @@ def test_progress_and_refusal() -> None:
         k_center_greedy(torch.randn(5, 2), 0, first=0)
 
 
-def stream(points: np.ndarray, count: int, cuts: int, **options: int) -> np.ndarray:
-    coreset = StreamingCoreset(count, points.shape[1], np.random.default_rng(0), **options)
+def stream(points: np.ndarray, count: int, cuts: int, projection: int = 0, **options: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    matrix = draw_projection(points.shape[1], projection, rng)
+    coreset = StreamingCoreset(count, points.shape[1], rng, projection=matrix, **options)
     ends = np.linspace(0, len(points), cuts + 1).astype(int)
     for origin, (start, end) in enumerate(pairwise(ends)):
         coreset.add(torch.from_numpy(points[start:end]), origin)
@@ -145,3 +147,30 @@ def test_memory_of_a_stream_is_its_room() -> None:
         coreset.add(torch.rand(70, 4))
         assert coreset._held.shape == (100, 4)
     assert coreset.choose()[0].shape == (10, 4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_that_are_reduced_apart_cover_as_well_as_one_stream(seed: int) -> None:
+    """Each block is one cluster, so that no other can stand in for what it lets go; within 5 % in the mean of seeds."""
+    rng = np.random.default_rng(seed)
+    points = (10 * np.repeat(rng.standard_normal((12, 8)), 300, axis=0) + rng.standard_normal((3600, 8))).astype("f4")
+    whole = StreamingCoreset(60, 8, np.random.default_rng(seed), room=700)
+    folded = StreamingCoreset(60, 8, np.random.default_rng(seed), room=700)
+    for number, part in enumerate(torch.from_numpy(points).split(300)):
+        whole.add(part, number)
+        block = StreamingCoreset(60, 8, np.random.default_rng([seed, number]), room=700)
+        block.add(part, number)
+        block.reduce()
+        assert len(block.state()["vectors"]) == 240
+        folded.merge(block.state())
+    (one, _), (other, origins) = whole.choose(), folded.choose()
+    assert folded.seen == whole.seen == 3600
+    assert all(
+        bool((torch.from_numpy(points[300 * o : 300 * o + 300]) == v).all(1).any())
+        for o, v in zip(origins.tolist(), other, strict=True)
+    )
+
+    def covering(some: torch.Tensor) -> float:
+        return float(torch.cdist(torch.from_numpy(points), some).amin(dim=1).max())
+
+    assert covering(other) <= 1.05 * covering(one)

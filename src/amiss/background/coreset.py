@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from amiss.core.progress import Progress, silent
 
 POOL = 256
 """Points that one round looks at: the farthest ones, among which the next centres are."""
+
+ROOM = 2**18
+"""Vectors that a `StreamingCoreset` holds: those of 256 images of 256 x 256 pixels at stride 8."""
 
 _BLOCK = 2048  # points a product: what it writes stays in the processor's cache
 
@@ -87,19 +92,19 @@ class StreamingCoreset:
     What arrives is gathered until `room` is full; then the greedy choice reduces it to `reserve` times `count` vectors,
     which stay for the next round. A stream that fits into the room gives what the greedy choice from all of it gives.
     In a longer one, what was let go lies near something that was kept, and so on: the covering radius grows a little
-    with every reduction.
+    with every reduction. So a stream may as well come by blocks, each reduced on its own.
 
     Args:
         count: Vectors to choose in the end.
         dimension: D.
-        rng: Draws the projection, then the first choices.
-        projection: Numbers to which vectors are projected at random for the search; 0 for none.
+        rng: Draws the first choices.
+        projection: What vectors are multiplied by for the search, see `draw_projection`; None for nothing.
         room: Vectors that are held.
         reserve: Vectors that a reduction leaves, as a multiple of `count`.
 
     Cost:
-        Memory: `room` x (D + 2 `projection` + 2) numbers. Arithmetic: see `k_center_greedy`, once for every `room`
-        vectors and with `reserve` x `count`.
+        Memory: `room` x (D + 2 numbers of the projection + 2) numbers. Arithmetic: see `k_center_greedy`, once for
+        every `room` vectors and with `reserve` x `count`.
     """
 
     def __init__(
@@ -108,36 +113,64 @@ class StreamingCoreset:
         dimension: int,
         rng: np.random.Generator,
         *,
-        projection: int = 0,
-        room: int = 2**18,
+        projection: Tensor | None = None,
+        room: int = ROOM,
         reserve: int = 4,
     ) -> None:
         self.count, self.rng, self.seen = check_count("count", count), rng, 0
         self.kept = check_count("reserve", reserve) * count
-        self._held = torch.empty(max(room, 2 * self.kept), dimension)  # pages that nothing is written to cost nothing
-        self._origins = torch.empty(len(self._held), dtype=torch.long)
+        self._room = max(room, 2 * self.kept)
+        self._held, self._origins = torch.zeros(0, dimension), torch.zeros(0, dtype=torch.long)
         self._filled = 0
-        self._projection: Tensor | None = None
-        if 0 < projection < dimension:
-            matrix = rng.standard_normal((dimension, projection)) / np.sqrt(projection)
-            self._projection = torch.from_numpy(matrix).float()
+        self._projection = projection
 
     def add(self, vectors: Tensor, origin: int = 0) -> None:
         """Take over vectors (n, D), and the number of the image they come from."""
         self.seen += len(vectors)
-        while len(vectors) > 0:
-            part = vectors[: len(self._held) - self._filled]
-            place = slice(self._filled, self._filled + len(part))
-            self._held[place], self._origins[place] = part, origin
-            self._filled += len(part)
-            vectors = vectors[len(part) :]
-            if len(vectors) > 0:
-                self._reduce()
+        self._take(vectors, torch.full((len(vectors),), origin))
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of a coreset of another part of the stream."""
+        vectors, origins = state["vectors"], state["origins"]
+        self.seen += int(state["seen"])
+        if self._filled == 0 and len(vectors) <= self._room:
+            self._held, self._origins, self._filled = vectors, origins, len(vectors)
+        else:
+            self._take(vectors, origins)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is held, for `merge`; not copied."""
+        held = slice(0, self._filled)
+        return {"vectors": self._held[held], "origins": self._origins[held], "seen": torch.tensor(self.seen)}
+
+    def reduce(self) -> None:
+        """Leave `reserve` times `count` vectors, unless they are fewer."""
+        if self._filled > self.kept:
+            self._reduce()
 
     def choose(self, progress: Progress = silent) -> tuple[Tensor, Tensor]:
         """The chosen vectors (min(count, n), D) in the order of their choice, and their origins (min(count, n),)."""
         chosen = self._choose(self.count, progress)
         return self._held[chosen], self._origins[chosen]
+
+    def _take(self, vectors: Tensor, origins: Tensor) -> None:
+        self._make_room()
+        while len(vectors) > 0:
+            here = slice(self._filled, min(self._filled + len(vectors), self._room))
+            taken = here.stop - here.start
+            self._held[here], self._origins[here] = vectors[:taken], origins[:taken]
+            self._filled += taken
+            vectors, origins = vectors[taken:], origins[taken:]
+            if len(vectors) > 0:
+                self._reduce()
+
+    def _make_room(self) -> None:
+        """Pages that nothing is written to cost nothing."""
+        if len(self._held) < self._room:
+            held, origins = self._held[: self._filled], self._origins[: self._filled]
+            self._held = held.new_empty(self._room, held.shape[1])
+            self._origins = origins.new_empty(self._room)
+            self._held[: self._filled], self._origins[: self._filled] = held, origins
 
     def _reduce(self) -> None:
         chosen = self._choose(self.kept, silent)
@@ -148,3 +181,10 @@ class StreamingCoreset:
         pool = self._held[: self._filled]
         points = pool if self._projection is None else pool @ self._projection
         return k_center_greedy(points, count, first=int(self.rng.integers(len(pool))), progress=progress)
+
+
+def draw_projection(dimension: int, numbers: int, rng: np.random.Generator) -> Tensor | None:
+    """A random matrix (D, numbers) that keeps distances nearly; None where it would make vectors no shorter."""
+    if not 0 < numbers < dimension:
+        return None
+    return torch.from_numpy(rng.standard_normal((dimension, numbers)) / np.sqrt(numbers)).float()

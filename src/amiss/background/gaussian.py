@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, cast
 
 import torch
@@ -68,6 +68,25 @@ class Gaussian:
         self._scatter, self._third, self._fourth = (one + two for one, two in moved)
         self.count, self.mean = count, mean
         return self
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums, for `of_state`."""
+        count = torch.tensor(self.count)
+        return {
+            "count": count,
+            "mean": self.mean,
+            "scatter": self._scatter,
+            "third": self._third,
+            "fourth": self._fourth,
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """The Gaussian whose `state` this is."""
+        found = cls(len(state["mean"]))
+        found.count, found.mean = int(state["count"]), state["mean"]
+        found._scatter, found._third, found._fourth = (state[name] for name in ("scatter", "third", "fourth"))
+        return found
 
     def _around(self, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The sums with `centre` for the mean: y becomes y - d, and the sum of y is zero."""
@@ -178,19 +197,37 @@ class StageGaussians(nn.Module):
         self.layers = nn.ModuleList(MahalanobisLayer(count) for count in channels)
         self._channels = tuple(channels)
 
-    def learn(self, stream: Iterable[Sequence[Tensor]]) -> None:
-        """Take mean and covariance of batches that go by once: one (..., C) per stage.
+    def gather(self, stream: Iterable[Sequence[Tensor]]) -> dict[str, Tensor]:
+        """The sums of a block, of batches that go by once: one (..., C) per stage."""
+        sums = [Gaussian(count) for count in self._channels]
+        for batch in stream:
+            for gaussian, vectors in zip(sums, batch, strict=True):
+                gaussian.add(vectors)
+        return {f"{number} {name}": tensor for number, one in enumerate(sums) for name, tensor in one.state().items()}
+
+    def fold(self, states: Iterable[Mapping[str, Tensor]]) -> None:
+        """Take mean and covariance of all blocks, from what `gather` gave of each.
 
         Raises:
             InputError: Fewer than two vectors, or vectors that do not vary.
         """
         sums = [Gaussian(count) for count in self._channels]
-        for batch in stream:
-            for gaussian, vectors in zip(sums, batch, strict=True):
-                gaussian.add(vectors)
+        for state in states:
+            for number, gaussian in enumerate(sums):
+                gaussian.merge(Gaussian.of_state(part_of_state(state, f"{number} ")))
         for layer, gaussian in zip(self.layers, sums, strict=True):
             cast(MahalanobisLayer, layer).take(gaussian)
 
     def forward(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """One (..., C) per stage to the distances of each stage, (...)."""
         return [layer(stage) for layer, stage in zip(self.layers, vectors, strict=True)]
+
+
+def part_of_state(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What stands under names that begin so, without that beginning.
+
+    Example:
+        >>> part_of_state({"a x": torch.tensor(1), "b x": torch.tensor(2)}, "b ")
+        {'x': tensor(2)}
+    """
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

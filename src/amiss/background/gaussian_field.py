@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,38 +21,65 @@ _BLOCK = 2**20  # numbers of covariance that are factorised at a time
 class GaussianField:
     """Mean and covariance of D-dimensional vectors at each of P positions, without keeping the vectors.
 
-    Sums run in float64 around the first vector seen at each position: a sum of squares around a point close to the
-    mean loses no digits when the mean is subtracted.
+    Sums run in float64 around one vector at each position: a sum of squares around a point close to the mean loses no
+    digits when the mean is subtracted. Fields of separate images around the same vectors merge by adding their sums.
 
     Args:
         positions: P.
         dimension: D.
+        origin: The vector at each position, (P, D); the first that is seen when None.
 
     Cost:
         P x D^2 multiply-adds per image; P x (D^2 + 2 D) float64 numbers, whatever the number of images.
     """
 
-    def __init__(self, positions: int, dimension: int) -> None:
+    def __init__(self, positions: int, dimension: int, origin: Tensor | None = None) -> None:
         self.count = 0
-        self._origin = torch.zeros(positions, dimension, dtype=torch.float64)
+        self._origin = None if origin is None else origin.double()
         self._sum = torch.zeros(positions, dimension, dtype=torch.float64)
         self._products = torch.zeros(positions, dimension, dimension, dtype=torch.float64)
 
     def add(self, vectors: Tensor) -> None:
         """Take in a batch (N, P, D)."""
         vectors = vectors.double()
-        if self.count == 0:
+        if self._origin is None:
             self._origin = vectors[0].clone()
         shifted = (vectors - self._origin).transpose(0, 1)  # (P, N, D)
         self.count += len(vectors)
         self._sum += shifted.sum(dim=1)
         self._products.baddbmm_(shifted.transpose(1, 2), shifted)  # in place: a second (P, D, D) would double the peak
 
+    def merge(self, other: GaussianField) -> Self:
+        """Take in what another field around the same vectors has seen; it stays as it is.
+
+        Raises:
+            InputError: It is around others.
+        """
+        if self._origin is None or other._origin is None or not torch.equal(self._origin, other._origin):
+            raise InputError("fields to be merged must be around the same vectors, got others")
+        self.count += other.count
+        self._sum += other._sum
+        self._products += other._products
+        return self
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums, for `of_state`; not copied."""
+        self._check(1)
+        sums = {"origin": cast(Tensor, self._origin), "sum": self._sum, "products": self._products}
+        return {"count": torch.tensor(self.count), **sums}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """The field whose `state` this is, with these very tensors."""
+        found = cls(0, state["sum"].shape[1], state["origin"])
+        found.count, found._sum, found._products = int(state["count"]), state["sum"], state["products"]
+        return found
+
     @property
     def mean(self) -> Tensor:
         """(P, D) float64."""
         self._check(1)
-        return self._origin + self._sum / self.count
+        return cast(Tensor, self._origin) + self._sum / self.count
 
     def covariance(self, positions: slice = slice(None)) -> Tensor:
         """Unbiased covariance (P, D, D) float64 at some positions; of rank at most count - 1.
@@ -153,19 +181,32 @@ class FieldWhitening(nn.Module):
         """
         dimension, positions = self.mean.shape[-1], math.prod(grid)
         parts = _slices(positions, max(1, sums // (8 * dimension**2)))
-        self.mean = torch.empty(positions, dimension)
+        if len(parts) == 1:
+            self.take(_field(passes, parts[0], dimension), grid, share)
+            done(positions)
+            return
+        self._make_room(positions)
+        added = share * _variance(passes, positions * dimension).mean().item()
+        for part in parts:
+            self._take(_field(passes, part, dimension), part, added)  # gone before the next one is made
+            done(part.stop)
+        self.mean = self.mean.reshape(*grid, dimension)
+
+    def take(self, field: GaussianField, grid: Sequence[int], share: float) -> None:
+        """Take mean and covariance of a field; see `learn`.
+
+        Raises:
+            InputError: Fewer than two vectors.
+        """
+        dimension, positions = self.mean.shape[-1], math.prod(grid)
+        self._make_room(positions)
+        self._take(field, slice(0, positions), share * field.variance().mean().item())
+        self.mean = self.mean.reshape(*grid, dimension)
+
+    def _make_room(self, positions: int) -> None:
+        self.mean = torch.empty(positions, self.mean.shape[-1])
         for number, (start, end) in enumerate(self.edges):
             setattr(self, f"strip{number}", torch.empty(positions, end - start, end))
-        if len(parts) == 1:
-            field = _field(passes, parts[0], dimension)
-            self._take(field, parts[0], share * field.variance().mean().item())
-            done(positions)
-        else:
-            added = share * _variance(passes, positions * dimension).mean().item()
-            for part in parts:
-                self._take(_field(passes, part, dimension), part, added)  # gone before the next one is made
-                done(part.stop)
-        self.mean = self.mean.reshape(*grid, dimension)
 
     def _take(self, field: GaussianField, part: slice, added: float) -> None:
         self.mean[part] = field.mean.float()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,11 +16,11 @@ class Reservoir:
     """Keeps `capacity` of the vectors that go by, every subset of that size equally likely; all while there are fewer.
 
     Every vector draws a number, and those with the largest numbers stay. So the sample does not depend on how the
-    stream is cut into batches.
+    stream is cut into batches, nor into blocks of which each has a reservoir of its own.
 
     Args:
         capacity: Most vectors kept.
-        rng: Where the numbers are drawn, one a vector.
+        rng: Where the numbers are drawn, one a vector; of PCG64, NumPy's default.
 
     Cost:
         capacity x (D + 2) numbers, whatever the length of the stream; twice as many in `sample`, and half as many more
@@ -44,6 +47,29 @@ class Reservoir:
         keys = self._rng.random(len(vectors))
         arrival = np.arange(self.seen, self.seen + len(vectors))
         self.seen += len(vectors)
+        self._take(vectors, keys, arrival)
+
+    def skip(self, count: int) -> None:
+        """Let vectors go by that another reservoir of this stream has taken: what comes next draws as in one stream."""
+        if count:
+            cast(np.random.PCG64, self._rng.bit_generator).advance(count)  # a draw is one step
+        self.seen += count
+
+    def state(self) -> dict[str, Tensor]:
+        """What is kept, for `merge`; not copied."""
+        vectors = self._vectors[: len(self._keys)]
+        return {"vectors": vectors, "keys": torch.from_numpy(self._keys), "arrival": torch.from_numpy(self._arrival)}
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        """Take in the `state` of a reservoir of another part of the stream: in any order the same sample."""
+        vectors, keys, arrival = state["vectors"], state["keys"].numpy(), state["arrival"].numpy()
+        self.seen = max(self.seen, int(arrival.max(initial=-1)) + 1)
+        if len(self._keys) == 0 and len(keys) <= self.capacity:
+            self._vectors, self._keys, self._arrival = vectors, keys, arrival
+        else:
+            self._take(vectors, keys, arrival)
+
+    def _take(self, vectors: Tensor, keys: np.ndarray, arrival: np.ndarray) -> None:
         filled = len(self._keys)
         room = self.capacity - filled
         if room > 0:
@@ -75,3 +101,28 @@ class Reservoir:
         leaving = np.setdiff1d(np.arange(kept), staying)
         self._vectors[torch.from_numpy(leaving)] = vectors[torch.from_numpy(entering)]
         self._keys[leaving], self._arrival[leaving] = keys[entering], arrival[entering]
+
+
+def sample_block(batches: Iterable[Tensor], capacity: int, start: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """The `state` of the reservoir of one block of a stream of images.
+
+    Args:
+        batches: Vectors of the images of the block, (N, n, D), n of each.
+        capacity: Most vectors kept.
+        start: Images before the block.
+        rng: As it was before the first image of all.
+    """
+    reservoir = Reservoir(capacity, rng)
+    for batch in batches:
+        if reservoir.seen == 0:
+            reservoir.skip(start * batch.shape[1])
+        reservoir.add(batch.flatten(0, 1))
+    return reservoir.state()
+
+
+def merged_sample(states: Iterable[Mapping[str, Tensor]], capacity: int) -> Tensor:
+    """The sample of the whole stream from the reservoirs of its blocks, (min(seen, capacity), D)."""
+    reservoir = Reservoir(capacity, np.random.default_rng())  # which draws nothing
+    for state in states:
+        reservoir.merge(state)
+    return reservoir.sample()

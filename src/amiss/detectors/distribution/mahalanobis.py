@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -13,12 +14,12 @@ from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.core.ranges import Smoothing, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor
 from amiss.statistics.reduce import smooth_upsample
 
 
-class Mahalanobis(Detector):
+class Mahalanobis(ByBlocks):
     """One Gaussian of normal patches per stage; a patch is as strange as it is far from all of them together.
 
     Background model:
@@ -87,9 +88,12 @@ class Mahalanobis(Detector):
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.gaussians = StageGaussians(self.features.channels)
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        self.gaussians.learn(self.describe(batch) for batch in self.batches(images, "features", progress))
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        batches = self.batches(images.subset(block), "features", progress)
+        return self.gaussians.gather(self.describe(batch) for batch in batches)
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        self.gaussians.fold(states)
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])

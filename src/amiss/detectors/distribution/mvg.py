@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -13,11 +14,11 @@ from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.core.ranges import Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor
 
 
-class MVG(Detector):
+class MVG(ByBlocks):
     """One Gaussian of normal images per stage; an image is as strange as it is far from all of them together.
 
     Background model:
@@ -84,9 +85,12 @@ class MVG(Detector):
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.gaussians = StageGaussians(self.features.channels)
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        self.gaussians.learn(self.describe(batch) for batch in self.batches(images, "features", progress))
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        batches = self.batches(images.subset(block), "features", progress)
+        return self.gaussians.gather(self.describe(batch) for batch in batches)
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        self.gaussians.fold(states)
 
     def statistic(self, batch: Tensor) -> Tensor:
         return torch.stack(self.gaussians(self.describe(batch))).sum(dim=0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amiss.background.gaussian_field import SUMS, FieldWhitening
+from amiss.background.gaussian_field import SUMS, FieldWhitening, GaussianField
 from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.ranges import Count, Positive, Smoothing, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.cache import cached_features
 from amiss.features.on_runtime import let_go
 from amiss.statistics.reduce import smooth_upsample
 
 
-class PaDiM(Detector):
+class PaDiM(ByBlocks):
     """A Gaussian of network features at every position; a patch is as strange as it is far from its own Gaussian.
 
     Background model:
@@ -99,29 +99,54 @@ class PaDiM(Detector):
             self.register_buffer(f"drawn{number}", torch.zeros(0, dtype=torch.long))
         self.gaussians = FieldWhitening(min(self.dimension, sum(self.features.channels)))
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+    def prepare(self, images: Images, rng: np.random.Generator) -> None:
         if len(images) < 2:
             raise InputError(f"padim needs at least 2 normal images to see how they vary, got {len(images)}")
-        total = sum(self.features.channels)
-        drawn = np.sort(rng.permutation(total)[: self.dimension])
+        drawn = np.sort(rng.permutation(sum(self.features.channels))[: self.dimension])
         self._take_channels(drawn)
-        probe = self.describe(next(self.batches(images.subset([0]), "features", silent)))
-        grid, positions = tuple(probe.shape[2:]), probe.shape[2] * probe.shape[3]
-        with self._passes(images, progress, once=8 * positions * len(drawn) ** 2 <= SUMS) as passes:
-            self.gaussians.learn(
-                passes, grid, self.regularisation, done=lambda done: progress("gaussians", done, positions)
-            )
 
-    @contextmanager
-    def _passes(self, images: Images, progress: Progress, *, once: bool) -> Iterator[Callable[[], Iterator[Tensor]]]:
-        """Yields what begins a pass over the drawn channels (N, P, D); from disk when there is more than one."""
-        if once:
-            yield lambda: (_vectors(self.describe(batch)) for batch in self.batches(images, "features", progress))
-            return
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        first = _vectors(self.draw(self._first(images)))[0]  # (P, D): what all blocks are summed around
+        field = GaussianField(first.shape[0], first.shape[1], first)
+        for batch in self.batches(images.subset(block), "features", progress):
+            field.add(_vectors(self.describe(batch)))
+        return field.state()
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        field = GaussianField.of_state(next(states))
+        for state in states:
+            field.merge(GaussianField.of_state(state))
+        self.gaussians.take(field, self._grid(images), self.regularisation)
+
+    @torch.no_grad()
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        numbers = math.prod(self._grid(images)) * self.gaussians.mean.shape[1] ** 2
+        if 8 * numbers <= SUMS:
+            super().learn(images, rng, progress)
+        else:
+            self.prepare(images, rng)
+            self._learn_in_passes(images, progress)
+
+    def _learn_in_passes(self, images: Images, progress: Progress) -> None:
+        """From features on disk: sums for some positions after the others."""
+        grid = self._grid(images)
         with cached_features(self.features, self.features.key(), images, progress) as cache:
             let_go(self)  # the network has done its work, and memory is scarce here
-            yield lambda: (_vectors(self.draw(maps)) for maps in cache.batches(4))  # few: beside the state
+            self.gaussians.learn(
+                lambda: (_vectors(self.draw(maps)) for maps in cache.batches(4)),  # few: beside the state
+                grid,
+                self.regularisation,
+                done=lambda done: progress("gaussians", done, math.prod(grid)),
+            )
+
+    def _first(self, images: Images) -> list[Tensor]:
+        """The feature maps of the first image."""
+        maps: list[Tensor] = self.features(next(self.batches(images.subset([0]), "features", silent)))
+        return maps
+
+    def _grid(self, images: Images) -> tuple[int, ...]:
+        """Cells of the finest stage."""
+        return tuple(self._first(images)[0].shape[2:])
 
     def statistic(self, batch: Tensor) -> Tensor:
         descriptors = self.describe(batch)  # (N, D, h, w)

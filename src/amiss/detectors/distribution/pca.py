@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,14 +17,14 @@ from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import OddCount, OneOf, Share, Smoothing, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
 
 MEASURES = ("reconstruction", "likelihood")
 
 
-class PCA(Detector):
+class PCA(ByBlocks):
     """A subspace of normal patches; a patch is as strange as what the subspace cannot reconstruct of it.
 
     Background model:
@@ -101,11 +102,16 @@ class PCA(Detector):
         self.register_buffer("projection", torch.zeros(dimension, 0))
         self.register_buffer("offset", torch.zeros(()))
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
         gaussian = Gaussian(len(self.mean))
-        for batch in self.batches(images, "features", progress):
+        for batch in self.batches(images.subset(block), "features", progress):
             gaussian.add(self.describe(batch))
+        return gaussian.state()
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        gaussian = Gaussian(len(self.mean))
+        for state in states:
+            gaussian.merge(Gaussian.of_state(state))
         subspace = Subspace.of(gaussian, self.variance)
         self.mean = subspace.mean.float()
         if self.measure == "reconstruction":

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
-from amiss.background.reservoir import Reservoir
+from amiss.background.reservoir import merged_sample, sample_block
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import Count
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor
 
 
-class DN2(Detector):
+class DN2(ByBlocks):
     """Normal images as single vectors; an image is as strange as it is far from those it resembles most.
 
     Background model:
@@ -85,12 +85,12 @@ class DN2(Detector):
         self.features = FeatureExtractor(self.backbone, (self.stage,), pretrained=pretrained)
         add_bank(self, *self.features.channels)
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        reservoir = Reservoir(self.bank_size, rng)
-        for batch in self.batches(images, "features", progress):
-            reservoir.add(self.describe(batch))
-        fill_bank(self, reservoir.sample())
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        batches = self.batches(images.subset(block), "features", progress)
+        return sample_block((self.describe(batch)[:, None] for batch in batches), self.bank_size, block.start, rng)
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        fill_bank(self, merged_sample(states, self.bank_size))
 
     def statistic(self, batch: Tensor) -> Tensor:
         distances = bank_distances(self, self.describe(batch), self.neighbours)  # (N, k)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amiss.background.border_level import BorderLevel
-from amiss.background.coreset import StreamingCoreset
+from amiss.background.coreset import StreamingCoreset, draw_projection
 from amiss.background.foreground import Foreground
 from amiss.background.memory_bank import add_bank, fill_bank
 from amiss.core.card import Card, Learning
@@ -20,7 +20,7 @@ from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import AtLeast, Count, OddCount, Share, Smoothing, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.features.batch import turned
 from amiss.statistics.knn import closeness, nearest_distance, principal_axes
@@ -31,7 +31,7 @@ _SHOWN = 16  # images that show what the background looks like
 _BLOCK = 1024  # bank vectors that are compared with the whole bank at a time
 
 
-class PatchCore(Detector):
+class PatchCore(ByBlocks):
     """A memory bank of normal patches; a patch is as strange as it is far from the bank.
 
     Background model:
@@ -162,9 +162,28 @@ class PatchCore(Detector):
         self.border = BorderLevel()
         self.part = Foreground(dimension) if self.foreground else None
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        bank, origins = self._choose(images, rng, progress)  # (M, D), (M,)
+    def prepare(self, images: Images, rng: np.random.Generator) -> None:
+        vars(self)["_projection"] = draw_projection(len(self.center), self.projection, rng)  # no part of the state
+
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        number, coreset = block.start, None
+        own = rng if len(block) == len(images) else np.random.default_rng([int(rng.integers(2**63)), block.start])
+        for batch in self.batches(images.subset(block), "features", progress):
+            degrees = [360 * turn / self.rotations for turn in range(self.rotations)]
+            views = torch.stack([self.describe(turned(batch, angle)) for angle in degrees], dim=1)
+            for patches in views.flatten(1, 3):  # (P, D) of each image
+                if coreset is None:
+                    coreset = self._coreset(len(images) * len(patches), own)
+                coreset.add(patches, number)
+                number += 1
+        if coreset is None:
+            raise InputError("there must be images to learn from, got none")
+        if len(block) < len(images):
+            coreset.reduce()
+        return coreset.state() | {"images": torch.tensor(len(block))}
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        bank, origins = self._choose(states, images, rng, progress)  # (M, D), (M,)
         fill_bank(self, bank)
         self.axes = principal_axes(self.bank, self.axes.shape[1])
         if self.reweight > 1:
@@ -175,22 +194,24 @@ class PatchCore(Detector):
         if len(chosen) > 0:
             self.border.learn(self._unseen_distances(images, chosen, origins, progress))
 
-    def _choose(self, images: Images, rng: np.random.Generator, progress: Progress) -> tuple[Tensor, Tensor]:
+    def _choose(
+        self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress
+    ) -> tuple[Tensor, Tensor]:
         """The bank (M, D), not centred, and the number of the image of each vector (M,)."""
         coreset: StreamingCoreset | None = None
-        number = 0
-        for batch in self.batches(images, "features", progress):
-            degrees = [360 * turn / self.rotations for turn in range(self.rotations)]
-            views = torch.stack([self.describe(turned(batch, angle)) for angle in degrees], dim=1)
-            for patches in views.flatten(1, 3):  # (P, D) of each image
-                if coreset is None:
-                    count = self._count(len(images) * len(patches))
-                    coreset = StreamingCoreset(count, len(self.center), rng, projection=self.projection)
-                coreset.add(patches, number)
-                number += 1
+        for state in states:
+            if coreset is None:
+                patches = int(state["seen"]) // int(state["images"])  # of each image
+                coreset = self._coreset(len(images) * patches, rng)
+            coreset.merge(state)
         if coreset is None:
             raise InputError("there must be images to learn from, got none")
         return coreset.choose(progress)
+
+    def _coreset(self, patches: int, rng: np.random.Generator) -> StreamingCoreset:
+        """Of a stream of so many patches."""
+        projection: Tensor | None = vars(self)["_projection"]
+        return StreamingCoreset(self._count(patches), len(self.center), rng, projection=projection)
 
     def _unseen_distances(
         self, images: Images, chosen: NDArray[np.intp], origins: Tensor, progress: Progress

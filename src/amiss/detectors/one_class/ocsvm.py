@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amiss.background.gaussian import Gaussian, MahalanobisLayer
+from amiss.background.gaussian import MahalanobisLayer
 from amiss.background.kernel_machine import KernelMachine, solve_one_class
-from amiss.background.reservoir import Reservoir
+from amiss.background.sums_and_sample import merge_sums_and_sample, sums_and_sample
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import AtLeast, Count, OddCount, OneOf, Share, Smoothing, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.kernel import KERNELS, create_kernel, natural_gamma
 from amiss.statistics.reduce import smooth_upsample
 
 
-class OneClassSVM(Detector):
+class OneClassSVM(ByBlocks):
     """A boundary around normal patches; a patch is as strange as it is far beyond it.
 
     Background model:
@@ -110,15 +111,15 @@ class OneClassSVM(Detector):
         self.machine = KernelMachine(dimension, kernel=self.kernel, degree=self.degree)
         self.register_buffer("level", torch.zeros(()))
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        gaussian, reservoir = Gaussian(sum(self.features.channels)), Reservoir(self.samples, rng)
-        for batch in self.batches(images, "features", progress):
-            patches = self.describe(batch).flatten(0, 2)
-            gaussian.add(patches)
-            reservoir.add(patches)
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        batches = self.batches(images.subset(block), "features", progress)
+        vectors = (self.describe(batch).flatten(1, 2) for batch in batches)
+        return sums_and_sample(vectors, self.samples, block.start, rng)
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        gaussian, sample = merge_sums_and_sample(states, self.samples)
         self.normal.take(gaussian)
-        patches = self.normal.whiten(reservoir.sample()).double()  # (n, D)
+        patches = self.normal.whiten(sample).double()  # (n, D)
         gamma = natural_gamma(self.kernel, patches)
         kernel = create_kernel(self.kernel, gamma, self.degree)
         shrink = kernel.of_itself(patches).rsqrt()  # (n,)

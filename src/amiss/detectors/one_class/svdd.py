@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amiss.background.gaussian import Gaussian, MahalanobisLayer
+from amiss.background.gaussian import MahalanobisLayer
 from amiss.background.kernel_machine import KernelMachine, solve_one_class, sphere_gram
-from amiss.background.reservoir import Reservoir
+from amiss.background.sums_and_sample import merge_sums_and_sample, sums_and_sample
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import AtLeast, Count, OneOf, Share, Stages
-from amiss.detectors.detector import Detector
+from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor
 from amiss.statistics.kernel import KERNELS, create_kernel, natural_gamma
 
 
-class SVDD(Detector):
+class SVDD(ByBlocks):
     """The smallest sphere around normal images; an image is as strange as it is far outside.
 
     Background model:
@@ -102,15 +103,15 @@ class SVDD(Detector):
         self.machine = KernelMachine(dimension, kernel=self.kernel, degree=self.degree)
         self.register_buffer("rest", torch.zeros(()))  # |c|^2 - R^2
 
-    @torch.no_grad()
-    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
-        gaussian, reservoir = Gaussian(sum(self.features.channels)), Reservoir(self.samples, rng)
-        for batch in self.batches(images, "features", progress):
-            vectors = self.describe(batch)
-            gaussian.add(vectors)
-            reservoir.add(vectors)
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        batches = self.batches(images.subset(block), "features", progress)
+        vectors = (self.describe(batch)[:, None] for batch in batches)
+        return sums_and_sample(vectors, self.samples, block.start, rng)
+
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        gaussian, sample = merge_sums_and_sample(states, self.samples)
         self.normal.take(gaussian)
-        vectors = self.normal.whiten(reservoir.sample()).double()  # (n, D)
+        vectors = self.normal.whiten(sample).double()  # (n, D)
         gamma = natural_gamma(self.kernel, vectors)
         gram = create_kernel(self.kernel, gamma, self.degree)(vectors, vectors)  # (n, n)
         solution = solve_one_class(sphere_gram(gram), self.nu)

@@ -1,0 +1,144 @@
+"""Learning by blocks: what a block leaves depends on its images alone, and is folded in the order of the blocks.
+
+So it does not matter who works on which block: one process or many machines give the same bits.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amiss.core.images import Images
+from amiss.core.progress import Progress
+from amiss.detectors.detector import Detector
+from amiss.device import one_thread
+
+BLOCK = 256
+"""Images of a block: a whole number of batches, so that blocks change no batch."""
+
+State = Mapping[str, Tensor]
+"""What a block leaves, by name."""
+
+
+class ByBlocks(Detector):
+    """A detector that learns in one pass, in three steps instead of `learn`.
+
+    Up to `BLOCK` images are one block, and all three draw from one generator. Of more, each block draws from a copy of
+    the generator as `prepare` has left it, and `fold` from another one.
+    """
+
+    def prepare(self, images: Images, rng: np.random.Generator) -> None:
+        """Draw what all blocks share; nothing by default.
+
+        Args:
+            images: All that are learned from.
+            rng: Where it is drawn.
+        """
+
+    @abstractmethod
+    def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+        """What a block leaves; nothing else is changed.
+
+        Args:
+            images: All that are learned from.
+            block: Numbers of those of the block.
+            rng: See the class.
+            progress: Reports the stage "features".
+        """
+
+    @abstractmethod
+    def fold(self, states: Iterator[State], images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        """Learn from what all blocks have left, which may be changed.
+
+        Args:
+            states: In the order of the blocks.
+            images: All that are learned from.
+            rng: See the class.
+            progress: See `amiss.core.progress`.
+        """
+
+    @torch.no_grad()
+    def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
+        begun = copy.deepcopy(rng)
+        self.prepare(images, rng)
+        if len(images) <= BLOCK:
+            states = iter([self.gather(images, range(len(images)), rng, progress)])
+        else:
+            states = (_GATHERER.get() or gather_here)(self, images, begun, progress)
+            rng = np.random.Generator(cast(np.random.PCG64, rng.bit_generator).jumped())
+        self.fold(states, images, rng, progress)
+
+
+class Gatherer(Protocol):
+    """Who has blocks done, see `gathered_by`."""
+
+    def __call__(
+        self, detector: ByBlocks, images: Images, rng: np.random.Generator, progress: Progress
+    ) -> Iterator[State]:
+        """What each block of the images leaves, in order.
+
+        Args:
+            detector: Built and prepared.
+            images: All that are learned from.
+            rng: The generator as it was before `prepare`.
+            progress: Reports the stage "features".
+        """
+        ...
+
+
+_GATHERER: ContextVar[Gatherer | None] = ContextVar("gatherer", default=None)
+
+
+@contextmanager
+def gathered_by(gatherer: Gatherer) -> Iterator[None]:
+    """Within the block, detectors that learn from more than one block have them done by this."""
+    token = _GATHERER.set(gatherer)
+    try:
+        yield
+    finally:
+        _GATHERER.reset(token)
+
+
+def gather_here(detector: ByBlocks, images: Images, rng: np.random.Generator, progress: Progress) -> Iterator[State]:
+    """Block after block in this process; see `Gatherer`."""
+    for block in blocks_of(len(images)):
+        yield gather_one(detector, images, block, rng, progress)
+
+
+@torch.no_grad()
+def gather_one(detector: ByBlocks, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
+    """What one of several blocks leaves; the same bits on any number of cores.
+
+    Args:
+        detector: Built.
+        images: All that are learned from.
+        block: Numbers of those of the block.
+        rng: The generator as it was before `prepare`; a copy of it is drawn from.
+        progress: See `amiss.core.progress`.
+    """
+
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        progress(stage, block.start + done, len(images), note)
+
+    own = copy.deepcopy(rng)
+    with one_thread():
+        detector.prepare(images, own)
+        return detector.gather(images, block, own, report)
+
+
+def blocks_of(count: int) -> Iterator[range]:
+    """The blocks of so many images.
+
+    Example:
+        >>> [*blocks_of(300)]
+        [range(0, 256), range(256, 300)]
+    """
+    return (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
