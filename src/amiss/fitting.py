@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +53,10 @@ TOLERANCE = 1e-3
 """How far a golden score may move on another machine, as a share of the largest golden score."""
 
 
+Rate = Callable[[bytes, Images, Progress], NDArray[np.float32]]
+"""Image scores (N,) of whole images by a graph, filtered as the recipe says."""
+
+
 def fit_inspector(
     images: Images,
     recipe: Recipe,
@@ -60,6 +65,7 @@ def fit_inspector(
     method: type[Detector] | None = None,
     origins: Sequence[Origin] = (),
     checkpoint: Path | None = None,
+    rate: Rate | None = None,
     progress: Progress = silent,
 ) -> Inspector:
     """Learn and calibrate from normal images, see `amiss.fit`.
@@ -71,6 +77,7 @@ def fit_inspector(
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `amiss.fit`.
         checkpoint: See `amiss.fit`.
+        rate: Who scores the images that calibrate, where that is not this process.
         progress: See `amiss.core.progress`.
     """
     (side, tiling), filters = recipe.make_input(), recipe.make_score_filters()
@@ -95,7 +102,8 @@ def fit_inspector(
     lab.fit(_seen(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
     scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
     if normal is None:
-        normal = _normal_scores(scorer, images, plan, tiling, filters, progress)
+        others = None if graph is None or rate is None else partial(rate, graph)
+        normal = _normal_scores(scorer, images, plan, tiling, filters, progress, others)
     used = None if tiles is None else tiles.range(plan.calibrate)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
@@ -168,9 +176,15 @@ def _normal_scores(
     tiling: Tiling | None,
     score_filters: tuple[ScoreFilter, ...],
     progress: Progress,
+    others: Callable[[Images, Progress], NDArray[np.float32]] | None,
 ) -> NDArray[np.float32]:
-    """Image scores (N,) of what calibrates, as the deployed detector gives them; of altered copies the largest."""
+    """Image scores (N,) of what calibrates, as the deployed detector gives them; of altered copies the largest.
+
+    Others score images where there are any, but copies are made and scored here.
+    """
     chosen = images.subset(plan.calibrate)
+    if not plan.altered and others is not None:
+        return others(chosen, progress)
     if not plan.altered:
         each = score_images(scorer, chosen, tiling, score_filters, progress=progress)
         return np.concatenate([scores.image for scores in each])

@@ -26,6 +26,7 @@ from amiss.splitting import How
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
+    from amiss.fitting import Rate
 
 
 def fit(
@@ -157,6 +158,7 @@ def fit_recipe(
     method: type[Detector] | None = None,
     origins: Sequence[Origin] = (),
     checkpoint: str | Path | None = None,
+    rate: Rate | None = None,
     progress: Progress = silent,
 ) -> Inspector:
     """As `fit`, asked by a recipe.
@@ -168,6 +170,7 @@ def fit_recipe(
         method: The class that its method means, where it cannot be imported by that address.
         origins: See `fit`.
         checkpoint: See `fit`.
+        rate: Who scores the images that calibrate, see `amiss.fitting.fit_inspector`.
         progress: See `fit`.
     """
     with needs_fit("learning"):
@@ -182,6 +185,7 @@ def fit_recipe(
         method=method,
         origins=origins,
         checkpoint=None if checkpoint is None else Path(checkpoint),
+        rate=rate,
         progress=progress,
     )
 

@@ -11,7 +11,7 @@ from amiss.core.errors import InputError
 from amiss.features import cache
 from amiss.recipe import Recipe
 from amiss.shards.blocks import Shard
-from amiss.shards.learn import fill_cache
+from amiss.shards.fill import Share, fill_cache
 from amiss.testing import toy_texture, write_images
 
 SETTINGS = {"method": "kmeans", "preset": "tiny", "size": 64, "calibration": 0.25}
@@ -35,9 +35,10 @@ def test_the_same_bits_as_one_machine(counted: list[str], monkeypatch: pytest.Mo
     counted.clear()
     recipe = alone.recipe
     assert isinstance(recipe, Recipe)
-    assert [fill_cache(images, recipe, Shard(index, 3), size=7) for index in (2, 0, 1)] == [13, 14, 14]
+    shares = [fill_cache(images, recipe, Shard(index, 3), size=7) for index in (2, 0, 1)]
+    assert shares == [Share("images", count, 41) for count in (13, 14, 14)]
     assert len(counted) == len(set(counted)) == 41
-    assert fill_cache(images, recipe, Shard(1, 3), size=7) == 14 and len(counted) == 41
+    assert fill_cache(images, recipe, Shard(1, 3), size=7).done == 14 and len(counted) == 41
     together = amiss.fit(images, **SETTINGS)
     assert len(counted) == 41, "everything was there"
     assert together.parts.weights == alone.parts.weights and together.parts.graph == alone.parts.graph
@@ -56,7 +57,7 @@ def test_the_verb(amiss, counted: list[str], tmp_path: Path, monkeypatch: pytest
     assert code == 2 and "got no AMISS_CACHE" in err
 
 
-def test_a_method_that_keeps_no_features(counted: list[str]):
+def test_a_method_that_keeps_nothing(counted: list[str]):
     images = amiss.Images(list(toy_texture(4, seed=0).images))
-    with pytest.raises(InputError, match="got mvg, which sees each image once"):
-        fill_cache(images, Recipe(method="mvg", preset="tiny", size=(64, 64)), Shard())
+    with pytest.raises(InputError, match="got gmm, which sees each image once"):
+        fill_cache(images, Recipe(method="gmm", preset="tiny", size=(64, 64)), Shard())

@@ -19,7 +19,8 @@ from amiss.shards.manifest import Manifest
 from amiss.shards.merge import Kinds, merge
 from amiss.shards.parts import part_path
 from amiss.shards.pool import run_blocks
-from amiss.shards.score import Answer, chosen_backend
+from amiss.shards.score import chosen_backend
+from amiss.shards.tasks import Answer
 from tests.shards.toy_run import ROWS, SIZE, Here, go, tell
 
 
@@ -186,9 +187,7 @@ def test_three_tries_and_a_full_disk():
 
 def test_a_model_that_is_replaced_meanwhile(inspector, model, table, tmp_path: Path):
     task = tell(model, table, tmp_path)({**runs.run_id(inspector, Manifest(table), SIZE), "fingerprint": "other"})
-    from amiss.shards.score import answer
-
-    assert "not the model any more" in answer(task, next(cut(ROWS, SIZE))).error
+    assert "not the model any more" in task.answer(next(cut(ROWS, SIZE))).error
 
 
 def test_auto_is_chosen_once(inspector):

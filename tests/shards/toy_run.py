@@ -11,7 +11,8 @@ from amiss.inspector import Inspector
 from amiss.shards.blocks import Block
 from amiss.shards.manifest import Manifest
 from amiss.shards.run import Options, Scored, score
-from amiss.shards.score import Answer, Task, answer
+from amiss.shards.score import ScoreTask
+from amiss.shards.tasks import Answer, Task
 from amiss.testing import toy_part, write_images
 
 SIZE = 5
@@ -72,12 +73,12 @@ class Here:
     def take(self) -> tuple[Block, Answer]:
         self.count += 1
         block = self.asked.pop() if self.reverse else self.asked.popleft()
-        return block, answer(self.task, block)
+        return block, self.task.answer(block)
 
 
 def tell(model: Path, source: Path, output: Path):
     """What workers are told."""
-    return lambda run: Task(str(model), "onnxruntime", "", "", str(Manifest(source).root), str(output), run)
+    return lambda run: ScoreTask(str(model), "onnxruntime", "", "", str(Manifest(source).root), str(output), run)
 
 
 def go(inspector: Inspector, model: Path, source: Path, output: Path, size: int = SIZE, **options: object) -> Scored:

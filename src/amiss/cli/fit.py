@@ -23,6 +23,7 @@ from amiss.cli.fit_options import (
     Inside,
     Method,
     MinimumArea,
+    On,
     Outside,
     Overlap,
     Preset,
@@ -33,6 +34,7 @@ from amiss.cli.fit_options import (
     Settings,
     Suspects,
     Tile,
+    Workers,
 )
 from amiss.cli.pages_option import Pages
 from amiss.cli.recipe_options import read_recipe, with_region
@@ -42,7 +44,9 @@ from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
     from amiss.core.origin import Origin
+    from amiss.core.progress import Progress
     from amiss.data import Dataset
+    from amiss.fitting import Rate
     from amiss.inspector import Inspector
     from amiss.recipe import Recipe
 
@@ -75,6 +79,8 @@ def fit(
     suspects: Suspects = False,
     resume: Resume = False,
     shard: FeatureShard = None,
+    on: On = "local",
+    workers: Workers = None,
     output: ModelOutput = Path("model.amiss"),
     json: Json = False,
 ) -> None:
@@ -87,7 +93,7 @@ def fit(
         say(*asked.to_toml().rstrip().splitlines())
         return
     if shard is not None:
-        _fill(_open(data, asked, pages), asked, shard, json=json)
+        _fill(context, asked, shard, json=json)
         return
     _fit(context, asked, output, suspects=suspects, resume=resume, json=json)
 
@@ -110,13 +116,18 @@ def _fit(context: typer.Context, asked: Recipe, output: Path, *, suspects: bool,
         say(*forecast(dataset, asked, apart))
     normal, origins = dataset.normal, _origins(dataset, apart)
     strange = list_suspects(dataset, asked, 0, page) if suspects else ({}, [])
-    with progress_display() as progress, _hint_at_resuming(training):
+    with (
+        progress_display() as progress,
+        _hint_at_resuming(training),
+        _crew(context, asked, dataset, apart, progress) as rate,
+    ):
         inspector = fit_recipe(
             normal,
             asked,
             calibrate_on=None if apart is None else apart.normal,
             origins=origins,
             checkpoint=training,
+            rate=rate,
             progress=progress,
         )
     inspector.save(output)
@@ -124,18 +135,52 @@ def _fit(context: typer.Context, asked: Recipe, output: Path, *, suspects: bool,
     _report(inspector, output, normal.ignored, dataset.notes, strange, apart=apart is not None, json=json)
 
 
-def _fill(dataset: Dataset, recipe: Recipe, words: str, *, json: bool) -> None:
-    """Features for a later fit of the same recipe."""
-    from amiss.shards.blocks import Shard
-    from amiss.shards.learn import fill_cache
+@contextmanager
+def _crew(
+    context: typer.Context, recipe: Recipe, dataset: Dataset, apart: Dataset | None, progress: Progress
+) -> Iterator[Rate | None]:
+    """Who else learns, and scores the images that calibrate."""
+    from amiss.core.images import Images
+    from amiss.shards.crew import Data, crew
+    from amiss.shards.run import Options
 
+    options = Options(context.params["on"], context.params["workers"])
+    images = dataset.normal if apart is None else Images.join([dataset.normal, apart.normal])
+    place = Data(*(context.params[name] for name in ("data", "calibrate_on", "pages")))
+    with crew(place, images, recipe, options, progress) as found:
+        yield None if found is None else found.rate
+
+
+def _fill(context: typer.Context, recipe: Recipe, words: str, *, json: bool) -> None:
+    """What a later fit of the same recipe finds."""
+    from amiss.core.errors import InputError
+    from amiss.shards.blocks import Shard
+    from amiss.shards.fill import fill_cache
+
+    data, apart, pages, on, workers = (
+        context.params[name] for name in ("data", "calibrate_on", "pages", "on", "workers")
+    )
+    if on != "local" or workers is not None:
+        raise InputError("--shard must come without --on and --workers: each share is one process")
+    dataset, other = _open(data, recipe, pages), None if apart is None else _open(apart, recipe, pages)
     with progress_display() as progress:
-        count = fill_cache(dataset.normal, recipe, Shard.parse(words), progress=progress)
+        share = fill_cache(
+            dataset.normal,
+            recipe,
+            Shard.parse(words),
+            calibrate_on=None if other is None else other.normal,
+            origins=_origins(dataset, other),
+            progress=progress,
+        )
     if json:
-        say_json({"shard": words, "images": count, "of": len(dataset.normal)})
+        say_json({"shard": words, share.kind: share.done, "of": share.whole})
+        return
+    if share.kind == "blocks" and share.whole == 0:
+        say("There is nothing to share: the images to learn from are one block.")
     else:
-        say(f"Features of {count} of {len(dataset.normal)} images are in AMISS_CACHE (shard {words}).")
-        say("When all shards are done, the same command without --shard learns from them.")
+        what = "Features of" if share.kind == "images" else "What is learned from"
+        say(f"{what} {share.done} of {share.whole} {share.kind} is in AMISS_CACHE (shard {words}).")
+    say("When all shards are done, the same command without --shard learns from them.")
 
 
 def _open(data: str, recipe: Recipe, pages: str) -> Dataset:

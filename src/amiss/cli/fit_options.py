@@ -69,7 +69,14 @@ Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted fi
 FeatureShard = Annotated[
     str | None,
     typer.Option(
-        help="Learn nothing yet: put features of one of n equal shares of the images, such as 0/3, into the folder "
+        help="Learn nothing yet: put what one of n equal shares of the images leaves, such as 0/3, into the folder "
         "AMISS_CACHE."
+    ),
+]
+On = Annotated[str, typer.Option(help="Who learns: local (this machine) or ray (a cluster).")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes that share the learning. Default: this one alone; with --on ray, a process per core."
     ),
 ]

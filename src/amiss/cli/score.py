@@ -62,7 +62,7 @@ def score(
     from amiss.shards.manifest import Manifest
     from amiss.shards.run import Options, check_output
     from amiss.shards.run import score as run
-    from amiss.shards.score import Task, chosen_backend
+    from amiss.shards.score import ScoreTask, chosen_backend
 
     options = Options(on, workers, Shard() if shard is None else Shard.parse(shard), mixed)
     check_output(output)
@@ -73,7 +73,7 @@ def score(
     with progress_display() as progress:
         scored = run(
             inspector,
-            lambda head: Task(backend=chosen_backend(inspector, backend), run=head, **known),
+            lambda head: ScoreTask(backend=chosen_backend(inspector, backend), run=head, **known),
             manifest,
             output,
             options,

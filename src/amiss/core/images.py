@@ -228,6 +228,34 @@ class Images:
         """
         return self.read(index).sha256
 
+    def mark(self, index: int) -> str:
+        """What tells one image from any other without decoding it: path, bytes and time of its file, or its SHA-256.
+
+        Raises:
+            ImageError: There is no such file.
+        """
+        item = self._items[index]
+        if isinstance(item, Path):
+            try:
+                known = item.stat()
+            except OSError as error:
+                raise ImageError(str(item), error.strerror or str(error)) from error
+            return f"{item.absolute()} {known.st_size} {known.st_mtime_ns}"
+        given = getattr(item, "mark", None)
+        return given if isinstance(given, str) else f"{_name(index, item)} {self.sha256(index)}"
+
+    def numbers_in(self, others: Images) -> list[int]:
+        """For each image its number among others that these were taken from.
+
+        Raises:
+            InputError: One is not among them.
+        """
+        places = {_key(item): number for number, item in enumerate(others._items)}
+        missing = [name for name, item in zip(self.names, self._items, strict=True) if _key(item) not in places]
+        if missing:
+            raise InputError(f"images must be taken from the others, got {missing[0]}")
+        return [places[_key(item)] for item in self._items]
+
     def resized(self, size: Size) -> Images:
         """The same images, each resized to (height, width)."""
         return self._with(self._items, self.labels, _check_size(size))
@@ -276,6 +304,10 @@ class Images:
         images = Images([], size=size, bits=self.bits)
         images._items, images.labels, images.ignored = items, labels, self.ignored
         return images
+
+
+def _key(item: Item) -> object:
+    return item if isinstance(item, Path) else id(item)
 
 
 def _find(folder: Path) -> tuple[tuple[Path, ...], tuple[Ignored, ...]]:

@@ -32,17 +32,25 @@ def cut_out(images: Images, places: Iterable[tuple[int, int, int]], side: int) -
     return Images([_Piece(source, *place, side) for place in places], size=(side, side), labels=labels)
 
 
+def places_of(pieces: Images) -> tuple[Images, list[tuple[int, int, int]]] | None:
+    """The whole images and the places that `cut_out` was given; None for images of another kind."""
+    found = [item for item in pieces._items if isinstance(item, _Piece)]
+    if not found or len(found) < len(pieces):
+        return None
+    return found[0].source.images, [(piece.number, piece.top, piece.left) for piece in found]
+
+
 class _Source:
     """Images, of which the one read last is kept."""
 
     def __init__(self, images: Images) -> None:
-        self._images, self.names = images, images.names
+        self.images, self.names = images, images.names
         self._last: tuple[int, NDArray[np.uint8]] | None = None
 
     def read(self, number: int) -> NDArray[np.uint8]:
         if self._last is None or self._last[0] != number:
             self._last = None  # two large images are never in memory together
-            self._last = (number, self._images[number])
+            self._last = (number, self.images[number])
         return self._last[1]
 
 
@@ -59,6 +67,10 @@ class _Piece:
     @property
     def name(self) -> str:
         return f"{self.source.names[self.number]}[row {self.top}, column {self.left}]"
+
+    @property
+    def mark(self) -> str:
+        return f"{self.source.images.mark(self.number)} {self.top} {self.left} {self.side}"
 
     def read(self) -> NDArray[np.uint8]:
         image = self.source.read(self.number)

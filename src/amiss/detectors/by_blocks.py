@@ -6,20 +6,33 @@ So it does not matter who works on which block: one process or many machines giv
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, cast
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol, Self, cast
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from amiss.core.images import Images
+from amiss.core.processor import processor
 from amiss.core.progress import Progress
 from amiss.detectors.detector import Detector
 from amiss.device import one_thread
+from amiss.features.cache import VARIABLE, Filled, is_filling
+from amiss.features.extractor import FeatureExtractor
+from amiss.features.shared import StageView
+from amiss.record import plain
+from amiss.storage import read_entry, write_entry
 
 BLOCK = 256
 """Images of a block: a whole number of batches, so that blocks change no batch."""
@@ -34,6 +47,10 @@ class ByBlocks(Detector):
     Up to `BLOCK` images are one block, and all three draw from one generator. Of more, each block draws from a copy of
     the generator as `prepare` has left it, and `fold` from another one.
     """
+
+    @property
+    def by_blocks(self) -> bool:
+        return True
 
     def prepare(self, images: Images, rng: np.random.Generator) -> None:
         """Draw what all blocks share; nothing by default.
@@ -70,6 +87,8 @@ class ByBlocks(Detector):
         begun = copy.deepcopy(rng)
         self.prepare(images, rng)
         if len(images) <= BLOCK:
+            if is_filling():  # one block is no work to be shared
+                raise Filled
             states = iter([self.gather(images, range(len(images)), rng, progress)])
         else:
             states = (_GATHERER.get() or gather_here)(self, images, begun, progress)
@@ -108,9 +127,11 @@ def gathered_by(gatherer: Gatherer) -> Iterator[None]:
 
 
 def gather_here(detector: ByBlocks, images: Images, rng: np.random.Generator, progress: Progress) -> Iterator[State]:
-    """Block after block in this process; see `Gatherer`."""
+    """Block after block in this process, but for those that lie in AMISS_CACHE already; see `Gatherer`."""
+    kept = KeptBlocks.of(detector, images, rng) if os.environ.get(VARIABLE) else None
     for block in blocks_of(len(images)):
-        yield gather_one(detector, images, block, rng, progress)
+        state = None if kept is None else kept.read(block)
+        yield gather_one(detector, images, block, rng, progress) if state is None else state
 
 
 @torch.no_grad()
@@ -142,3 +163,65 @@ def blocks_of(count: int) -> Iterator[range]:
         [range(0, 256), range(256, 300)]
     """
     return (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+
+
+@dataclass(frozen=True)
+class KeptBlocks:
+    """What blocks have left, on disk.
+
+    Args:
+        folder: Of the files.
+        name: Of what is learned, and from which images: the same on every machine that sees the same files.
+    """
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of(cls, detector: ByBlocks, images: Images, rng: np.random.Generator) -> Self:
+        """In AMISS_CACHE, for what this detector learns from these images.
+
+        Args:
+            detector: Built.
+            images: All that are learned from.
+            rng: The generator as it was before `prepare`.
+
+        Raises:
+            ImageError: A file is gone.
+        """
+        networks = [each.key() for each in detector.modules() if isinstance(each, (FeatureExtractor, StageView))]
+        known = {
+            "versions": [version(name) for name in ("amiss", "torch", "onnxruntime")],
+            "processor": processor(),
+            "method": detector.card.name,
+            "settings": plain("hyper-parameters", detector.hyperparameters()),
+            "networks": networks,
+            "rng": str(rng.bit_generator.state),
+            "images": [images.size, images.bits, *map(images.mark, range(len(images)))],
+        }
+        name = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        return cls(Path(os.environ[VARIABLE]) / f"blocks-{name[:16]}", name)
+
+    def read(self, block: range) -> State | None:
+        """What a block has left; None where there is nothing, or it is damaged."""
+        data = read_entry(self._file(block), self._key(block))
+        return None if data is None else load(data)
+
+    def write(self, block: range, state: State) -> None:
+        """Keep what a block has left.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        data = save({name: tensor.contiguous() for name, tensor in state.items()})
+        write_entry(self._file(block), data, self._key(block))
+
+    def has(self, block: range) -> bool:
+        """Whether there is a file, whole or not."""
+        return self._file(block).is_file()
+
+    def _file(self, block: range) -> Path:
+        return self.folder / f"{block.start:08d}.safetensors"
+
+    def _key(self, block: range) -> str:
+        return f"{self.name} {block.start} {block.stop}"

@@ -140,6 +140,11 @@ class Detector(nn.Module):
     where the detector will be exported: the graph is needed then in any case."""
 
     @property
+    def by_blocks(self) -> bool:
+        """Whether it learns from what blocks of images leave, see `amiss.detectors.by_blocks`; once built."""
+        return False
+
+    @property
     def device(self) -> torch.device:
         """Where its networks are: an accelerator while a gradient method learns on one, else the CPU."""
         return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), torch.device("cpu"))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amiss.core.images import Images
+from amiss.core.processor import processor
 from amiss.core.progress import Progress, silent
 from amiss.features.batch import to_batch
 from amiss.storage import read_entry, write_entry
@@ -46,6 +47,11 @@ def filling() -> Iterator[None]:
         yield
     finally:
         _FILLING.reset(token)
+
+
+def is_filling() -> bool:
+    """Whether this is within `filling`."""
+    return _FILLING.get()
 
 
 class CachedFeatures:
@@ -94,7 +100,8 @@ def cached_features(
 
     Args:
         extract: A batch (B, 3, H, W) in [0, 1] to one (B, C, h, w) per stage; frozen, and independent of the batch.
-        key: Names the extractor, such as backbone, weights and stages: what gives other features has another key.
+        key: Names the extractor, such as backbone, weights and stages: what gives other features has another key. The
+            kind of processor belongs to it as well.
         images: With a size.
         progress: Reports the stage "features".
         device: Where `extract` takes its batches, and where the features are wanted.
@@ -107,6 +114,7 @@ def cached_features(
     """
     kept = os.environ.get(VARIABLE)
     with tempfile.TemporaryDirectory(prefix="amiss-features-") as temporary:
+        key = f"{key} {processor()}"  # others round differently
         folder = (
             Path(kept or temporary) / hashlib.sha256(f"{key} {images.size} {images.bits}".encode()).hexdigest()[:16]
         )

@@ -26,6 +26,7 @@ GEOMETRY = 4
 LIBRARIES = {
     "amiss": "",
     "torch": "",
+    "onnxruntime": "",
     "efficientnet-lite-pytorch": "efficientnet",
     "timm": "timm:",
     "transformers": "hf:",

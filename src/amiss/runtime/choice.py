@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from amiss.core.checks import check_choice
 from amiss.core.errors import ArtefactError, MissingExtraError
+from amiss.core.processor import processor
 from amiss.core.threads import threads
 from amiss.runtime.graph import Engine, Graph, onnxruntime_engine
 from amiss.runtime.openvino import openvino_engine
-from amiss.runtime.processor import processor
 from amiss.storage import cache_folder, write_file
 
 ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 from amiss.core.errors import InputError
 
@@ -25,11 +25,13 @@ class Block:
         number: From 0; its place in every merge.
         start: Number of its first image among all.
         names: Of its images.
+        about: What else a worker must know of it, as plain JSON values.
     """
 
     number: int
     start: int
     names: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -42,7 +44,7 @@ class Block:
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
         known = json.loads(text)
-        return cls(known["number"], known["start"], tuple(known["names"]))
+        return cls(known["number"], known["start"], tuple(known["names"]), known["about"])
 
 
 def cut(names: Iterable[str], size: int) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from amiss.shards.blocks import Block
-from amiss.shards.score import Answer, Task
+from amiss.shards.tasks import Answer, Task, to_json
 
 
 class LocalPool:
@@ -119,5 +119,5 @@ class _Child:
             env={**os.environ, **one},
         )
         if self.process.stdin is not None:
-            self.process.stdin.write(self._task.to_json() + "\n")
+            self.process.stdin.write(to_json(self._task) + "\n")
         return self.process

@@ -12,7 +12,7 @@ from amiss.core.extras import needs_extra
 from amiss.evaluation.benchmark.lines import Line, Run
 from amiss.evaluation.benchmark.runs import answer_request, figures_of, request_of
 from amiss.shards.blocks import Block
-from amiss.shards.score import Answer, Task, answer
+from amiss.shards.tasks import Answer, Task, from_json, to_json
 
 
 class RayTasks:
@@ -71,11 +71,11 @@ class RayTasks:
 
 
 def _answer(task: str, block: str) -> str:
-    return answer(Task.from_json(task), Block.from_json(block)).to_json()
+    return from_json(task).answer(Block.from_json(block)).to_json()
 
 
 class RayPool(RayTasks):
-    """Blocks to score; see `amiss.shards.pool.Pool`. A worker or node that is lost is a failed try of its block.
+    """Blocks; see `amiss.shards.pool.Pool`. A worker or node that is lost is a failed try of its block.
 
     Args:
         task: What workers do.
@@ -84,7 +84,7 @@ class RayPool(RayTasks):
 
     def __init__(self, task: Task, workers: int | None) -> None:
         super().__init__(_answer, workers)
-        self._task = task.to_json()
+        self._task = to_json(task)
 
     def submit(self, block: Block) -> None:
         """See `Pool`."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from amiss.core.errors import OutputError
 from amiss.shards.blocks import Block
-from amiss.shards.score import Answer
+from amiss.shards.tasks import Answer
 
 TRIES = 3
 

@@ -20,7 +20,8 @@ from amiss.shards.manifest import Manifest
 from amiss.shards.merge import RUN, Kinds
 from amiss.shards.parts import FOLDER, Head, begin_run, read_part
 from amiss.shards.pool import Pool, run_blocks
-from amiss.shards.score import Task, golden_scores, machine_kind, on_one_core
+from amiss.shards.score import ScoreTask, golden_scores, machine_kind, on_one_core
+from amiss.shards.tasks import Task
 from amiss.storage import sweep
 
 ENGINES = ("local", "ray")
@@ -86,7 +87,7 @@ def run_id(inspector: Inspector, manifest: Manifest, size: int = TO_SCORE) -> He
 
 def score(
     inspector: Inspector,
-    task: Callable[[Head], Task],
+    task: Callable[[Head], ScoreTask],
     manifest: Manifest,
     output: Path,
     options: Options,

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
 from amiss.core.errors import AmissError, ArtefactError, ImageError, OutputError
 from amiss.core.images import Images
+from amiss.core.processor import processor_kind
 from amiss.core.verdict import Label, Verdict
 from amiss.front import load
 from amiss.inspector import Inspector
 from amiss.runtime import Graph, installed
-from amiss.runtime.processor import processor_kind
 from amiss.scoring import verdicts
 from amiss.shards.blocks import Block
 from amiss.shards.manifest import locate
 from amiss.shards.parts import Head, Part, row_of, write_part
+from amiss.shards.tasks import Answer
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker must know beside its block.
+class ScoreTask:
+    """Scores of a block as the file of a part; see `Task`.
 
     Args:
         model: Path of the artefact.
@@ -35,6 +35,8 @@ class Task:
         run: Which run it is.
     """
 
+    kind: ClassVar[str] = "score"
+
     model: str
     backend: str
     trusted_key: str
@@ -43,14 +45,18 @@ class Task:
     output: str
     run: Head
 
-    def to_json(self) -> str:
-        """One line, in ASCII, for a worker."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What `to_json` wrote."""
-        return cls(**json.loads(text))
+    def answer(self, block: Block) -> Answer:
+        """Score a block and write its part."""
+        try:
+            inspector = self.inspector
+            rows = score_block(inspector, Path(self.root), block)
+            part = Part(self.run, machine_kind(inspector), golden_scores(inspector), block.number, rows)
+            write_part(Path(self.output), part)
+        except OutputError as error:
+            return Answer(str(error), full=True)
+        except (AmissError, OSError, MemoryError) as error:
+            return Answer(f"{type(error).__name__}: {error}")
+        return Answer(errors=sum(row["label"] == Label.ERROR for row in rows))
 
     @property
     def inspector(self) -> Inspector:
@@ -81,44 +87,6 @@ def on_one_core(inspector: Inspector) -> Inspector:
 def chosen_backend(inspector: Inspector, asked: str) -> str:
     """The runtime that all workers take: what "auto" has chosen here, so that no two choose differently."""
     return inspector.scorer.program.runtime if asked == "auto" and isinstance(inspector.scorer, Graph) else asked
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a block.
-
-    Args:
-        error: Why there is no part; "" when there is.
-        full: Whether the output could not be written, which no second try mends.
-        errors: Images that could not be used.
-    """
-
-    error: str = ""
-    full: bool = False
-    errors: int = 0
-
-    def to_json(self) -> str:
-        """One line, in ASCII."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What `to_json` wrote."""
-        return cls(**json.loads(text))
-
-
-def answer(task: Task, block: Block) -> Answer:
-    """Score a block and write its part; what goes wrong is told."""
-    try:
-        inspector = task.inspector
-        rows = score_block(inspector, Path(task.root), block)
-        part = Part(task.run, machine_kind(inspector), golden_scores(inspector), block.number, rows)
-        write_part(Path(task.output), part)
-    except OutputError as error:
-        return Answer(str(error), full=True)
-    except (AmissError, OSError, MemoryError) as error:
-        return Answer(f"{type(error).__name__}: {error}")
-    return Answer(errors=sum(row["label"] == Label.ERROR for row in rows))
 
 
 def score_block(inspector: Inspector, root: Path, block: Block) -> list[Head]:

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 
 from amiss.shards.blocks import Block
-from amiss.shards.score import Task, answer
+from amiss.shards.tasks import from_json
 
 
 def main() -> None:
@@ -23,10 +23,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing else may speak there
-    task = Task.from_json(sys.stdin.readline())
+    task = from_json(sys.stdin.readline())
     with suppress(BrokenPipeError):
         for line in sys.stdin:
-            answers.write(answer(task, Block.from_json(line)).to_json() + "\n")
+            answers.write(task.answer(Block.from_json(line)).to_json() + "\n")
             answers.flush()
 
 

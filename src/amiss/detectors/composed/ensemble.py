@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +19,7 @@ from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
 from amiss.core.ranges import Above, NotEmpty, Share
 from amiss.detectors.detector import STRETCH, Detector, score_of, stretched
+from amiss.features.cache import Filled, is_filling
 from amiss.features.shared import SharedNetwork, StageView, share_backbones
 from amiss.registry import create
 
@@ -135,9 +137,16 @@ class Ensemble(Detector):
         """The members, once built."""
         return [member for member in self.inner if isinstance(member, Detector)]
 
+    @property
+    def by_blocks(self) -> bool:
+        """Whether all members do."""
+        return all(member.by_blocks for member in self.detectors)
+
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         learned, held = self._split(len(images), rng)
         seeds = rng.integers(2**63, size=len(self.detectors))
+        if is_filling():
+            self._fill(images.subset(learned), images, seeds, progress)
         for number in range(len(self.detectors)):
             self._learn_member(number, images.subset(learned), seeds[number], progress)
         unseen, _, self.mean, self.deviation = self._scale(images.subset(held), progress)
@@ -148,6 +157,14 @@ class Ensemble(Detector):
         for number in self.kept:
             if self.detectors[number].card.learning is Learning.ONE_PASS:
                 self._learn_member(number, images, seeds[number], progress)
+
+    def _fill(self, learned: Images, images: Images, seeds: NDArray[np.int64], progress: Progress) -> None:
+        """Have each member put on disk what it learns from, both times; see `amiss.features.cache.filling`."""
+        for some in (learned, images):
+            for number in range(len(self.detectors)):
+                with suppress(Filled):
+                    self._learn_member(number, some, seeds[number], progress)
+        raise Filled
 
     def _learn_member(self, number: int, images: Images, seed: int, progress: Progress) -> None:
         own, member = self.checkpoint, self.detectors[number]

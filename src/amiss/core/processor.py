@@ -10,6 +10,7 @@ from pathlib import Path
 _FEATURES = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "CPU part", "Features")
 
 
+@cache
 def processor() -> str:
     """Name and abilities of the processor, as SHA-256 (hex)."""
     words = [platform.machine(), platform.processor(), *_lines()]
