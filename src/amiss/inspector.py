@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -246,6 +246,7 @@ class Inspector:
         origins: Sequence[Origin] = (),
         future: str | None = None,
         recent: Images | None = None,
+        rate: Callable[[Images, Progress], NDArray[np.float32]] | None = None,
         progress: Progress = silent,
     ) -> Inspector:
         """The same detector, calibrated anew on normal images that it never saw. Nothing is learned again.
@@ -257,6 +258,7 @@ class Inspector:
                 before, or new lots, which should be lots that the detector has not learned from.
             recent: Images under the light that the promise is for, good or not: scores are weighted for them, see
                 `amiss.monitoring.shift`, and images that the detector has learned from left out. One image per part.
+            rate: Who gives the scores of the images, (N,), where that is not this process.
             progress: See `amiss.core.progress`.
 
         Raises:
@@ -278,7 +280,7 @@ class Inspector:
         if learned := set(given.identities) & set(self.parts.images.learned):
             raise DataError(f"{len(learned)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
-        normal = self.image_scores(images, progress=progress).image
+        normal = self.image_scores(images, progress=progress).image if rate is None else rate(images, progress)
         filters = tuple(map(Component.of, self.score_filters))
         plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
         found = calibrate_rule(rule, plan, normal, given.origins, tiles, filters, given.copies)

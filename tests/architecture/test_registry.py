@@ -17,7 +17,12 @@ def test_every_method_file_is_registered_once() -> None:
     files = [path for path in FOLDER.glob("*/*.py") if path.name != "__init__.py"]
     on_disk = sorted(f"amiss.detectors.{path.parent.name}.{path.stem}" for path in files)
     assert sorted(address.partition(":")[0] for address in METHODS.values()) == on_disk
-    assert {path.name for path in FOLDER.glob("*.py")} == {"__init__.py", "detector.py", "known_classes.py"}
+    assert {path.name for path in FOLDER.glob("*.py")} == {
+        "__init__.py",
+        "by_blocks.py",
+        "detector.py",
+        "known_classes.py",
+    }
 
 
 @pytest.mark.parametrize("name", METHODS)

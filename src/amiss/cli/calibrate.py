@@ -13,9 +13,11 @@ from amiss.cli.console import hold_file, progress_display, say, say_json, writte
 from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, read_rule, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
+from amiss.cli.workers_option import On, Workers
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:
+    from amiss.core.rule import Rule
     from amiss.inspector import Inspector
 
 
@@ -51,6 +53,8 @@ def calibrate(
     product: Product = None,
     pages: Pages = "one",
     recent: Recent = None,
+    on: On = "local",
+    workers: Workers = None,
     output: ModelOutput,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
@@ -58,11 +62,7 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Change the rule on the stored scores, or calibrate on new good images that the detector has never seen."""
-    from dataclasses import replace
-
     from amiss.artefact import check_place
-    from amiss.core.images import Images
-    from amiss.data import open_dataset
     from amiss.front import load
 
     _check(data, recent, product, rule, alpha, confidence, threshold, future)
@@ -74,16 +74,7 @@ def calibrate(
     if data is None:
         after = before.with_rule(chosen, future=future, product=product)
     else:
-        dataset = open_dataset(data, seed=before.record.seed, pages=pages)
-        ignored = dataset.normal.ignored
-        with progress_display() as progress:
-            after = replace(before, rule=chosen).calibrate(
-                dataset.normal,
-                origins=dataset.normal_origins,
-                future=future,
-                recent=None if recent is None else Images(recent, pages=pages),
-                progress=progress,
-            )
+        after, ignored = _anew(context, before, chosen)
     after.save(output)
     if json:
         facts = {"output": str(output), "statement": after.statement(), "trade": trade_of(after)[1]}
@@ -92,6 +83,35 @@ def calibrate(
         return
     say(*_lines(before, after), written_line(output))
     say(*([describe_ignored(ignored)] if ignored else []))
+
+
+def _anew(context: typer.Context, inspector: Inspector, rule: Rule) -> tuple[Inspector, tuple[Ignored, ...]]:
+    """Calibrated on new images, and which files were ignored."""
+    from dataclasses import replace
+
+    from amiss.core.images import Images
+    from amiss.data import open_dataset
+    from amiss.shards.judge import Model as Known
+    from amiss.shards.judge import judges
+    from amiss.shards.run import Options
+
+    asked = context.params
+    dataset = open_dataset(asked["data"], seed=inspector.learned.seed, pages=asked["pages"])
+    known = Known(*(str(asked[name] or "") for name in ("model", "backend", "trusted_key", "accepted")))
+    options = Options(asked["on"], asked["workers"])
+    with (
+        judges(known, inspector, asked["data"], dataset, "normal", options, asked["pages"]) as others,
+        progress_display() as progress,
+    ):
+        after = replace(inspector, rule=rule).calibrate(
+            dataset.normal,
+            origins=dataset.normal_origins,
+            future=asked["future"],
+            recent=None if asked["recent"] is None else Images(asked["recent"], pages=asked["pages"]),
+            rate=None if others is None else others.rate,
+            progress=progress,
+        )
+    return after, dataset.normal.ignored
 
 
 def _lines(before: Inspector, after: Inspector) -> list[str]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amiss.cli.backend_option import Backend, backend_line
-from amiss.cli.common_options import Json, Model, output_option
+from amiss.cli.common_options import Json, output_option
+from amiss.cli.common_options import Model as ModelPath
 from amiss.cli.console import hold_folder, progress_display, say, say_json, unusable_lines
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
+from amiss.cli.workers_option import On, Workers
 from amiss.core.sentence import Sentence
 from amiss.core.words import low_to_high, sure
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    model: Model,
+    model: ModelPath,
     data: Annotated[str, typer.Argument(help="Data set with test images, or elpv:mono.")],
     output: Annotated[Path | None, output_option("Folder for report.html and evaluation.json.")] = None,
     pages: Pages = "one",
+    on: On = "local",
+    workers: Workers = None,
     backend: Backend = "onnxruntime",
     trusted_key: TrustedKey = None,
     accepted: Accepted = None,
@@ -36,12 +40,18 @@ def evaluate(
     from amiss.evaluation import evaluate as run
     from amiss.evaluation import open_for
     from amiss.front import load
+    from amiss.shards.judge import Model, judges
+    from amiss.shards.run import Options
 
     hold_folder(context, output)
     inspector = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     dataset = open_for(data, inspector, pages=pages)
-    with progress_display() as progress:
-        evaluation = run(inspector, dataset, progress=progress)
+    known = Model(str(model), backend, str(trusted_key or ""), str(accepted or ""))
+    with (
+        judges(known, inspector, data, dataset, "test", Options(on, workers), pages) as others,
+        progress_display() as progress,
+    ):
+        evaluation = run(inspector, dataset, look=None if others is None else others.look, progress=progress)
     summary = evaluation.summary()
     if output is not None:
         import json as codec

@@ -23,7 +23,6 @@ from amiss.cli.fit_options import (
     Inside,
     Method,
     MinimumArea,
-    On,
     Outside,
     Overlap,
     Preset,
@@ -34,12 +33,12 @@ from amiss.cli.fit_options import (
     Settings,
     Suspects,
     Tile,
-    Workers,
 )
 from amiss.cli.pages_option import Pages
 from amiss.cli.recipe_options import read_recipe, with_region
 from amiss.cli.rule_options import Alpha, Confidence, Future, RuleWords, Threshold, trade_of
 from amiss.cli.suspect_lines import list_suspects
+from amiss.cli.workers_option import On, Workers
 from amiss.core.listing import Ignored, describe_ignored
 
 if TYPE_CHECKING:

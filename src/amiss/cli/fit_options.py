@@ -73,10 +73,3 @@ FeatureShard = Annotated[
         "AMISS_CACHE."
     ),
 ]
-On = Annotated[str, typer.Option(help="Who learns: local (this machine) or ray (a cluster).")]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Processes that share the learning. Default: this one alone; with --on ray, a process per core."
-    ),
-]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.errors import DataError
+from amiss.core.images import Images
 from amiss.core.progress import Progress, silent
 from amiss.core.verdict import Label, Verdict
 from amiss.data.dataset import GOOD, Dataset
 from amiss.data.truth import empty_note
 from amiss.evaluation.detection import detection_by_size
 from amiss.evaluation.evaluation import Evaluation
+from amiss.evaluation.looked import Looked, RimCount, look_at
 from amiss.evaluation.measure import Metrics, TypeMetrics, compute_metrics, compute_type_metrics
 from amiss.evaluation.open_set import measure_open_set
 from amiss.evaluation.own_size import pixels_of
@@ -26,15 +27,20 @@ from amiss.evaluation.tried import Alternatives
 from amiss.evaluation.unseen import only_unseen
 from amiss.inspector import Inspector
 from amiss.metrics import Rate
-from amiss.metrics.border import hot_spot_outside, peaks_on_rim, rim_area
+from amiss.metrics.border import hot_spot_outside
 
 __all__ = ["Evaluation", "Metrics", "TypeMetrics", "evaluate"]
+
+
+Look = Callable[[Images], Iterator[Looked]]
+"""Looks at images, in order."""
 
 
 def evaluate(
     inspector: Inspector,
     dataset: Dataset,
     *,
+    look: Look | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Inspect every test image once and measure.
@@ -47,6 +53,7 @@ def evaluate(
         inspector: Ready to inspect; nothing is learned or tuned here.
         dataset: Its test images are used, and its masks where it has some. Images that the inspector has learned from
             or was calibrated on are left out, and of copies all but the first; `Evaluation.tested` says how many.
+        look: Who looks at the test images, where that is not this process; only for a data set without masks.
         progress: See `amiss.core.progress`.
 
     Raises:
@@ -55,10 +62,11 @@ def evaluate(
         ImageError: A mask cannot be read. A test image that cannot be read is counted as an error instead.
     """
     check_tests(dataset)
+    _check_look(dataset, look)
     dataset = only_unseen(dataset, inspector, progress=progress)
     pixels = pixels_of(inspector, dataset)
     rim, alternatives, spots = RimCount(), Alternatives(inspector), HotSpots(dataset)
-    verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives, spots), progress)
+    verdicts, seconds = _inspect(inspector, dataset, pixels, (rim, alternatives, spots), look, progress)
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], dtype=bool)
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], dtype=np.float32)
     sampling = sampling_of(dataset)
@@ -111,27 +119,6 @@ def _types(
     return found
 
 
-class RimCount:
-    """How many good maps are strangest on their rim, and how large that rim is."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[bool, float]] = []
-
-    def add(self, score_map: NDArray[np.float32]) -> None:
-        """Count the map (H, W) of a good image."""
-        self._found.append((peaks_on_rim(score_map), rim_area(*score_map.shape)))
-
-    @property
-    def peaks(self) -> Rate | None:
-        """Maps with their maximum on the rim; None before there is any."""
-        return Rate(sum(peak for peak, _ in self._found), len(self._found)) if self._found else None
-
-    @property
-    def area(self) -> float:
-        """Mean share of the pixels that lie on the rim."""
-        return float(np.mean([area for _, area in self._found])) if self._found else math.nan
-
-
 class HotSpots:
     """Whether what is strangest in a detected image is the defect that people have marked.
 
@@ -172,22 +159,33 @@ def _inspect(
     dataset: Dataset,
     pixels: Pixels,
     counts: tuple[RimCount, Alternatives, HotSpots],
+    look: Look | None,
     progress: Progress,
 ) -> tuple[tuple[Verdict, ...], float]:
     """One verdict per image without its arrays, and the mean seconds that a usable image took."""
+
+    def keep(index: int, verdict: Verdict) -> None:
+        if verdict.label is not Label.ERROR:
+            pixels.add(index, verdict.map)
+        counts[2].add(index, verdict)
+
     verdicts: list[Verdict] = []
     seconds = []
-    stream = inspector.inspect(dataset.test)
-    for index in range(len(dataset.test)):
-        start = time.perf_counter()
-        verdict = next(stream)
-        if verdict.label is not Label.ERROR:
-            seconds.append(time.perf_counter() - start)
-            pixels.add(index, verdict.map)
-            if verdict.map is not None and dataset.defects[index] == GOOD:
-                counts[0].add(verdict.map)
-        counts[1].add(verdict)
-        counts[2].add(index, verdict)
-        verdicts.append(verdict.without_arrays())
-        progress("evaluating", index + 1, len(dataset.test))
+    looked = look_at(inspector, dataset.test, keep) if look is None else look(dataset.test)
+    for one in looked:
+        if not math.isnan(one.seconds):
+            seconds.append(one.seconds)
+        if one.rim is not None and dataset.defects[len(verdicts)] == GOOD:
+            counts[0].add(one.rim)
+        counts[1].add(one.tried)
+        verdicts.append(one.verdict)
+        progress("evaluating", len(verdicts), len(dataset.test))
     return tuple(verdicts), float(np.mean(seconds)) if seconds else math.nan
+
+
+def _check_look(dataset: Dataset, look: Look | None) -> None:
+    if look is not None and dataset.masks is not None:
+        raise DataError(
+            f"{dataset.name}: has masks, so the maps of all test images are kept, and measured in one process; leave "
+            "out --workers and --on"
+        )

@@ -51,12 +51,16 @@ class Alternatives:
     def __init__(self, inspector: Inspector) -> None:
         self.choices = trade(inspector.rule)
         self._inspectors = [replace(inspector, rule=one.rule) for one in self.choices]
-        self._labels: list[list[Label]] = [[] for _ in self.choices]
+        self._labels: list[tuple[Label, ...]] = []
 
-    def add(self, verdict: Verdict) -> None:
-        """The next image, with its map."""
-        for choice, other, labels in zip(self.choices, self._inspectors, self._labels, strict=True):
-            labels.append(self._label(verdict, choice, other))
+    def labels(self, verdict: Verdict) -> tuple[Label, ...]:
+        """What each alpha says of an image, from its verdict with its map."""
+        pairs = zip(self.choices, self._inspectors, strict=True)
+        return tuple(self._label(verdict, choice, other) for choice, other in pairs)
+
+    def add(self, labels: tuple[Label, ...]) -> None:
+        """Count the `labels` of the next image."""
+        self._labels.append(labels)
 
     def _label(self, verdict: Verdict, choice: Choice, other: Inspector) -> Label:
         if verdict.score is None or choice.in_use:
@@ -71,5 +75,5 @@ class Alternatives:
         """The table, from how the images were drawn and the truth of each, (N,)."""
         return tuple(
             Tried(choice, *(sampling.rate(Label.ANOMALOUS, labels, images) for images in (~defective, defective)))
-            for choice, labels in zip(self.choices, self._labels, strict=True)
+            for choice, labels in zip(self.choices, zip(*self._labels, strict=True), strict=True)
         )

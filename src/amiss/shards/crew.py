@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,11 @@ from amiss.core.progress import Progress, silent
 from amiss.recipe import Recipe
 from amiss.record import plain
 from amiss.registry import address_of, create
+from amiss.shards.alike import environment, names_digest, say_processor
 from amiss.shards.blocks import TO_LEARN, Block, cut
-from amiss.shards.learn import LearnTask, environment, fill_features, names_digest, say_processor
-from amiss.shards.pool import Pool, run_blocks
+from amiss.shards.learn import LearnTask, fill_features
+from amiss.shards.pool import Pool, run_all
 from amiss.shards.run import Options, open_pool
-from amiss.shards.tasks import Answer
 from amiss.storage import write_file
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Crew:
             for number, block in enumerate(blocks)
             if block.start not in there
         )
-        answers, done = self._run(asked), sum(len(block) for block in blocks if block.start in there)
+        answers, done = run_all(self.pool, asked), sum(len(block) for block in blocks if block.start in there)
         for block in blocks:
             fresh = block.start not in there
             while block.start not in there:
@@ -108,7 +108,7 @@ class Crew:
             Block(start // TO_LEARN, start, (), {"do": "features", "images": min(TO_LEARN, everyone - start)})
             for start in range(0, everyone, TO_LEARN)
         )
-        for block, _ in self._run(blocks):
+        for block, _ in run_all(self.pool, blocks):
             done += block.about["images"]
             progress("features", done, everyone)
 
@@ -120,23 +120,12 @@ class Crew:
         found, done = np.zeros(len(images), np.float32), 0
         about = {"do": "rate", "graph": name}
         cuts = cut(map(str, numbers), TO_LEARN)
-        for block, answer in self._run(Block(each.number, each.start, each.names, about) for each in cuts):
-            found[block.start : block.start + len(block)] = answer.scores
+        blocks = (Block(each.number, each.start, each.names, about) for each in cuts)
+        for block, answer in run_all(self.pool, blocks):
+            found[block.start : block.start + len(block)] = answer.found
             done += len(block)
             progress("scoring", done, len(images))
         return found
-
-    def _run(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, Answer]]:
-        """Blocks that are done, as they come; the others are named once all have been tried."""
-        failed: dict[int, str] = {}
-        for block, answer in run_blocks(self.pool, blocks):
-            if answer.error:
-                failed[block.number] = answer.error
-            elif not failed:
-                yield block, answer
-        if failed:
-            names = "; ".join(f"block {number}: {why}" for number, why in sorted(failed.items())[:3])
-            raise DataError(f"{len(failed)} blocks failed three times ({names}); the same command tries them again")
 
     def _request(self, detector: ByBlocks, images: Images, rng: np.random.Generator, name: str) -> str:
         """Tell workers what is learned, and from which images: the name of the file that says so."""

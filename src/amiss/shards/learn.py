@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,17 +13,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from amiss.core.errors import AmissError, DataError, InputError, OutputError
+from amiss.core.errors import AmissError, InputError, OutputError
 from amiss.core.extras import needs_fit
 from amiss.core.images import Images
 from amiss.core.pieces import cut_out
-from amiss.core.processor import processor, processor_kind
 from amiss.core.progress import silent
 from amiss.data import open_dataset
 from amiss.recipe import Recipe
 from amiss.registry import create, learns_classes
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import score_image
+from amiss.shards.alike import check_names, check_processor, environment
 from amiss.shards.blocks import Block
 from amiss.shards.tasks import Answer
 
@@ -72,40 +70,10 @@ class LearnTask:
         Raises:
             DataError: Other images are here than where the fit began, or another kind of processor.
         """
-        if self.processor != (own := say_processor()):
-            raise DataError(
-                f"features must come from one kind of processor, since others round differently, got {own} and "
-                f"{self.processor}"
-            )
+        check_processor(self.processor)
         images, recipe = _images(self.here, self.data, self.calibrate_on, self.pages, self.recipe)
-        if names_digest(images) != self.names:
-            raise DataError(f"{self.data}: other images are here than where the fit began")
+        check_names(self.data, images, self.names)
         return images, recipe
-
-
-def say_processor() -> str:
-    """Name of the processor here, and what tells its kind from others of that name."""
-    return f"{processor_kind()['processor']} ({processor()[:8]})"
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Variables of the environment within the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def names_digest(images: Images) -> str:
-    """SHA-256 (hex) of all names, without the folders above them."""
-    return hashlib.sha256("\0".join(Path(name).name for name in images.names).encode(errors="replace")).hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -189,7 +157,7 @@ def _rate(task: LearnTask, block: Block) -> Answer:
     graph, filters = _graph(Path(task.folder) / block.about["graph"]), recipe.make_score_filters()
     tiling = recipe.make_input()[1]
     scores = [score_image(graph, image, tiling, filters, name) for name, image in zip(some.names, some, strict=True)]
-    return Answer(scores=tuple(float(one.image[0]) for one in scores))
+    return Answer(found=tuple(float(one.image[0]) for one in scores))
 
 
 @lru_cache(maxsize=1)

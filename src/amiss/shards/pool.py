@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from amiss.core.errors import OutputError
+from amiss.core.errors import DataError, OutputError
 from amiss.shards.blocks import Block
 from amiss.shards.tasks import Answer
 
@@ -59,3 +59,21 @@ def run_blocks(pool: Pool, blocks: Iterable[Block]) -> Iterator[tuple[Block, Ans
                 continue
         tries.pop(block.number, None)
         yield block, answer
+
+
+def run_all(pool: Pool, blocks: Iterable[Block]) -> Iterator[tuple[Block, Answer]]:
+    """As `run_blocks`, where all blocks are needed: those that are done, as they come.
+
+    Raises:
+        DataError: Some failed three times; once all have been tried, so that what is kept of the others serves later.
+        OutputError: See `run_blocks`.
+    """
+    failed: dict[int, str] = {}
+    for block, answer in run_blocks(pool, blocks):
+        if answer.error:
+            failed[block.number] = answer.error
+        elif not failed:
+            yield block, answer
+    if failed:
+        names = "; ".join(f"block {number}: {why}" for number, why in sorted(failed.items())[:3])
+        raise DataError(f"{len(failed)} blocks failed three times ({names}); the same command tries them again")

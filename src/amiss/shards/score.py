@@ -65,10 +65,19 @@ class ScoreTask:
         Raises:
             ArtefactError: See `amiss.load`; or it is no longer the model that the run began with.
         """
-        found, fingerprint = _load(self.model, self.backend, self.trusted_key, self.accepted)
-        if fingerprint != self.run["fingerprint"]:
-            raise ArtefactError(f"{self.model} is not the model any more that this run began with")
-        return found
+        return load_model(self.model, self.backend, self.trusted_key, self.accepted, self.run["fingerprint"])
+
+
+def load_model(model: str, backend: str, trusted_key: str, accepted: str, fingerprint: str) -> Inspector:
+    """A model on one core, loaded once per process.
+
+    Raises:
+        ArtefactError: See `amiss.load`; or it is no longer the model of that fingerprint, with which the run began.
+    """
+    found, here = _load(model, backend, trusted_key, accepted)
+    if here != fingerprint:
+        raise ArtefactError(f"{model} is not the model any more that this run began with")
+    return found
 
 
 @lru_cache(maxsize=1)

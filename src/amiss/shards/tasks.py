@@ -18,13 +18,13 @@ class Answer:
         error: Why there is nothing; "" when there is.
         full: Whether the output could not be written, which no second try mends.
         errors: Images that could not be used.
-        scores: One per image, where that was all that was asked for.
+        found: A plain JSON value per image, where that was all that was asked for.
     """
 
     error: str = ""
     full: bool = False
     errors: int = 0
-    scores: tuple[float, ...] = ()
+    found: tuple[Any, ...] = ()
 
     def to_json(self) -> str:
         """One line, in ASCII."""
@@ -34,7 +34,7 @@ class Answer:
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
         known = json.loads(text)
-        return cls(**{**known, "scores": tuple(known["scores"])})
+        return cls(**{**known, "found": tuple(known["found"])})
 
 
 class Task(Protocol):
@@ -47,7 +47,11 @@ class Task(Protocol):
         ...
 
 
-KINDS = {"score": "amiss.shards.score:ScoreTask", "learn": "amiss.shards.learn:LearnTask"}
+KINDS = {
+    "score": "amiss.shards.score:ScoreTask",
+    "learn": "amiss.shards.learn:LearnTask",
+    "judge": "amiss.shards.judge:JudgeTask",
+}
 """Tasks by their kind, imported when they are needed: only learning needs torch."""
 
 
