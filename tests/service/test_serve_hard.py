@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import json
 import random
 import shutil
-import signal
 import socket
-import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from bench.serve_kill import run
 
-from amiss.ledger.reader import Reader
-from amiss.ledger.store import Store
-from amiss.ledger.verify import verify
 from tests.server.running import Running, png, start
 
 pytestmark = pytest.mark.service
@@ -26,63 +20,9 @@ KILLS = 20
 FILES = [png(seed, defective=seed % 3 == 0) for seed in range(24)]
 
 
-class Client(threading.Thread):
-    """Posts parts, each with a key, again until it has an answer; writes down what it was told."""
-
-    def __init__(self, number: int, address: dict[str, Any]) -> None:
-        super().__init__(daemon=True)
-        self.number, self.address, self.told, self.ends = number, address, {}, threading.Event()
-
-    def run(self) -> None:
-        part = 0
-        while not self.ends.is_set():
-            key = f"{self.number}-{part}"
-            try:
-                with closing(http.client.HTTPConnection("127.0.0.1", self.address["port"], timeout=5)) as connection:
-                    connection.request(
-                        "POST", "/api/v1/parts?recipe=toy", FILES[part % len(FILES)], {"Idempotency-Key": key}
-                    )
-                    answer = connection.getresponse()
-                    body = answer.read()
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.02)
-                continue
-            if answer.status == 200:
-                self.told[key] = json.loads(body)
-                part += 1
-            else:
-                time.sleep(0.01)
-
-
-def test_what_clients_were_told_survives_kill_9(toy_model: Path, tmp_path: Path) -> None:
-    shutil.copy(toy_model, tmp_path)
-    rng, address = random.Random(0), {"port": 0}
-    running = start(tmp_path)
-    address["port"] = running.port
-    clients = [Client(number, address) for number in range(3)]
-    for client in clients:
-        client.start()
-    for _ in range(KILLS):
-        time.sleep(rng.uniform(0.1, 1.2))
-        running.stop(signal.SIGKILL)
-        running = start(tmp_path)
-        address["port"] = running.port
-    for client in clients:
-        client.ends.set()
-        client.join(timeout=20)
-    assert running.stop() == 0
-    told = {key: one for client in clients for key, one in client.told.items()}
-    assert len(told) > 10 * KILLS
-    store = Store.open(tmp_path / "store")
-    with store.reading() as engine:
-        reader = Reader(engine, store)
-        assert verify(reader, read_images=True).faults == 0
-        parts = {part["key"]: part for part in reader.every_part()}
-        assert len(parts) == sum(1 for _ in reader.events(kind="judged")), "a part was judged twice"
-        for key, one in told.items():
-            part = parts[f"http {key}"]
-            assert (part["id"], part["label"], part["seq"]) == (one["id"], one["label"], one["seq"])
-            assert not one["accept"] or (part["label"] == "good" and not part["late"])
+def test_what_clients_were_told_survives_kill_9(tmp_path: Path) -> None:
+    found = run(KILLS, 0, tmp_path)
+    assert found["answers"] > 10 * KILLS and found["exit_code"] == 0 and found["accepted"] > 0, found
 
 
 def damaged(rng: random.Random, whole: bytes) -> bytes:
