@@ -74,6 +74,9 @@ def every_kind() -> Iterator[tuple[Draft, bytes | None]]:
     yield Draft("labelled", {**label, "blind": False, "pool": "learn"}, actor="anna"), None
     chart = {"recipe": "cloth", "alarm": True, "first": 20, "last": None, "kind": "light", "text": "Scores rose."}
     yield Draft("chart", chart), None
+    yield Draft("shadow", {"recipe": "cloth", "version": 2, "reason": "new light"}, actor="anna"), None
+    said = {"part": part_id(4), "recipe": "cloth", "acting": 1, "version": 2, "was": "good", "label": "anomalous"}
+    yield Draft("compared", {**said, "differs": True, "score": 0.9, "threshold": 0.8, "p_value": 0.01}), None
     aside = {"recipe": "cloth", "first": 4, "last": 9, "lots": ["L0", "L1"], "reason": "lamp"}
     yield Draft("quarantined", aside, actor="anna"), None
     yield Draft("pruned", {"parts": [part_id(0), part_id(1)], "why": "age"}), None

@@ -64,9 +64,11 @@ def test_no_route_tells_a_verdict_before_the_label(drawn: dict[str, Running], ro
         (row,) = [one for one in rows if one["id"] == part["id"]][:1]
         assert row["blind"] is True and not TELLING & set(row), path
         assert score not in reply.body.decode()
-    for path in ("/api/v1/parts?label=anomalous", "/api/v1/recipes/toy/monitor", "/api/v1/recipes/toy/lots"):
+    for path in ("/api/v1/parts?label=anomalous", "/api/v1/recipes/toy/monitor"):
         body = person.get(path).body.decode()
         assert score not in body and "L500" not in body, path
+    (lot,) = [one for one in person.get("/api/v1/recipes/toy/lots").json["lots"] if one["lot"] == "L500"]
+    assert lot["parts"] == lot["waiting"] > 0 == lot["anomalous"] and lot["share"] is None
     assert person.get("/api/v1/recipes/toy/pareto").json["parts"] == 0
     assert sum(person.get("/api/v1/status").json["today"].values()) == 0
     assert person.get(f"{base}/overlay").status == 403

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.service.browser import SCHEMES, SCREENSHOTS, WIDTHS, chromium, findin
 
 PASSWORD = "correct horse"
 PAGES = {
-    "operator": ["line", "review", "review?kind=audit", "quality", "recipes"],
+    "operator": ["line", "review", "review?kind=audit", "review?kind=disagreement", "quality", "recipes"],
     "engineer": ["line", "line?wall", "review", "quality", "recipes", "learn"],
     "auditor": ["line", "quality", "recipes", "audit"],
 }
@@ -249,6 +250,51 @@ def test_an_engineer_recalibrates_promotes_rolls_back_and_sets_aside(person: Any
     tab.get_by_role("cell", name=f"lot {lot}").wait_for()
     kept = api.get("/api/v1/quarantines").json["quarantines"][0]
     assert (kept["lots"], kept["parts"], kept["reason"], kept["by"]) == ([lot], parts, "light", "engineer")
+
+
+def test_a_shadow_is_compared_and_promoted_from_there(person: Any, site: Running) -> None:
+    """Label what is disputed without knowing which version says what, read the test, promote."""
+    made = site.log_in("engineer", PASSWORD).post(
+        "/api/v1/recipes/toy/recalibrations", {"rule": "conformal", "alpha": "40%"}
+    )
+    version = made.json["version"]
+    tab, api = person("engineer")
+    go(tab, "recipes")
+    tab.get_by_role("button", name=f"Shadow v{version}").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("is it stricter?")
+    dialog.get_by_role("button", name="Put in the shadow").click()
+    dialog.wait_for(state="detached")
+    token = amiss(site.folder, "serve", "token", "add", "plc", "--scope", "inspect")
+    for seed in range(4000, 4024):
+        assert site.bearing(token).post(f"/api/v1/parts?recipe=toy&serial=D{seed}", png(seed)).status == 200
+    box = tab.get_by_role("region", name=f"Version {version} in the shadow")
+    until = time.monotonic() + 60
+    while api.get("/api/v1/recipes/toy/shadow").json["shadow"]["compared"] < 24 and time.monotonic() < until:
+        time.sleep(0.1)
+    box.get_by_role("link", name="Label them").click()
+    tab.locator(".pair figcaption strong").first.wait_for()
+    while tab.locator(".pair figcaption strong").count():
+        name = tab.locator(".pair figcaption strong").first.inner_text()
+        assert "p =" not in tab.locator("main").inner_text() and tab.locator(".region").count() == 0
+        tab.keyboard.press("g")
+        gone = "document.querySelector('.pair figcaption strong')?.innerText !== old"
+        tab.wait_for_function(f"old => document.querySelector('.empty') || {gone}", arg=name)
+    told = api.get("/api/v1/recipes/toy/shadow").json["shadow"]
+    assert told["labelled"] > 0 == told["unlabelled"]
+    go(tab, "recipes")
+    box.locator("table").wait_for()
+    assert box.locator("tbody tr").first.locator("td").nth(1).inner_text() == str(told["good"]["shadow_right"])
+    look(tab, "shadow", 1280, "light")
+    box.get_by_role("button", name=f"Promote v{version}").click()
+    dialog.get_by_text(re.compile("On the parts that are kept to certify|No audited part is left")).wait_for()
+    look(tab, "promote from the shadow", 1280, "light")
+    dialog.get_by_label("Reason").fill("it is right more often")
+    dialog.get_by_role("button", name="Promote").click()
+    dialog.wait_for(state="detached")
+    assert api.get("/api/v1/recipes").json["recipes"][0]["current"] == version
+    box.wait_for(state="detached")
+    assert api.post("/api/v1/recipes/toy/rollback", {"reason": "end of the test"}).status == 200
 
 
 def test_an_auditor_verifies_replays_and_takes_a_copy(person: Any, site: Running) -> None:

@@ -27,7 +27,9 @@ KINDS = (
     "opened",  # the store was made: station, version of Amiss
     "versioned",  # an artefact became a version of a recipe
     "deployed",  # a version of a recipe judges from now on
+    "shadow",  # a version judges in the shadow of the one that judges from now on, or none does any more
     "judged",  # a verdict on one part
+    "compared",  # what the version in the shadow says of the same part
     "late",  # what came of a part after its deadline
     "labelled",  # what a person says of a part
     "quarantined",  # a person sets parts aside

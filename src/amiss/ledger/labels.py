@@ -15,12 +15,14 @@ from sqlalchemy import ColumnElement, Select, func, select
 from amiss.core.errors import InputError
 from amiss.ledger import tables
 from amiss.ledger.reader import Reader, has_label, is_newest, unlabelled_audit
+from amiss.ledger.shadows import disputed
 
 TRUTHS = ("good", "defective", "unclear", "withdrawn")
 """What can be said of a part."""
 
-KINDS = ("review", "audit")
-"""Why a part waits: it is neither clearly good nor clearly anomalous, or it was drawn at random."""
+KINDS = ("review", "audit", "disagreement")
+"""Why a part waits: it is neither clearly good nor clearly anomalous; it was drawn at random; or the version in the
+shadow says otherwise than the one that judges."""
 
 
 def truths(reader: Reader, parts: Sequence[str]) -> dict[str, str]:
@@ -117,6 +119,19 @@ def audited(reader: Reader, recipe: str) -> list[Audited]:
     return list(found.values())
 
 
+def corrections(reader: Reader, recipe: str) -> dict[str, int]:
+    """How many labels of a recipe are for learning: good parts, and defects, that were not drawn at random."""
+    part, label = tables.part, tables.label
+    asked = (
+        select(label.c.pool, func.count().label("count"))
+        .join(part, part.c.id == label.c.part)
+        .where(part.c.station == reader.station, part.c.recipe == recipe, label.c.truth != "withdrawn", is_newest())
+        .group_by(label.c.pool)
+    )
+    found = {row.pool: int(row.count) for row in _rows(reader, asked)}
+    return {pool: found.get(pool, 0) for pool in ("learn", "defects")}
+
+
 def hidden(reader: Reader, parts: Sequence[str]) -> set[str]:
     """Those of some parts that wait for the label of their audit."""
     part, found = tables.part, set[str]()
@@ -174,8 +189,10 @@ def _waits(reader: Reader, kind: str) -> list[ColumnElement[bool]]:
     part = tables.part
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    unsure = (part.c.label == "review") & ~part.c.audit & ~has_label()
-    why = unsure if kind == "review" else unlabelled_audit()  # whoever labels a drawn part must not see its verdict
+    why: ColumnElement[bool] = unlabelled_audit()  # whoever labels a drawn part must not see its verdict
+    if kind != "audit":
+        asked = part.c.label == "review" if kind == "review" else disputed(reader)
+        why = asked & ~part.c.audit & ~has_label()
     return [part.c.station == reader.station, why]
 
 

@@ -6,9 +6,12 @@ What the kinds hold beside what `amiss.ledger.events` says:
 
     versioned   recipe, version, fingerprint, about
     deployed    recipe, version, reason
+    shadow      recipe, version or null, reason
     judged      id, key, name, recipe, version, fingerprint, sha256, label, audit, score, threshold, p_value, reason,
                 regions, size, health, ms, runtime; serial, lot, camera, taken_at; image {class, bytes, keep_until} or
                 null; watched {path, size, mtime_ns} or null; sinks
+    compared    part, recipe, acting, version (of the shadow), was (label of the part), label, differs, score,
+                threshold, p_value
     late        part, label, score, reason
     labelled    part, by, truth, type, boxes, comment, blind, pool
     quarantined recipe, first, last, lots, reason
@@ -96,6 +99,19 @@ def _deployed(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
     yield Change(tables.deployment, {**row, "reason": text(data["reason"]), "actor": text(event.actor)})
 
 
+def _shadow(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
+    row = {**_place(event), "at": event.at, "recipe": text(data["recipe"]), "version": data["version"]}
+    yield Change(tables.shadow, {**row, "reason": text(data["reason"]), "actor": text(event.actor)})
+
+
+_SAID = ("part", "acting", "version", "was", "label", "differs", "score", "threshold", "p_value")
+
+
+def _compared(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
+    row = {**_place(event), "at": event.at, "recipe": text(data["recipe"])}
+    yield Change(tables.compared, {**row, **{name: data[name] for name in _SAID}})
+
+
 _WORDS = ("recipe", "serial", "lot", "camera", "taken_at", "name", "key", "reason")
 _AS_THEY_ARE = ("id", "version", "fingerprint", "sha256", "audit", "label", "score", "threshold", "p_value")
 
@@ -156,7 +172,9 @@ def _pruned(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
 _MAKE: dict[str, Callable[[Event, Mapping[str, Any]], Iterator[Change]]] = {
     "versioned": _versioned,
     "deployed": _deployed,
+    "shadow": _shadow,
     "judged": _judged,
+    "compared": _compared,
     "late": _late,
     "labelled": _labelled,
     "quarantined": _quarantined,

@@ -166,6 +166,13 @@ class Reader:
         asked = select(table).where(table.c.station == self.station).order_by(table.c.seq)
         return [dict(row._mapping) for row in self._rows(asked)]
 
+    def shadows(self) -> dict[str, int]:
+        """Which version judges each recipe in the shadow now, of those that one does."""
+        table = tables.shadow
+        asked = select(table.c.recipe, table.c.version).where(table.c.station == self.station).order_by(table.c.seq)
+        last = {row.recipe: row.version for row in self._rows(asked)}
+        return {recipe: int(version) for recipe, version in last.items() if version is not None}
+
     def charts(self, only: Filter = EVERYTHING) -> list[dict[str, Any]]:
         """What the control charts said, in the times and of the recipe of a filter."""
         table = tables.chart

@@ -176,7 +176,39 @@ quarantine = Table(
     Column("actor", String, nullable=False),
 )
 
-PROJECTIONS = (part, version, deployment, label, image, outbox, watched, chart, quarantine)
+shadow = Table(
+    "shadow",
+    metadata,
+    Column("station", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String, nullable=False),
+    Column("recipe", String, nullable=False),
+    Column("version", Integer),  # None: no version judges in the shadow any more
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+)
+
+compared = Table(
+    "compared",
+    metadata,
+    Column("station", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String, nullable=False),
+    Column("part", String(36), nullable=False),
+    Column("recipe", String, nullable=False),
+    Column("acting", Integer, nullable=False),  # version that judged
+    Column("version", Integer, nullable=False),  # version in its shadow
+    Column("was", String, nullable=False),  # label by the one that judged
+    Column("label", String, nullable=False),  # label by the one in the shadow
+    Column("differs", Boolean, nullable=False),  # one of them accepts, the other does not
+    Column("score", Float(53)),
+    Column("threshold", Float(53)),
+    Column("p_value", Float(53)),
+    Index("compared_recipe", "station", "recipe", "version", "acting", "differs", "seq"),
+    Index("compared_part", "part"),
+)
+
+PROJECTIONS = (part, version, deployment, label, image, outbox, watched, chart, quarantine, shadow, compared)
 """All that is made from events."""
 
 OPERATIONAL = {"outbox": {"tries", "next_at", "done_at", "error"}}

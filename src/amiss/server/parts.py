@@ -190,15 +190,18 @@ def label_part(here: Here, who: Labeller, part: str, said: Labelling) -> dict[st
 
 @router.get("/queue")
 def queue(
-    here: Here, who: Reading, kind: Annotated[str, Query(pattern="^(review|audit)$")] = "review", limit: Limit = 20
+    here: Here,
+    who: Reading,
+    kind: Annotated[str, Query(pattern="^(review|audit|disagreement)$")] = "review",
+    limit: Limit = 20,
 ) -> dict[str, Any]:
-    """Parts that wait for a person, those that came first before the others; audit parts without their verdict."""
+    """Parts that wait for a person, the first first; those of an audit and disputed ones without their verdict."""
     reader = here.station.reader
     names = waiting(reader, kind, limit=limit, without=here.desk.held_by_others(who.name))
     parts = [part_of(reader.part(name)) for name in names]
     return {
         "left": count_waiting(reader, kind),
-        "parts": [blinded(part) for part in parts] if kind == "audit" else parts,
+        "parts": parts if kind == "review" else [blinded(part) for part in parts],
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from fastapi import Path as Part
 
 from amiss.core.errors import DataError
 from amiss.inspector import Inspector
@@ -16,14 +17,16 @@ from amiss.server.answers import Refused, may
 from amiss.server.context import Context
 from amiss.server.parts import IMAGE_BODY, Here, Reading, Text
 from amiss.server.people import Who
-from amiss.server.schemas import Deploying, Quarantining, Reason, Recalibrating
+from amiss.server.schemas import Deploying, Quarantining, Reason, Recalibrating, Seq, Shadowing
 from amiss.station import questions
 from amiss.station.learnings import trade_table
+from amiss.station.pools import pools, tried
 from amiss.station.recipes import Deployed, about_inspector
 
 router = APIRouter(prefix="/api/v1", tags=["recipes"])
 
 Changer = Annotated[Who, Depends(may("change"))]
+Version = Annotated[Seq, Part()]
 
 
 @router.get("/recipes")
@@ -34,6 +37,9 @@ def list_recipes(here: Here, _: Reading) -> dict[str, Any]:
         one = found.setdefault(row["recipe"], {"recipe": row["recipe"], "current": None, "versions": []})
         one.setdefault("deployments", [])
         one["versions"].append({name: row[name] for name in ("version", "at", "fingerprint", "about")})
+    shadows = here.station.reader.shadows()
+    for one in found.values():
+        one["shadow"] = shadows.get(one["recipe"])
     for row in here.station.reader.deployments():
         one = found[row["recipe"]]
         one["current"] = row["version"]
@@ -78,10 +84,46 @@ def roll_back(here: Here, who: Changer, recipe: str, asked: Reason) -> dict[str,
 
 @router.post("/recipes/{recipe}/recalibrations", status_code=201)
 def recalibrate(here: Here, who: Changer, recipe: str, asked: Recalibrating) -> dict[str, Any]:
-    """Another rule on the calibration scores of what judges now, as a new version that is not deployed."""
+    """What judges now with another rule, or calibrated on audited parts, as a new version that is not deployed.
+
+    `trial` says what both do with the parts that are kept to certify.
+    """
     here.check_recipe(recipe)
-    ready = here.station.recipes.recalibrate(recipe, asked.rule, asked.alpha, actor=who.name)
-    return {**_summary(ready), "known": False}
+    station = here.station
+    before = station.recipes.current(recipe).inspector
+    pool = station.reader if asked.scores == "audited" else None
+    ready = station.recipes.recalibrate(recipe, asked.rule, asked.alpha, pool=pool, actor=who.name)
+    return {**_summary(ready), "known": False, "trial": tried(station.reader, recipe, before, ready.inspector)}
+
+
+@router.get("/recipes/{recipe}/versions/{version}/trial")
+def trial(here: Here, _: Reading, recipe: str, version: Version) -> dict[str, Any]:
+    """What a version and the one that judges now do with the parts that are kept to certify, with exact intervals."""
+    recipes = here.station.recipes
+    _known(here, recipe)
+    before = recipes.current(recipe).inspector
+    return tried(here.station.reader, recipe, before, recipes.version(recipe, version).inspector)
+
+
+@router.get("/recipes/{recipe}/pools")
+def show_pools(here: Here, _: Reading, recipe: str) -> dict[str, Any]:
+    """What people's labels are for, how many there are, and whether they are enough to calibrate on."""
+    judging = here.judging(_known(here, recipe))
+    return pools(here.station.reader, recipe, None if judging is None else judging.inspector.rule)
+
+
+@router.get("/recipes/{recipe}/shadow")
+def show_shadow(here: Here, _: Reading, recipe: str) -> dict[str, Any]:
+    """What the version in the shadow says beside the one that judges: McNemar's exact test on disputed parts."""
+    left_out = here.station.shadows.left_out[_known(here, recipe)]
+    return {"shadow": questions.shadow(here.station.reader, recipe, left_out)}
+
+
+@router.post("/recipes/{recipe}/shadow")
+def put_in_shadow(here: Here, who: Changer, recipe: str, asked: Shadowing) -> dict[str, Any]:
+    """Let a version judge beside the one that judges, in idle time and without a say; null lets none do so."""
+    here.station.recipes.put_in_shadow(_known(here, recipe), asked.version, reason=asked.reason, actor=who.name)
+    return {"recipe": recipe, "version": asked.version, "reason": asked.reason}
 
 
 @router.get("/recipes/{recipe}/monitor")

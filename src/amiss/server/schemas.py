@@ -45,11 +45,19 @@ class Reason(_Body):
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
 
 
+class Shadowing(_Body):
+    """Which version is to judge in the shadow from now on, or none, and why."""
+
+    version: Seq | None
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class Recalibrating(_Body):
-    """Another rule on the stored calibration scores."""
+    """Another rule, on the stored calibration scores or on audited parts that are good."""
 
     rule: Word = "conformal"
     alpha: Annotated[str, Field(max_length=20)] | None = None
+    scores: Literal["stored", "audited"] = "stored"
 
 
 class Quarantining(_Body):

@@ -33,6 +33,7 @@ from amiss.station.charts import Charts
 from amiss.station.decoding import Decoders
 from amiss.station.jobs import Job, Ticket, is_drawn, new_id
 from amiss.station.recipes import Recipes
+from amiss.station.shadows import Shadows
 from amiss.station.systemd import notify, watchdog_seconds
 from amiss.station.worker import Found, judge
 
@@ -105,6 +106,9 @@ class Station:
             if self._charted:
                 self.charts.start()
                 stack.callback(self.charts.stop)
+            self.shadows = Shadows(self.writer, self.recipes, self.decoders, lambda: bool(self._open))
+            self.shadows.start()
+            stack.callback(self.shadows.stop)
             self._workers = [
                 threading.Thread(target=self._work, args=(number,), name=f"amiss-score-{number}", daemon=True)
                 for number in range(self.cores)
@@ -263,8 +267,10 @@ class Station:
             self.counts[str(label)] += 1
             self.delays.append(found.ms)
             self.heard(event)
-            if found.deployed is not None and self._charted:
-                who = found.deployed
+            who = found.deployed
+            if who is not None:
+                self.shadows.offer(event.data["id"], ticket.job, who, label)
+            if who is not None and self._charted:
                 scored = (found.score, found.health)
                 self.charts.add(who.recipe, who.version, who.inspector, event.seq, ticket.job.name, scored)
         ticket.committed.set_result(event)

@@ -17,6 +17,7 @@ from amiss.ledger.reader import Reader
 from amiss.ledger.writer import Writer
 from amiss.rules.parse import parse_rule, parse_value
 from amiss.scoring import MANY, for_many
+from amiss.station.pools import calibrated_on_pool
 
 LOADED = 3
 """Versions of one recipe that stay in memory, for a quick way back."""
@@ -91,6 +92,8 @@ class Recipes:
         for row in reader.deployments():
             self._history.setdefault(row["recipe"], []).append(int(row["version"]))
         self._current = {recipe: versions[-1] for recipe, versions in self._history.items()}
+        self._shadows: dict[str, Deployed] = {}
+        self._shadowing = reader.shadows()
 
     def current(self, recipe: str) -> Deployed:
         """What judges a kind of part now.
@@ -103,6 +106,10 @@ class Recipes:
             names = ", ".join(sorted(self._loaded)) or "none"
             raise NotReadyError(f"recipe must be one that a model is deployed for ({names}), got {recipe!r}")
         return found[-1]
+
+    def shadow(self, recipe: str) -> Deployed | None:
+        """What judges a kind of part in the shadow now, if anything does."""
+        return self._shadows.get(recipe)
 
     @property
     def all(self) -> list[Deployed]:
@@ -122,6 +129,11 @@ class Recipes:
                     self._loaded[recipe] = [self._load(recipe, version)]
                 except AmissError as error:
                     failures[recipe] = str(error)
+            for recipe, version in self._shadowing.items():
+                try:
+                    self._shadows[recipe] = self._load(recipe, version)
+                except AmissError as error:
+                    failures[f"{recipe}, in the shadow,"] = str(error)
         return failures
 
     def add(self, recipe: str, inspector: Inspector, *, actor: str = "station") -> Deployed:
@@ -136,13 +148,17 @@ class Recipes:
         with self._lock:
             return self._add(recipe, inspector, actor)
 
-    def recalibrate(self, recipe: str, rule: str, alpha: str | None, *, actor: str = "station") -> Deployed:
-        """Make what judges now another version, with another rule on its calibration scores; not in use.
+    def recalibrate(
+        self, recipe: str, rule: str, alpha: str | None, *, pool: Reader | None = None, actor: str = "station"
+    ) -> Deployed:
+        """Make what judges now another version, with another rule or on other parts; not in use.
 
         Args:
             recipe: What kind of part.
             rule: In words, see `amiss.rules.parse_rule`.
             alpha: Such as 1%, 0.01 or auto; None for what the rule's words say.
+            pool: Whose audited parts it is calibrated on, see `amiss.station.pools`; None for the calibration scores
+                that it has.
             actor: Who asks.
 
         Raises:
@@ -150,8 +166,47 @@ class Recipes:
             CalibrationError: Too few scores for it.
             NotReadyError: Nothing judges.
         """
-        value = None if alpha is None else parse_value(alpha)
-        return self.add(recipe, self.current(recipe).inspector.with_rule(parse_rule(rule, alpha=value)), actor=actor)
+        asked = parse_rule(rule, alpha=None if alpha is None else parse_value(alpha))
+        now = self.current(recipe).inspector
+        return self.add(
+            recipe, now.with_rule(asked) if pool is None else calibrated_on_pool(pool, recipe, now, asked), actor=actor
+        )
+
+    def version(self, recipe: str, version: int) -> Deployed:
+        """A version that is in the store, ready but not in use.
+
+        Raises:
+            InputError: No such version.
+            ArtefactError: Its artefact cannot be used.
+        """
+        with self._lock:
+            return self._load(recipe, version)
+
+    def put_in_shadow(self, recipe: str, version: int | None, *, reason: str, actor: str = "station") -> None:
+        """Let a version judge beside the one that judges, in idle time and without a say; None lets none do so.
+
+        Raises:
+            InputError: No such version.
+            ConflictError: It is the one that judges.
+            NotReadyError: Nothing judges.
+            ArtefactError: Its artefact cannot be used.
+        """
+        with self._lock:
+            if version is not None and version == self.current(recipe).version:
+                raise ConflictError(f"the version in the shadow must be another one than judges, got {version}")
+            ready = None if version is None else self._load(recipe, version)
+            self._put_in_shadow(recipe, ready, reason, actor)
+
+    def _put_in_shadow(self, recipe: str, ready: Deployed | None, reason: str, actor: str) -> None:
+        before = self._shadows.get(recipe)
+        version = None if ready is None else ready.version
+        if (None if before is None else before.version) != version:
+            self._writer.submit(
+                Draft("shadow", {"recipe": recipe, "version": version, "reason": reason}, actor)
+            ).result()
+        self._shadows.pop(recipe, None)
+        if ready is not None:
+            self._shadows[recipe] = ready
 
     def deploy(self, recipe: str, inspector: Inspector, *, reason: str, actor: str = "station") -> Deployed:
         """Let an inspector judge a kind of part from now on; parts on their way stay with the one before.
@@ -223,7 +278,7 @@ class Recipes:
 
     def _load(self, recipe: str, version: int) -> Deployed:
         """A version that is in memory, or else in the store."""
-        for one in self._loaded.get(recipe, []):
+        for one in [*self._loaded.get(recipe, []), *filter(None, [self._shadows.get(recipe)])]:
             if one.version == version:
                 return one
         fingerprint = dict(self._known.get(recipe, [])).get(version)
@@ -248,6 +303,8 @@ class Recipes:
             self._writer.submit(Draft("deployed", facts, actor)).result()
             self._current[ready.recipe] = ready.version
             self._history.setdefault(ready.recipe, []).append(ready.version)
+            if (shadow := self._shadows.get(ready.recipe)) is not None and shadow.version == ready.version:
+                self._put_in_shadow(ready.recipe, None, reason, actor)
         others = [one for one in self._loaded.get(ready.recipe, []) if one.version != ready.version]
         self._loaded[ready.recipe] = [*others[1 - LOADED :], ready]
 

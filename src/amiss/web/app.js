@@ -124,7 +124,7 @@ const Half = () => html`<svg class="half" viewBox="0 0 16 16" aria-hidden="true"
 const Mark = () => html`<rect width="32" height="32" rx="7" class="mark-back" />${[9, 16, 23].flatMap((y) => [9, 16, 23].map((x) => (x === 23 && y === 16 ? null : html`<circle cx=${x} cy=${y} r="3" class="mark-good" />`)))}<rect x="19.6" y="12.6" width="6.8" height="6.8" class="mark-odd" transform="rotate(45 23 16)" />`;
 
 function Left({ of, status }) {
-  const left = status && of === "review" ? status.review + status.audit : 0;
+  const left = status && of === "review" ? status.review + status.audit + status.disagreement : 0;
   return left ? html`<span class="count" aria-label=${W.left(left)}>${left > 999 ? W.many : left}</span>` : null;
 }
 

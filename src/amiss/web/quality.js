@@ -91,7 +91,7 @@ function Lots({ recipe, hours, setQuarantine }) {
     return html`<div class="wide" tabindex="0" role="region" aria-labelledby="lots"><table class="lots"><thead><tr><th scope="col">${W.lot}</th><th scope="col" class="n">${W.partsShort}</th><th scope="col" class="n">${labels.anomalous}</th><th scope="col">${W.interval(found.confidence)}</th><th scope="col"><span class="sr">${W.asBar}</span></th><th scope="col" class="n">${labels.review}</th><th scope="col" class="n">${labels.error}</th>${may("change") && html`<th><span class="sr">${W.quarantine}</span></th>`}</tr></thead>
       <tbody>${found.lots.map((one) => html`<tr><th scope="row">${one.lot ?? W.noLot}</th><td class="n">${count(one.parts)}</td><td class="n">${count(one.anomalous)}</td><td class="nowrap">${interval(one.low, one.high)}</td><td class="bars"><${Bar} ...${one} most=${most} /></td><td class="n">${count(one.review)}</td><td class="n">${count(one.errors)}</td>
         ${may("change") && html`<td class="n">${one.lot !== null && html`<button class="small" onClick=${() => setQuarantine({ lots: [one.lot], parts: one.parts })}>${W.quarantine}<span class="sr"> ${one.lot}</span></button>`}</td>`}</tr>`)}</tbody></table></div>
-      <p class="note">${found.words ?? ""} ${found.more ? W.moreLots(found.more) : ""} ${W.barNote(percent(most, Math.ceil))}</p>`;
+      <p class="note">${found.words ?? ""} ${found.more ? W.moreLots(found.more) : ""} ${found.lots.some((one) => one.waiting) ? W.waiting(count(found.lots.reduce((sum, one) => sum + one.waiting, 0))) : ""} ${W.barNote(percent(most, Math.ceil))}</p>`;
   }}<//></section>`;
 }
 

@@ -3,6 +3,7 @@ import { html, useContext, useState } from "./html.js";
 import { Live, call, get, post, usePoll } from "./api.js";
 import { Ask, Empty, Field, Known, Shape, Trade } from "./elements.js";
 import { percent, score, time } from "./format.js";
+import { Pools, PutInShadow, Shadow, Trial, TrialOf } from "./shadow.js";
 import { recipes as W } from "./words.js";
 
 const of = (recipe, what) => `recipes/${encodeURIComponent(recipe)}/${what}`;
@@ -21,6 +22,7 @@ export function Recipes() {
     <${Known} poll=${poll}>${(found) => found.recipes.length ? found.recipes.map((one) => html`<${One} key=${one.recipe} one=${one} ask=${setAsked} fresh=${fresh[one.recipe]} />`) : html`<${Empty} title=${W.none}>${may("change") ? W.noneMay : W.noneMayNot}<//>`}<//>
     ${asked?.kind === "promote" && html`<${Promote} asked=${asked} close=${close} />`}
     ${asked?.kind === "back" && html`<${Back} asked=${asked} close=${close} />`}
+    ${asked?.kind === "shadow" && html`<${PutInShadow} asked=${asked} close=${close} />`}
     ${asked?.kind === "again" && html`<${Again} asked=${asked} close=${close} got=${(found) => setFresh({ ...fresh, [found.recipe]: found })} />`}
     ${asked?.kind === "upload" && html`<${Upload} asked=${asked} close=${close} got=${(found) => setFresh({ ...fresh, [found.recipe]: found })} />`}
   </div>`;
@@ -35,10 +37,13 @@ function One({ one, ask, fresh }) {
       <button disabled=${!current} onClick=${() => ask({ kind: "again", recipe: one.recipe, about: current.about })}>${W.recalibrate}</button>
       <button class="danger" disabled=${!before || !current} onClick=${() => ask({ kind: "back", recipe: one.recipe, current: one.current })}>${W.back}</button></div>`}</div>
     ${current ? html`<p class="statement">${current.about.statement}</p>` : html`<p class="alarm"><${Shape} of="error" /><span>${W.nothing}</span></p>`}
-    ${fresh && html`<div class="fresh" role="status"><p><${Shape} of="good" /> ${fresh.known ? W.known(fresh.version) : W.added(fresh.version)}</p><p class="statement">${fresh.about?.statement}</p>${fresh.trade?.length ? html`<${Trade} rows=${fresh.trade} />` : null}</div>`}
+    ${fresh && html`<div class="fresh" role="status"><p><${Shape} of="good" /> ${fresh.known ? W.known(fresh.version) : W.added(fresh.version)}</p><p class="statement">${fresh.about?.statement}</p>${fresh.trade?.length ? html`<${Trade} rows=${fresh.trade} />` : null}
+      ${fresh.trial && current ? html`<${Trial} found=${fresh.trial} before=${W.before(one.current)} after=${W.before(fresh.version)} />` : null}</div>`}
+    ${one.shadow !== null && html`<${Shadow} one=${one} ask=${ask} />`}
+    ${current && html`<${Pools} recipe=${one.recipe} />`}
     <div class="wide" tabindex="0" role="region" aria-label=${W.versionsOf(one.recipe)}><table><thead><tr><th scope="col">${W.version}</th><th scope="col">${W.method}</th><th scope="col">${W.rule}</th><th scope="col" class="n">${W.n}</th><th scope="col" class="n">${W.alpha}</th><th scope="col" class="n">${W.threshold}</th><th scope="col">${W.added2}</th><th scope="col">${W.fingerprint}</th>${may("change") ? html`<th><span class="sr">${W.actions}</span></th>` : null}</tr></thead>
-      <tbody>${[...one.versions].sort((a, b) => b.version - a.version).map((each) => html`<tr class=${each.version === one.current ? "current" : ""}><th scope="row" class="nowrap">${W.v(each.version)}${each.version === one.current ? html` <span class="tag"><${Shape} of="good" />${W.current}</span>` : null}</th><td>${each.about.method}</td><td>${each.about.rule}</td><td class="n">${each.about.n}</td><td class="n nowrap">${percent(each.about.alpha)}</td><td class="n">${score(each.about.threshold)}</td><td class="nowrap">${time(each.at)}</td><td><code>${each.fingerprint.slice(0, 10)}</code></td>
-        ${may("change") ? html`<td class="n">${each.version !== one.current ? html`<button class="small" onClick=${() => ask({ kind: "promote", recipe: one.recipe, current: one.current, to: each, from: current })}>${W.promote}<span class="sr"> ${W.v(each.version)}</span></button>` : null}</td>` : null}</tr>`)}</tbody></table></div>
+      <tbody>${[...one.versions].sort((a, b) => b.version - a.version).map((each) => html`<tr class=${each.version === one.current ? "current" : ""}><th scope="row" class="nowrap">${W.v(each.version)}${each.version === one.current ? html` <span class="tag"><${Shape} of="good" />${W.current}</span>` : null}${each.version === one.shadow ? html` <span class="tag">${W.inShadow}</span>` : null}</th><td>${each.about.method}</td><td>${each.about.rule}</td><td class="n">${each.about.n}</td><td class="n nowrap">${percent(each.about.alpha)}</td><td class="n">${score(each.about.threshold)}</td><td class="nowrap">${time(each.at)}</td><td><code>${each.fingerprint.slice(0, 10)}</code></td>
+        ${may("change") ? html`<td class="n">${each.version !== one.current ? html`<div class="row end-row">${current && each.version !== one.shadow ? html`<button class="small" onClick=${() => ask({ kind: "shadow", recipe: one.recipe, version: each.version })}>${W.shadow}<span class="sr"> ${W.v(each.version)}</span></button>` : null}<button class="small" onClick=${() => ask({ kind: "promote", recipe: one.recipe, current: one.current, to: each, from: current })}>${W.promote}<span class="sr"> ${W.v(each.version)}</span></button></div>` : null}</td>` : null}</tr>`)}</tbody></table></div>
     <details><summary>${W.history(one.deployments.length)}</summary><ol class="history" reversed>${[...one.deployments].reverse().map((each) => html`<li><strong>${W.v(each.version)}</strong> ${W.deployed(time(each.at), each.actor)}<q>${each.reason}</q></li>`)}</ol></details>
   </section>`;
 }
@@ -46,7 +51,8 @@ function One({ one, ask, fresh }) {
 function Promote({ asked, close }) {
   const act = (reason) => post(of(asked.recipe, "deployments"), { version: asked.to.version, reason, expected_current: asked.current ?? null });
   return html`<${Ask} title=${W.promoteTitle(asked.recipe, asked.to.version)} text=${W.promoteText(asked.current)} action=${W.promote} close=${close} act=${act}>
-    <div class="before-after">${asked.from && html`<div><h3>${W.now(asked.current)}</h3><p>${asked.from.about.statement}</p></div>`}<div><h3>${W.then(asked.to.version)}</h3><p>${asked.to.about.statement}</p></div></div><//>`;
+    <div class="before-after">${asked.from && html`<div><h3>${W.now(asked.current)}</h3><p>${asked.from.about.statement}</p></div>`}<div><h3>${W.then(asked.to.version)}</h3><p>${asked.to.about.statement}</p></div></div>
+    ${asked.from && html`<${TrialOf} recipe=${asked.recipe} version=${asked.to.version} before=${W.before(asked.current)} after=${W.before(asked.to.version)} />`}<//>`;
 }
 
 const Back = ({ asked, close }) => html`<${Ask} title=${W.backTitle(asked.recipe)} text=${W.backText(asked.current)} action=${W.back} danger close=${close} act=${(reason) => post(of(asked.recipe, "rollback"), { reason })} />`;
@@ -54,9 +60,11 @@ const Back = ({ asked, close }) => html`<${Ask} title=${W.backTitle(asked.recipe
 function Again({ asked, close, got }) {
   const [rule, setRule] = useState("conformal");
   const [alpha, setAlpha] = useState("");
-  const act = async () => got(await post(of(asked.recipe, "recalibrations"), { rule, alpha: alpha.trim() }, { patience: 0 }));
-  return html`<${Ask} title=${W.againTitle(asked.recipe)} text=${W.againText(asked.about.n)} action=${W.recalibrate} reason=${false} close=${close} act=${act}>
-    <div class="row"><${Field} label=${W.rule}><select value=${rule} onChange=${(event) => setRule(event.target.value)}>${["conformal", "certified"].map((one) => html`<option value=${one}>${W.rules[one]}</option>`)}</select><//>
+  const [scores, setScores] = useState("stored");
+  const act = async () => got(await post(of(asked.recipe, "recalibrations"), { rule, alpha: alpha.trim(), scores }, { patience: 0 }));
+  return html`<${Ask} title=${W.againTitle(asked.recipe)} text=${scores === "stored" ? W.againText(asked.about.n) : W.againAudited} action=${W.recalibrate} reason=${false} close=${close} act=${act}>
+    <div class="row"><${Field} label=${W.scores}><select value=${scores} onChange=${(event) => setScores(event.target.value)}>${["stored", "audited"].map((one) => html`<option value=${one}>${W.scoresOf[one]}</option>`)}</select><//>
+    <${Field} label=${W.rule}><select value=${rule} onChange=${(event) => setRule(event.target.value)}>${["conformal", "certified"].map((one) => html`<option value=${one}>${W.rules[one]}</option>`)}</select><//>
     <${Field} label=${W.alpha} hint=${W.alphaHint}><input required size="8" inputmode="decimal" value=${alpha} onInput=${(event) => setAlpha(event.target.value)} /><//></div><//>`;
 }
 

@@ -7,6 +7,7 @@ import { useKeys } from "./keys.js";
 import { Viewer, ZoomButtons, useView, zoomed, START } from "./viewer.js";
 import { common, labels, review as W } from "./words.js";
 
+const KINDS = ["review", "audit", "disagreement"];
 const AHEAD = 20;
 const RENEW = 120000;
 const MANY_UNDONE = 50;
@@ -49,7 +50,7 @@ function useQueue(kind) {
     if (!state.part || state.busy) return;
     change({ busy: true, error: null });
     try {
-      if (kind === "audit" && !(await claimed(state.part))) return await next(); // blind only while the part is in hand
+      if (kind !== "review" && !(await claimed(state.part))) return await next(); // blind only while the part is in hand
       await post(`parts/${state.part.id}/labels`, { truth, type: null, boxes: [], comment: "", ...more });
       done.current = [...done.current, { part: state.part, truth }].slice(-MANY_UNDONE);
       setState((old) => ({ ...old, left: Math.max(0, (old.left ?? 1) - 1), last: { part: state.part, truth } }));
@@ -107,12 +108,13 @@ async function claimed(part) {
 }
 
 export function Review({ route, status }) {
-  const kind = route.options.get("kind") === "audit" ? "audit" : "review";
+  const asked = route.options.get("kind");
+  const kind = KINDS.includes(asked) ? asked : "review";
   const queue = useQueue(kind);
   const about = status.data;
   return html`<div class="review">
     <div class="head"><h1>${W.title}</h1>
-      <nav class="tabs" aria-label=${W.kinds}>${["review", "audit"].map((one) => html`<a href="#/review?kind=${one}" aria-current=${one === kind ? "true" : undefined}>${W.tabs[one]} <span class="count">${one === kind ? (queue.left ?? common.unknown) : (about?.[one] ?? common.unknown)}</span></a>`)}</nav></div>
+      <nav class="tabs" aria-label=${W.kinds}>${KINDS.filter((one) => one !== "disagreement" || one === kind || about?.[one]).map((one) => html`<a href="#/review?kind=${one}" aria-current=${one === kind ? "true" : undefined}>${W.tabs[one]} <span class="count">${one === kind ? (queue.left ?? common.unknown) : (about?.[one] ?? common.unknown)}</span></a>`)}</nav></div>
     <p class="note">${W.lead[kind]}</p>
     ${queue.error && html`<${Failed} error=${queue.error} retry=${queue.part ? null : queue.retry} />`}
     ${queue.part ? html`<${One} queue=${queue} part=${queue.part} kind=${kind} key=${queue.part.id} />`
