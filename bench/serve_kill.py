@@ -36,6 +36,7 @@ from amiss.testing import toy_part
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "serve_kill.json"
 CLIENTS = 3
+PATIENCE = 20.0  # seconds that so many answers may take
 
 LEARN = """
 import sys, amiss
@@ -151,14 +152,23 @@ def look(folder: Path, told: dict[str, dict[str, Any]], *, images: bool = False)
         return checked.events
 
 
-def run(kills: int, seed: int, folder: Path, longest: float = 1.2) -> dict[str, Any]:
+def under_load(clients: list[Client], rng: random.Random, most: int = 60) -> float:
+    """Let clients post until a random number of answers more have come, and a moment; the seconds that took."""
+    began = time.monotonic()
+    wanted = sum(len(client.told) for client in clients) + rng.randint(1, most)
+    while sum(len(client.told) for client in clients) < wanted and time.monotonic() - began < PATIENCE:
+        time.sleep(0.005)
+    time.sleep(rng.uniform(0, 0.1))  # somewhere within the next part
+    return time.monotonic() - began
+
+
+def run(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """Kill it so many times; what there is to say of it.
 
     Args:
         kills: How many.
         seed: Of the moments.
         folder: Empty.
-        longest: Seconds under load before a kill, at most.
 
     Raises:
         Fault: Something was lost, doubled, changed or half-written.
@@ -172,9 +182,7 @@ def run(kills: int, seed: int, folder: Path, longest: float = 1.2) -> dict[str, 
         client.start()
     loaded = 0.0
     for number in range(1, kills + 1):
-        seconds = rng.uniform(0.1, longest)
-        time.sleep(seconds)
-        loaded += seconds
+        loaded += under_load(clients, rng)
         if end(process, signal.SIGKILL) != -signal.SIGKILL:
             raise Fault("the server ended by itself")
         if number % 10 == 0:

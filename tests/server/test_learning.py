@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,19 @@ def test_what_cannot_be_learned_says_why(server: Running) -> None:
     assert "image" in failed["error"]
     for wrong in ({"method": "magic"}, {"preset": "magic"}, {"rule": "magic"}, {"recipe": "../up"}, {"size": 1}):
         assert server.post(PATH, {"recipe": "r", **wrong}).status == 422, wrong
+
+
+def test_methods_come_with_what_they_cost_and_without_torch_in_the_server(server: Running) -> None:
+    found = server.get(f"{PATH}/methods").json["methods"]
+    assert found[0]["method"] == "ensemble" and {"padim", "patchcore"} <= {one["method"] for one in found}
+    assert not {"msp", "openmax", "musc"} & {one["method"] for one in found}, "they do not learn from good images alone"
+    presets = {one["preset"]: one["measured"] for one in found[0]["presets"]}
+    cost = presets["default"]
+    assert cost["mean"] > 0.9 and cost["peak_mb"] > 0 and cost["ms_per_image"] > 0 and cost["seeds"] >= 3
+    means = [max((one["measured"] or {}).get("mean") or 0 for one in each["presets"]) for each in found[1:]]
+    assert means == sorted(means, reverse=True)
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "libtorch" not in maps
 
 
 @pytest.mark.slow

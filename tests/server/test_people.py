@@ -78,6 +78,7 @@ NEEDS = {
     "POST /api/v1/verify": "trace",
     "GET /api/v1/export": "trace",
     "GET /api/v1/learnings": "read",
+    "GET /api/v1/learnings/methods": "read",
     "POST /api/v1/learnings": "change",
     "PUT /api/v1/learnings/{learning}/images/{name}": "change",
     "POST /api/v1/learnings/{learning}/start": "change",

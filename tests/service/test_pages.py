@@ -21,6 +21,7 @@ from amiss.reporting.benchmark_page import write_benchmark_page
 from amiss.reporting.inspection_page import write_index
 from amiss.testing import toy_part, write_images, write_mvtec
 from tests.benchmark.test_page import make_table
+from tests.evaluation.test_gauge_study import write_study
 from tests.service.browser import check_page, chromium, opened
 
 
@@ -178,6 +179,28 @@ def test_the_benchmark(browser: Any, tmp_path: Path):
     rankings = [rank_rows(table, metric) for metric in RANKED]
     write_benchmark_page(tmp_path / "bench.html", table, rankings, sheets(table, rankings))
     check_page(browser, tmp_path / "bench.html", "bench")
+
+
+def test_the_gauge(browser: Any, home: Path):
+    """A defect and a longer name, a file that is no image, and a dot for each of the others, which says what it is."""
+    rows = write_study(home / "study")
+    (home / "study" / "P0" / "S0" / "cut.png").write_bytes(b"\x89PNG broken")
+    rows.append("P0/S0/cut.png,P0,S0,ok")
+    table = "\n".join(["path,part,station,label", *rows]).replace(",S1,", ",station at the end of the line,")
+    (home / "study" / "study.csv").write_text(table)
+    run("gauge", home / "a.amiss", home / "study" / "study.csv", "-o", home / "gauge")
+    page, kept = home / "gauge" / "gauge.html", json.loads((home / "gauge" / "gauge.json").read_text())
+    check_page(browser, page, "gauge")
+    with opened(browser, page) as tab:
+        text = tab.inner_text("body")
+        assert "Unusable: " in text and "cut.png" in text and "station at the end of the line" in text
+        assert tab.locator("circle").count() == len(kept["images"]) == len(rows) - 1
+        stopped = sum(one["label"] != "good" for one in kept["images"])
+        assert tab.locator("circle.bar-bad").count() == stopped > 0
+        assert all("score" in one for one in tab.locator("circle title").all_text_contents())
+        box = tab.locator("svg").first.bounding_box()
+        threshold = tab.locator('line[stroke="var(--ink)"]').first.bounding_box()
+        assert box["x"] < threshold["x"] < box["x"] + box["width"], "the threshold lies in the chart"
 
 
 def test_suspects(browser: Any, home: Path):

@@ -23,6 +23,12 @@ def list_learnings(here: Here, _: Reading) -> dict[str, Any]:
     return {"learnings": here.learnings.summaries()}
 
 
+@router.get("/methods")
+def list_choices(here: Here, _: Reading) -> dict[str, Any]:
+    """Methods and presets to choose from, the usual one first, with accuracy, speed and memory as measured."""
+    return {"methods": here.learnings.choices.list()}
+
+
 @router.post("", status_code=201)
 def begin(here: Here, who: Changer, asked: Learning) -> dict[str, Any]:
     """Begin to collect good images for a recipe."""

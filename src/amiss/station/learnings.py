@@ -21,9 +21,9 @@ from typing import Any
 
 from amiss.core.errors import AmissError, BusyError, ConflictError, DataError, InputError
 from amiss.inspector import Inspector
-from amiss.registry import find_method
 from amiss.rules import parse_rule
 from amiss.rules.trade import trade
+from amiss.station.choices import Choices
 from amiss.station.decoding import Decoders
 from amiss.station.jobs import new_id
 from amiss.station.recipes import Recipes
@@ -89,6 +89,7 @@ class Learnings:
 
     def __init__(self, folder: Path, recipes: Recipes, decoders: Decoders) -> None:
         self._folder, self._recipes, self._decoders = folder, recipes, decoders
+        self.choices = Choices()
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._all: dict[str, Learning] = {}
@@ -118,10 +119,9 @@ class Learnings:
 
         Raises:
             InputError: An unknown method, preset or rule.
+            MissingExtraError: The lab is not installed.
         """
-        card = find_method(method).card
-        if preset not in card.presets:
-            raise InputError(f"preset of {method} must be one of {', '.join(card.presets)}, got {preset!r}")
+        self.choices.check(method, preset)
         parse_rule(rule)
         one = Learning(new_id(), recipe, method, preset, size, rule, actor)
         self._all[one.id] = one

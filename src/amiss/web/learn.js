@@ -2,7 +2,7 @@
 import { html, useRef, useState } from "./html.js";
 import { call, get, post, useAction, usePoll } from "./api.js";
 import { Ask, Failed, Field, Known, Shape, Trade } from "./elements.js";
-import { count, span } from "./format.js";
+import { bytes, count, span } from "./format.js";
 import { chosen, dropped, useUpload } from "./upload.js";
 import { common, learn as W } from "./words.js";
 
@@ -18,6 +18,7 @@ export function Learn() {
 function Begin({ begun }) {
   const [asked, setAsked] = useState({ recipe: "", method: "ensemble", preset: "default", size: 256, rule: "conformal" });
   const known = usePoll(() => get("recipes"), 0, []);
+  const choices = usePoll(() => get("learnings/methods", { patience: 0 }), 0, []);
   const action = useAction((body) => post("learnings", body));
   const set = (name) => (event) => setAsked({ ...asked, [name]: event.target.value });
   async function submit(event) {
@@ -32,11 +33,36 @@ function Begin({ begun }) {
       <datalist id="recipes">${(known.data?.recipes ?? []).map((one) => html`<option value=${one.recipe} />`)}</datalist>
       <button class="primary" disabled=${action.busy}>${action.busy ? common.working : W.start}</button></div>
     <details><summary>${W.more}</summary><div class="row top-aligned">
-      <${Field} label=${W.method} hint=${W.methodHint}><input required value=${asked.method} onInput=${set("method")} /><//>
-      <${Field} label=${W.preset}><input required value=${asked.preset} onInput=${set("preset")} /><//>
+      <${Method} choices=${choices} asked=${asked} choose=${(more) => setAsked({ ...asked, ...more })} />
       <${Field} label=${W.size} hint=${W.sizeHint}><input required type="number" min="16" max="2048" value=${asked.size} onInput=${set("size")} /><//>
-      <${Field} label=${W.rule} hint=${W.ruleHint}><input required value=${asked.rule} onInput=${set("rule")} /><//></div></details>
+      <${Field} label=${W.rule} hint=${W.ruleHint}><input required list="rules" value=${asked.rule} onInput=${set("rule")} /><//><datalist id="rules">${W.rules.map((one) => html`<option value=${one} />`)}</datalist></div>
+      <${Cost} choices=${choices} asked=${asked} choose=${(more) => setAsked({ ...asked, ...more })} /></details>
     <${Failed} error=${action.error} /></form>`;
+}
+
+const shown = (preset) => preset === "tiny" ? W.forTests(preset) : preset;
+
+/** Method and preset, each chosen from a list. */
+function Method({ choices, asked, choose }) {
+  const methods = choices.data?.methods ?? [{ method: asked.method, title: asked.method, presets: [{ preset: asked.preset }] }];
+  const own = methods.find((one) => one.method === asked.method) ?? methods[0];
+  const first = (name) => methods.find((one) => one.method === name).presets[0].preset;
+  return html`<${Field} label=${W.method}><select value=${asked.method} onChange=${(event) => choose({ method: event.target.value, preset: first(event.target.value) })}>${methods.map((one) => html`<option value=${one.method}>${one.title}</option>`)}</select><//>
+    <${Field} label=${W.preset}><select value=${asked.preset} onChange=${(event) => choose({ preset: event.target.value })}>${own.presets.map((one) => html`<option value=${one.preset}>${shown(one.preset)}</option>`)}</select><//>`;
+}
+
+/** What the chosen method is and costs, and the others beside it. */
+function Cost({ choices, asked, choose }) {
+  if (choices.error) return html`<${Failed} error=${choices.error} retry=${choices.reload} />`;
+  if (!choices.data) return html`<p class="note" role="status">${W.listing}</p>`;
+  const own = choices.data.methods.find((one) => one.method === asked.method);
+  const cost = own?.presets.find((one) => one.preset === asked.preset)?.measured;
+  const rows = choices.data.methods.flatMap((one) => one.presets.filter((each) => each.measured && each.preset !== "tiny").map((each) => ({ ...one, ...each })));
+  const none = common.none;
+  return html`<p class="cost" role="status">${own ? W.isFrom(own.paper) : ""} ${cost ? W.costs(cost.words, span(cost.fit_ms_per_image[0] / 10), span(cost.fit_ms_per_image[1] / 10)) : W.notMeasured}${own && !own.localises ? ` ${W.noMap}` : ""}</p>
+    <details><summary>${W.compare}</summary><div class="wide" tabindex="0" role="region" aria-label=${W.compare}><table class="costs"><thead><tr><th scope="col">${W.method}</th><th scope="col">${W.preset}</th><th scope="col" class="n">${W.auroc}</th><th scope="col" class="n">${W.sets}</th><th scope="col" class="n">${W.ms}</th><th scope="col" class="n">${W.memory}</th><th><span class="sr">${W.take}</span></th></tr></thead>
+      <tbody>${rows.map((one) => html`<tr class=${one.method === asked.method && one.preset === asked.preset ? "current" : ""}><th scope="row">${one.title}</th><td>${one.preset}</td><td class="n">${one.measured.mean === null ? none : one.measured.mean.toFixed(3)}</td><td class="n">${Object.keys(one.measured.image_auroc).length} × ${one.measured.seeds}</td><td class="n">${one.measured.ms_per_image ?? none}</td><td class="n">${bytes(one.measured.peak_mb * 1e6)}</td>
+        <td class="n"><button type="button" class="small" onClick=${() => choose({ method: one.method, preset: one.preset })}>${W.take}<span class="sr"> ${one.title} ${one.preset}</span></button></td></tr>`)}</tbody></table></div><p class="note">${W.compareNote}</p></details>`;
 }
 
 function One({ one, changed }) {
