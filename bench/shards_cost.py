@@ -1,8 +1,9 @@
-"""What a block costs: CPU seconds and bytes, and in the merge; and the driver's memory for up to a million rows.
+"""What a block costs: CPU seconds and bytes, and in the merge; the driver's memory for a million rows; and the clock.
 
     python bench/shards_cost.py cost --output docs/results/shards_cost.json
     python bench/shards_cost.py merge --output docs/results/shards_merge.json
     python bench/shards_cost.py memory --output docs/results/shards_memory.json
+    python bench/shards_cost.py clock --output docs/results/shards_clock.json
 
 CPU seconds (user and system) of the driver and all its workers, which other work on the machine changes less than times
 of the clock. The model is the default method, learned from 100 cells of elpv:poly; images are those cells at 256 x 256,
@@ -31,6 +32,7 @@ from amiss.testing import toy_part
 
 ROWS = (10_000, 100_000, 1_000_000)
 BLOCKS = 1
+IMAGES, TURNS = 5000, 3
 
 
 def score(*words: object) -> tuple[float, int]:
@@ -125,6 +127,31 @@ def memories(folder: Path) -> dict[str, object]:
     return {"model": "padim, tiny", "driver_bytes_by_rows": memory(make_tiny(folder), folder)}
 
 
+def clock(folder: Path) -> dict[str, object]:
+    """Seconds by the clock of one and two workers, and of two on Ray, in turns, each with all that a run takes.
+
+    Only on a machine of at least two cores that does nothing else: three quarters of an hour on two slow ones.
+    """
+    model = folder / "model.amiss"
+    amiss.fit(open_dataset("elpv:poly").normal.subset(range(100))).save(model)
+    table = make_images(folder, IMAGES)
+    ways = {"one": ("--workers", 1), "two": ("--workers", 2), "ray": ("--on", "ray", "--workers", 2)}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(TURNS):
+        for name, words in ways.items():
+            start = time.perf_counter()
+            score(model, table, "--output", folder / f"{name}{turn}", *words)
+            seconds[name].append(time.perf_counter() - start)
+    best = {name: min(each) for name, each in seconds.items()}
+    return {
+        "model": "ensemble",
+        "images": IMAGES,
+        "seconds": seconds,
+        "two_workers_over_one": best["one"] / best["two"],
+        "ray_over_two_workers": best["ray"] / best["two"] - 1,
+    }
+
+
 def make_tiny(folder: Path) -> Path:
     """A tiny model."""
     model = folder / "model.amiss"
@@ -133,13 +160,13 @@ def make_tiny(folder: Path) -> Path:
 
 
 def main() -> None:
-    """One of the three."""
+    """One of the four."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "merge", "memory"))
+    parser.add_argument("what", choices=("cost", "merge", "memory", "clock"))
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        result = {"cost": costs, "merge": merging, "memory": memories}[asked.what](Path(name))
+        result = {"cost": costs, "merge": merging, "memory": memories, "clock": clock}[asked.what](Path(name))
     print(json.dumps(result))
     if asked.output:
         write_file(asked.output, (json.dumps(result, indent=1) + "\n").encode())

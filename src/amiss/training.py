@@ -1,7 +1,8 @@
 """One plain training loop: steps, a seed for each, clipping, schedule, checkpoints that continue bit for bit.
 
 Each step draws from its own seed, made of the run's seed and the number of the step. So no random state has to be
-saved: a run that was killed and one that was not are the same run.
+saved: a run that was killed and one that was not are the same run. Several processes may learn together, see
+`amiss.world`: then each draws images of its own, and a step sees as many times more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from amiss.core.checks import check_count
 from amiss.core.errors import DivergedError, InputError
 from amiss.core.progress import Progress, silent
 from amiss.storage import entry_data, write_entry
+from amiss.world import average, average_gradients, own_rank, share_buffers, world_size
 
 HELD_OUT = 0.1
 """Share of the normal images that `set_aside` takes."""
@@ -203,6 +205,8 @@ def train(
     rates = [[group["lr"] for group in turn.optimiser.param_groups] for turn in turns]
     state = _State(module, [turn.optimiser for turn in turns])
     if checkpoint is not None:
+        if world_size() > 1:
+            checkpoint = replace(checkpoint, identity=f"{checkpoint.identity} by {world_size()} processes")
         state.resume(checkpoint, stage)
     while state.step < steps and not state.stopped:
         factor = schedule(state.step / steps)
@@ -213,11 +217,13 @@ def train(
         state.step += 1
         progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[-1][0] * factor:.2g}")
         if held_out is not None and (state.step % held_out.every == 0 or state.step == steps):
+            share_buffers(module)
             state.judge(held_out)
         if checkpoint is not None and (state.step % checkpoint.every == 0 or state.step == steps or state.stopped):
             state.save(checkpoint, stage)
     if state.stopped:
         progress(stage, steps, steps, f"stopped at step {state.step}: held-out normals got no better")
+    share_buffers(module)
     state.restore_best()
     module.eval()
     return state.losses
@@ -238,7 +244,7 @@ def set_aside(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], N
 
 def _one_step(module: nn.Module, turns: Sequence[Turn], step: int, seed: int, clip: float | None) -> float:
     """The last loss of the last turn."""
-    rng = np.random.default_rng([seed, step])
+    rng = np.random.default_rng([seed, step, own_rank()] if own_rank() else [seed, step])
     torch.manual_seed(int(rng.integers(2**63)))
     module.train()
     number = math.nan
@@ -252,14 +258,15 @@ def _update(module: nn.Module, turn: Turn, step: int, rng: np.random.Generator, 
     turn.optimiser.zero_grad(set_to_none=True)
     with _precision(module):
         value = turn.loss(step, rng)
-    number = float(value.detach())
+    number = average(float(value.detach()), value.device)
     if not math.isfinite(number):
         raise DivergedError(
             f"the loss is {number} at step {step + 1}; try a smaller rate, or look for images unlike the rest"
         )
     value.backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in turn.optimiser.param_groups for p in group["params"]]
+    average_gradients(parameters)
     if clip is not None:
-        parameters = [p for group in turn.optimiser.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, clip)
     turn.optimiser.step()
     return number
@@ -303,6 +310,9 @@ class _State:
     def save(self, checkpoint: Checkpoint, stage: str) -> None:
         from safetensors.torch import save
 
+        share_buffers(self.module)
+        if own_rank() > 0:
+            return
         tensors = {f"module/{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best_state.items()}
         numbers: list[dict[str, dict[str, Any]]] = [{} for _ in self.optimisers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -94,7 +95,34 @@ def fit(
     if shard is not None:
         _fill(context, asked, shard, json=json)
         return
-    _fit(context, asked, output, suspects=suspects, resume=resume, json=json)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _fit_together(context, asked, output, suspects=suspects, resume=resume, json=json)
+    else:
+        _fit(context, asked, output, suspects=suspects, resume=resume, json=json)
+
+
+def _fit_together(
+    context: typer.Context, asked: Recipe, output: Path, *, suspects: bool, resume: bool, json: bool
+) -> None:
+    """As one of the processes that torchrun has started: all learn, the first alone writes and speaks."""
+    from amiss.core.errors import InputError
+    from amiss.core.extras import needs_fit
+    from amiss.front import fit_recipe
+
+    if suspects or context.params["workers"] is not None or context.params["on"] != "local":
+        raise InputError("--suspects, --workers and --on must be left out with torchrun")
+    with needs_fit("learning"):
+        from amiss.world import joined
+    with joined() as first:
+        if first:
+            _fit(context, asked, output, suspects=False, resume=resume, json=json)
+            return
+        training = _training_folder(output, resume)
+        data, calibrate_on, pages = (context.params[name] for name in ("data", "calibrate_on", "pages"))
+        dataset = _open(data, asked, pages)
+        apart = None if calibrate_on is None else _open(calibrate_on, asked, pages)
+        good = None if apart is None else apart.normal
+        fit_recipe(dataset.normal, asked, calibrate_on=good, origins=_origins(dataset, apart), checkpoint=training)
 
 
 def _fit(context: typer.Context, asked: Recipe, output: Path, *, suspects: bool, resume: bool, json: bool) -> None:

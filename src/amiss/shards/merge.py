@@ -11,10 +11,13 @@ import numpy as np
 
 from amiss.core.errors import DataError
 from amiss.shards.blocks import count_blocks
-from amiss.shards.parts import Head, Part, load_part, read_run, table
+from amiss.shards.parts import Head, Part, Row, load_part, read_run, table
 
 RUN, SCORES = "run.json", "scores.parquet"
 SHOWN = 10
+
+TOGETHER = 20
+"""Blocks whose rows make one group of the merged table: its index, which is in memory, has an entry per group."""
 
 
 @dataclass
@@ -117,14 +120,18 @@ def merge(output: Path, *, mixed: bool = False, listed: int = 1000) -> Merged:
         )
     head = {"run": run, "kinds": [kind for _, (kind, _) in sorted(kinds.found.items())]}
     with table(output / SCORES, head) as write:
+        rows: list[Row] = []
         for number in numbers:
             part = load_part(output, run, number)
             if part is None:
                 raise DataError(f"{output}: block {number} has gone while it was merged")
-            write(part.rows)
             labels.update(row["label"] for row in part.rows)
             bad = [(row["name"], row["reason"]) for row in part.rows if row["label"] == "error"]
             unusable += bad[: max(0, listed - len(unusable))]
+            rows += part.rows
+            if (number + 1) % TOGETHER == 0 or number + 1 == len(numbers):
+                write(rows)
+                rows = []
     return Merged(output / SCORES, run["images"], dict(sorted(labels.items())), tuple(unusable), tuple(kinds.words()))
 
 
