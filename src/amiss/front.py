@@ -210,7 +210,7 @@ def load(
 
     Args:
         path: What `Inspector.save` wrote.
-        backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
+        backend: "onnxruntime", "openvino", "cuda", or "auto" for the quickest here, see `amiss.runtime`.
         method: The class of a method of your own that cannot be exported; others need none.
         trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
             when None, and any model where that is not set.

@@ -37,7 +37,7 @@ from amiss.postprocess import (
 from amiss.recipe import Recipe
 from amiss.record import Calibration, Component, CountedCalibration, Learned, Record
 from amiss.runtime import Tiles
-from amiss.scoring import Also, Scorer, check_parity, for_many, nothing_else, score_image, score_images, verdicts
+from amiss.scoring import Also, Scorer, check_parity, nothing_else, score_image, score_images, verdict_stream
 from amiss.signature import VARIABLE, check_signature
 from amiss.splitting import CalibrationPlan, check_support, parts_and_lots, rule_for
 
@@ -174,9 +174,10 @@ class Inspector:
             also: Called with each image before its verdict is given; see `amiss.scoring.verdicts`.
             progress: See `amiss.core.progress`.
         """
-        images = (images if isinstance(images, Images) else Images(images)).with_bits(self.learned.bits)
-        scorer, workers = for_many(self.scorer, self.tiling, len(images))
-        return verdicts(images, replace(self, scorer=scorer).inspect_one, workers, also=also, progress=progress)
+        given = (images if isinstance(images, Images) else Images(images)).with_bits(self.learned.bits)
+        return verdict_stream(
+            given, self.scorer, self.tiling, self.score_filters, self._judge, also=also, progress=progress
+        )
 
     def inspect_one(self, image: NDArray[np.uint8], *, name: str = "image") -> Verdict:
         """The verdict on one decoded image, RGB uint8 (H, W, 3) of any size.
@@ -184,17 +185,23 @@ class Inspector:
         Raises:
             ImageError: Images are cut into tiles, and this one is smaller than a tile or does not fit a filter.
         """
-        scores = score_image(self.scorer, image, self.tiling, self.score_filters, name)
+        height, width, _ = image.shape
+        return self._judge(
+            score_image(self.scorer, image, self.tiling, self.score_filters, name), (height, width), name
+        )
+
+    def _judge(self, scores: Scores, whole: Size, name: str) -> Verdict:
+        """The verdict on one image of that height and width, by its scores."""
         size = self.size if scores.map is None else scores.map.shape[1:]
         decision = self.decide(scores)
         p_value = float(decision.p_value[0])
         return Verdict(
             name=name,
-            label=_label(decision),
+            label=Label.of(decision),
             score=float(scores.image[0]),
             threshold=decision.threshold,
             p_value=None if np.isnan(p_value) else p_value,
-            regions=resize_regions(decision.regions[0], size, (image.shape[0], image.shape[1])),
+            regions=resize_regions(decision.regions[0], size, whole),
             most_like=None if scores.classes is None else self.learned.classes[int(scores.classes[0])],
             map=None if scores.map is None else scores.map[0],
             mask=None if decision.mask is None else decision.mask[0],
@@ -328,7 +335,7 @@ class Inspector:
 
         Args:
             path: What `save` wrote.
-            backend: The runtime: "onnxruntime", "openvino", or "auto" for the quickest here, see `amiss.runtime`.
+            backend: "onnxruntime", "openvino", "cuda", or "auto" for the quickest here, see `amiss.runtime`.
             method: The class of a method of your own that cannot be exported; others need none.
             trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
                 when None, and any model where that is not set.
@@ -389,9 +396,3 @@ class Inspector:
             MissingExtraError: torch is not installed.
         """
         return open_detector(self.learned, self.parts.weights, method)
-
-
-def _label(decision: Decision) -> Label:
-    if decision.label[0]:
-        return Label.ANOMALOUS
-    return Label.REVIEW if decision.review[0] else Label.GOOD

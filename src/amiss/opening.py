@@ -145,9 +145,9 @@ def open_scorer(learned: Learned, parts: Parts, backend: str, method: type[Detec
             golden.pixels[:1],
             lambda graph: check_parity(graph, golden.pixels, golden.wanted, learned.tolerance, golden.classes),
         )
-    if backend == "openvino":
+    if backend not in ("onnxruntime", "auto"):
         raise InputError(
-            f"backend 'openvino' needs an exported method, but {learned.method} is not exported and runs in torch"
+            f"backend {backend!r} needs an exported method, but {learned.method} is not exported and runs in torch"
         )
     detector = open_detector(learned, parts.weights, method)
     from amiss.detectors.detector import TorchScorer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -159,3 +159,102 @@ def verdicts(
     for done, found in enumerate(in_order(verdict, len(images), workers), start=1):
         yield found
         progress("inspecting", done, len(images))
+
+
+Judge = Callable[[Scores, Size, str], Verdict]
+"""``judge(scores, size, name)``: the verdict on one image of that height and width, by its scores, filtered."""
+
+
+def verdict_stream(
+    images: Images,
+    scorer: Scorer,
+    tiling: Tiling | None,
+    score_filters: Sequence[ScoreFilter],
+    judge: Judge,
+    *,
+    also: Also = nothing_else,
+    progress: Progress = silent,
+) -> Generator[Verdict, None, None]:
+    """One verdict per image, in order: in batches where the runtime takes many at a time, else one image a core."""
+    if tiling is None and isinstance(scorer, Graph) and scorer.program.batch > 1 and len(images) >= MANY:
+        return verdicts_in_batches(images, scorer, score_filters, judge, also=also, progress=progress)
+    one, workers = for_many(scorer, tiling, len(images))
+
+    def inspect(image: NDArray[np.uint8], *, name: str) -> Verdict:
+        scores = score_image(one, image, tiling, score_filters, name)
+        return judge(scores, (image.shape[0], image.shape[1]), name)
+
+    return verdicts(images, inspect, workers, also=also, progress=progress)
+
+
+def verdicts_in_batches(
+    images: Images,
+    scorer: Graph,
+    score_filters: Sequence[ScoreFilter],
+    judge: Judge,
+    *,
+    also: Also = nothing_else,
+    progress: Progress = silent,
+) -> Generator[Verdict, None, None]:
+    """As `verdicts`, many images a run; the next ones are decoded meanwhile.
+
+    Image i is always the i-th of so many, and a batch that is not full is filled up: what comes out does not depend on
+    who was quick, nor on how many images there are.
+
+    Args:
+        images: See `verdicts`.
+        scorer: Scores `batch` images a run.
+        score_filters: Applied to the scores of each image.
+        judge: See `Judge`.
+        also: See `verdicts`.
+        progress: See `amiss.core.progress`.
+    """
+    names, batch, waiting = images.names, scorer.program.batch, list[_Decoded]()
+    decoded = in_order(lambda index: _decode(images, index, scorer.size), len(images), threads())
+    for index, one in enumerate(decoded):
+        waiting.append(one)
+        if len(waiting) < batch and index + 1 < len(images):
+            continue
+        scores, first = scorer.run(_stacked(waiting, batch, scorer.size)), index + 1 - len(waiting)
+        for place, each in enumerate(waiting):
+            name = names[first + place]
+            if each.image is None:
+                found = Verdict(name=name, label=Label.ERROR, reason=each.reason, sha256=each.sha256)
+            else:
+                size = (each.image.shape[0], each.image.shape[1])
+                filtered = apply_score_filters(scores.one(place), score_filters)
+                found = replace(judge(filtered, size, name), sha256=each.sha256)
+            also(first + place, found, each.image)
+            yield found
+            progress("inspecting", first + place + 1, len(images))
+        waiting = []
+
+
+def _stacked(some: Sequence[_Decoded], batch: int, size: Size) -> NDArray[np.uint8]:
+    """A whole batch of images as the graph takes them; black where there is none."""
+    pixels = np.zeros((batch, *size, 3), np.uint8)
+    for place, each in enumerate(some):
+        if each.pixels is not None:
+            pixels[place] = each.pixels
+    return pixels
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An image, whole and as the graph takes it, or why there is none."""
+
+    image: NDArray[np.uint8] | None = None
+    pixels: NDArray[np.uint8] | None = None
+    sha256: str = ""
+    reason: str = ""
+
+
+def _decode(images: Images, index: int, size: Size) -> _Decoded:
+    sha256 = ""
+    try:
+        content = images.read(index)
+        sha256 = content.sha256
+        image = content.pixels()
+    except ImageError as error:
+        return _Decoded(sha256=sha256, reason=error.reason)
+    return _Decoded(image, resize(image, size), sha256)

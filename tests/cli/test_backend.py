@@ -38,5 +38,10 @@ def test_what_auto_chose_is_said(amiss, world, tmp_path, monkeypatch):
 
 
 def test_an_unknown_backend_is_one_line(amiss, world):
+    code, out, err = amiss("inspect", world / "model.amiss", world / "new", "--backend", "rocm")
+    assert code == 2 and out == "" and "backend must be one of" in err and "got 'rocm'" in err and err.count("\n") == 1
+
+
+def test_no_card_is_one_line(amiss, world):
     code, out, err = amiss("inspect", world / "model.amiss", world / "new", "--backend", "cuda")
-    assert code == 2 and out == "" and "backend must be one of" in err and "got 'cuda'" in err and err.count("\n") == 1
+    assert code != 0 and out == "" and "backend 'cuda'" in err and err.count("\n") == 1

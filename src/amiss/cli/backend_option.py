@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 Backend = Annotated[
     str,
-    typer.Option(help="Runtime: onnxruntime, openvino, or auto (times the installed ones once and keeps the fastest)."),
+    typer.Option(
+        help="Runtime: onnxruntime, openvino, cuda, or auto (times those of the processor once and keeps the fastest)."
+    ),
 ]
 
 

@@ -83,6 +83,12 @@ class Scores:
             return self.classes is classes
         return np.array_equal(self.classes, classes)
 
+    def one(self, place: int) -> Scores:
+        """Those of one image."""
+        some = slice(place, place + 1)
+        score_map = None if self.map is None else self.map[some]
+        return Scores(self.image[some], score_map, None if self.classes is None else self.classes[some])
+
     def without_map(self) -> Scores:
         """The same without the map, to be kept in numbers."""
         return replace(self, map=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
 SHARE = 0.8
 """Share of the machine's memory that all graphs together may take."""
 
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
-def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
-    """A session on the processor that keeps its warnings to itself, and takes no more memory than there is.
+ON_PROCESSOR: Providers = ("CPUExecutionProvider",)
+
+
+def open_session(model: bytes, cores: int, providers: Providers = ON_PROCESSOR) -> onnxruntime.InferenceSession:
+    """A session that keeps its warnings to itself, and takes no more memory than there is.
 
     A graph may ask for any amount of memory when it runs. Without a bound the system would end the process; with it
     the graph fails. All sessions of a process share the bound and the memory.
@@ -31,6 +37,7 @@ def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
     Args:
         model: An ONNX graph.
         cores: Threads to use, see `amiss.core.threads`.
+        providers: Where it runs, in the order of preference; each a name, or a name with options.
 
     Raises:
         Exception: The runtime refuses the graph; it raises many kinds of its own.
@@ -42,7 +49,7 @@ def open_session(model: bytes, cores: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # what goes wrong is raised; nothing is printed
     if _bound_memory():
         options.add_session_config_entry("session.use_env_allocators", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=list(providers))
 
 
 def run_within(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.core.classes import UNKNOWN
-from amiss.core.scores import Region
+from amiss.core.scores import Decision, Region
 
 
 class Label(StrEnum):
@@ -20,6 +20,13 @@ class Label(StrEnum):
     REVIEW = "review"
     ANOMALOUS = "anomalous"
     ERROR = "error"
+
+    @classmethod
+    def of(cls, decision: Decision) -> Label:
+        """What a decision says of its first image."""
+        if decision.label[0]:
+            return cls.ANOMALOUS
+        return cls.REVIEW if decision.review[0] else cls.GOOD
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

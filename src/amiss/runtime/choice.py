@@ -18,12 +18,16 @@ from amiss.core.checks import check_choice
 from amiss.core.errors import ArtefactError, MissingExtraError
 from amiss.core.processor import processor
 from amiss.core.threads import threads
+from amiss.runtime.cuda import cuda_engine
 from amiss.runtime.graph import Engine, Graph, onnxruntime_engine
 from amiss.runtime.openvino import openvino_engine
 from amiss.storage import cache_folder, write_file
 
-ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}
-"""Runtimes by the name of their package."""
+ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine, "cuda": cuda_engine}
+"""Runtimes by name."""
+
+PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "cuda": "onnxruntime-gpu"}
+"""What each is installed by."""
 
 BACKENDS = (*ENGINES, "auto")
 """What `--backend` takes."""
@@ -35,9 +39,9 @@ RUNS = 5
 def installed() -> dict[str, str]:
     """Version of each runtime that is installed, by name."""
     found = {}
-    for name in ENGINES:
+    for name, package in PACKAGES.items():
         try:
-            found[name] = version(name)
+            found[name] = version(package)
         except PackageNotFoundError:
             continue
     return found
@@ -63,7 +67,9 @@ def open_graph(
     """
     if check_choice("backend", backend, BACKENDS) != "auto":
         return Graph(model, ENGINES[backend])
-    names = tuple(installed())
+    names = tuple(
+        name for name in installed() if name != "cuda"
+    )  # a card is asked for, not chosen: it rounds otherwise
     if len(names) < 2:
         return Graph(model)
     identity = _identity(model)

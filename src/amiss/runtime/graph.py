@@ -31,6 +31,7 @@ class Program:
         kind: Type of the input: "uint8".
         results: Names of the outputs.
         run: Images in, outputs out, one array each. May be called from several threads.
+        batch: Images that a run takes together where there are many.
     """
 
     runtime: str
@@ -39,6 +40,7 @@ class Program:
     kind: str
     results: tuple[str, ...]
     run: Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]
+    batch: int = 1
 
 
 Engine = Callable[[bytes, int], Program]
@@ -75,14 +77,18 @@ def _short(error: Exception) -> str:
 
 
 def onnxruntime_engine(model: bytes, cores: int) -> Program:
-    """ONNX Runtime, which every installation has.
+    """ONNX Runtime on the processor, which every installation has.
 
     Raises:
         ArtefactError: It refuses the graph.
     """
     with loading("ONNX Runtime"):
-        session = open_session(model, cores)
-        (entry,), results = session.get_inputs(), tuple(result.name for result in session.get_outputs())
+        return session_program("onnxruntime", open_session(model, cores))
+
+
+def session_program(runtime: str, session: Any, *, batch: int = 1) -> Program:
+    """A session of ONNX Runtime as a `Program` of this name."""
+    (entry,), results = session.get_inputs(), tuple(result.name for result in session.get_outputs())
 
     def run(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
         with running("ONNX Runtime"):
@@ -92,12 +98,13 @@ def onnxruntime_engine(model: bytes, cores: int) -> Program:
         return outputs
 
     return Program(
-        runtime="onnxruntime",
+        runtime=runtime,
         threads=session.get_session_options().intra_op_num_threads,
         shape=tuple(entry.shape),
         kind=entry.type.removeprefix("tensor(").removesuffix(")"),
         results=results,
         run=run,
+        batch=batch,
     )
 
 
@@ -158,8 +165,10 @@ class Graph:
 
     @cached_property
     def on_one_core(self) -> Graph:
-        """The same graph with one thread per run, to be run from several threads at once."""
-        return self if self.program.threads == 1 else Graph(self._model, self._engine, cores=1)
+        """The same graph with one thread per run, to be run from several threads at once; on a card, this one."""
+        return (
+            self if self.program.threads == 1 or self.program.batch > 1 else Graph(self._model, self._engine, cores=1)
+        )
 
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
         """Scores of every image, resized to the graph's size.

@@ -14,7 +14,7 @@ from amiss.core.verdict import Label, Verdict
 from amiss.front import load
 from amiss.inspector import Inspector
 from amiss.runtime import Graph, installed
-from amiss.scoring import verdicts
+from amiss.shards.alike import environment
 from amiss.shards.blocks import Block
 from amiss.shards.manifest import locate
 from amiss.shards.parts import Head, Part, row_of, write_part
@@ -49,7 +49,8 @@ class ScoreTask:
         """Score a block and write its part."""
         try:
             inspector = self.inspector
-            rows = score_block(inspector, Path(self.root), block)
+            with environment(AMISS_THREADS="1"):
+                rows = score_block(inspector, Path(self.root), block)
             part = Part(self.run, machine_kind(inspector), golden_scores(inspector), block.number, rows)
             write_part(Path(self.output), part)
         except OutputError as error:
@@ -107,9 +108,9 @@ def score_block(inspector: Inspector, root: Path, block: Block) -> list[Head]:
             places.append(locate(root, name))
         except ImageError as error:
             found[index] = Verdict(name=name, label=Label.ERROR, reason=error.reason)
-    images = Images(places).with_bits(inspector.learned.bits)
+    images = Images(places)
     usable = [index for index in range(len(block)) if index not in found]
-    found |= dict(zip(usable, verdicts(images, inspector.inspect_one, 1), strict=True))
+    found |= dict(zip(usable, inspector.inspect(images), strict=True))
     return [row_of(block.start + index, name, found[index]) for index, name in enumerate(block.names)]
 
 
