@@ -2,10 +2,10 @@
 
     PYTHONPATH=src python bench/gpu.py [--device cuda] [--size 256] [--seconds 2] [--output docs/results/gpu.json]
 
-Needs torch and ONNX Runtime, and runs from a checkout; what is missing is skipped, and named. In torch every method runs
-in float16 and float32; on ONNX Runtime with CUDA, where it is there, in float32 as `--backend cuda` does. Weights are
-random: speed does not depend on them. Published for EfficientAD in half precision on an A6000 (arXiv 2303.14535): small
-2.2 ms and 614 images/s, medium 4.5 ms and 269. Not run on a card yet: the machines that this was written on have none.
+Needs torch and ONNX Runtime, and runs from a checkout; what is missing is skipped, and named. In torch every method
+runs in float16 and float32; on ONNX Runtime with CUDA, where it is there, in float32 as `--backend cuda` does. Weights
+are random: speed does not depend on them. Published for EfficientAD in half precision on an A6000 (arXiv 2303.14535):
+small 2.2 ms and 614 images/s, medium 4.5 ms and 269. It has not been run on a card yet: none was at hand.
 With `--device cpu --size 64 --seconds 0.1` it shows that it works.
 """
 
@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from amiss.core.errors import AmissError
 from amiss.detectors.detector import Detector, score_of
 from amiss.registry import create
+from amiss.storage import write_file
 
 PUBLISHED = {"efficient_ad s": (2.2, 614), "efficient_ad m": (4.5, 269)}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -146,7 +147,7 @@ def main() -> None:
             results[name] = f"skipped: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         print(name, json.dumps(results[name]), flush=True)
         if asked.output is not None:
-            asked.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            write_file(asked.output, (json.dumps(results, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":
