@@ -16,7 +16,7 @@ from amiss.shards.parts import Head, Part, Row, load_part, read_run, table
 RUN, SCORES = "run.json", "scores.parquet"
 SHOWN = 10
 
-TOGETHER = 20
+TOGETHER = 10
 """Blocks whose rows make one group of the merged table: its index, which is in memory, has an entry per group."""
 
 
