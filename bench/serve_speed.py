@@ -4,8 +4,9 @@
     python bench/serve_speed.py --flood 100000        so many toy parts; memory and the record afterwards
 
 Throughput is images per second of `amiss inspect` on a folder of the same images, a run over one image taken off,
-against verdicts per second of the server, in turns; by the clock nothing is said when the machine was not alone. wrk
-must be installed (Debian's package). Results go to docs/results/serve_speed.json.
+against verdicts per second of the server, in turns; by the clock nothing is said when the machine was not alone. CPU
+time of the server with its children is what the kernel counts for them, wrk left out, against that of `amiss inspect`.
+wrk must be installed (Debian's package). Results go to docs/results/serve_speed.json.
 """
 
 from __future__ import annotations
@@ -77,6 +78,16 @@ class Server:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
+    def cpu(self) -> float:
+        """CPU seconds of the process and its children so far, as the kernel counts them."""
+        tree, seconds = [self.process.pid], 0.0
+        for pid in tree:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                tree += [int(child) for child in (thread / "children").read_text().split()]
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return seconds
+
     def stop(self) -> int:
         """The usual end."""
         self.process.send_signal(signal.SIGTERM)
@@ -101,22 +112,33 @@ def throughput(folder: Path, images: int, seconds: int) -> dict[str, Any]:
     (folder / "one").mkdir()
     shutil.copy(next((folder / "parts").iterdir()), folder / "one")
     subprocess.run([sys.executable, "-c", LEARN, folder / "learn", folder / "part.amiss"], check=True)
-    model, rounds = folder / "part.amiss", []
+    model, rounds, cpu = folder / "part.amiss", [], []
     for number in range(3):
-        alone = timed("inspect", model, folder / "one")[0]
-        plain = images / (timed("inspect", model, folder / "parts")[0] - alone)
+        alone, used_alone = timed("inspect", model, folder / "one")
+        whole, used = timed("inspect", model, folder / "parts")
+        plain, one = images / (whole - alone), (used - used_alone) / images
         place = folder / f"serve{number}"
         place.mkdir()
         shutil.copy(model, place)
         server = Server(place)
         server.flood(folder / "parts", 5)  # warm
-        began, before = time.monotonic(), server_count(server)
+        began, before, spent = time.monotonic(), server_count(server), server.cpu()
         server.flood(folder / "parts", seconds)
-        served = (server_count(server) - before) / (time.monotonic() - began)
+        count = server_count(server) - before
+        rounds.append(count / (time.monotonic() - began) / plain)
+        cpu.append((one, (server.cpu() - spent) / count))
         server.stop()
-        rounds.append(served / plain)
     quiet = os.getloadavg()[0] < os.cpu_count() + 1.5  # type: ignore[operator]
-    return {"images": images, "share_of_inspect": sorted(rounds) if quiet else None, "load_average": os.getloadavg()[0]}
+    return {
+        "images": images,
+        "share_of_inspect": sorted(rounds) if quiet else None,
+        "share_of_inspect_by_cpu": sorted(round(plain / served, 3) for plain, served in cpu),
+        "cpu_ms_per_part": {
+            "inspect": round(1000 * min(plain for plain, _ in cpu), 2),
+            "serve": round(1000 * min(served for _, served in cpu), 2),
+        },
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def server_count(server: Server) -> int:

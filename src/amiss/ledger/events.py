@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from amiss.core.errors import DataError, InputError
@@ -85,9 +86,9 @@ class Event:
     prev: str = field(repr=False)
     hash: str
 
-    @property
+    @cached_property
     def data(self) -> dict[str, Any]:
-        """What the event says, beside `HEAD`.
+        """What the event says, beside `HEAD`; read once, so it must not be changed.
 
         Raises:
             DataError: The body is not that of an event.
@@ -132,6 +133,9 @@ def read_body(body: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {name: found[name] for name in HEAD}, found["data"]
 
 
+_TEXTS = ("at", "kind", "actor", "body", "prev", "hash")
+
+
 def check_chain(events: Iterable[Event], prev: str = ORIGIN, seq: int = 0) -> Iterator[str]:
     """What is wrong with the events of one station, which must come in the order of their numbers.
 
@@ -144,7 +148,7 @@ def check_chain(events: Iterable[Event], prev: str = ORIGIN, seq: int = 0) -> It
         One sentence per fault; nothing when all is as it was written.
     """
     for event in events:
-        if not isinstance(event.seq, int) or not all(isinstance(each, str) for each in list(vars(event).values())[2:]):
+        if not isinstance(event.seq, int) or not all(isinstance(getattr(event, name), str) for name in _TEXTS):
             yield f"event {seq + 1}: not of the kinds of values that were written"
             seq += 1
             continue

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from amiss.core.errors import AmissError, ConflictError, InputError, OutputError
 from amiss.ledger import database, tables
@@ -30,6 +30,13 @@ GROUP = 64
 
 _COMMITS = 200  # between two checkpoints of SQLite's log, or a pause
 _IDLE = 1.0  # seconds
+
+# made once: to put a statement together takes longer than to run it
+_COLUMNS = tuple(column.name for column in tables.event.c)
+_NEW_EVENT = insert(tables.event)
+_KEYS = select(tables.part.c.seq, tables.part.c.key).where(
+    tables.part.c.station == bindparam("station"), tables.part.c.key.in_(bindparam("keys", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,8 @@ class Writer:
                 if key is not None:
                     known[key] = event
             if fresh:
-                connection.execute(insert(tables.event), [vars(event) for event in fresh])
+                rows = [{name: getattr(event, name) for name in _COLUMNS} for event in fresh]
+                connection.execute(_NEW_EVENT, rows)
                 project(connection, fresh)
             for each in ready:
                 if isinstance(each, _Work):
@@ -295,17 +303,17 @@ def _head(connection: Connection, station: str) -> tuple[int, str]:
 
 
 def _known(connection: Connection, station: str, drafts: Sequence[Draft]) -> dict[str, Event]:
-    """Events that have one of these keys already."""
+    """Events that have one of these keys already: few of them, so that the first look is a small one."""
     keys = {text(key): key for draft in drafts if (key := draft.data.get("key")) is not None}
     if not keys:
         return {}
-    part, event = tables.part, tables.event
-    found = connection.execute(
-        select(event, part.c.key)
-        .join(part, (part.c.station == event.c.station) & (part.c.seq == event.c.seq))
-        .where(part.c.station == station, part.c.key.in_(keys))
-    ).mappings()
-    return {keys[row["key"]]: Event(**{column.name: row[column.name] for column in event.c}) for row in found}
+    found = connection.execute(_KEYS, {"station": station, "keys": list(keys)}).all()
+    if not found:
+        return {}
+    places = {int(row.seq): keys[row.key] for row in found}
+    event = tables.event
+    asked = select(event).where(event.c.station == station, event.c.seq.in_(places))
+    return {places[row.seq]: Event(**row._mapping) for row in connection.execute(asked)}
 
 
 def _same(earlier: Event, draft: Draft) -> Event:

@@ -89,9 +89,9 @@ def who(request: Request) -> Who:
 
 
 def may(what: str) -> Any:
-    """A dependency: whoever asks may do this."""
+    """A dependency: whoever asks may do this. Asynchronous, as all that need not wait: others change threads."""
 
-    def check(request: Request) -> Who:
+    async def check(request: Request) -> Who:
         found = who(request)
         if what not in found.may:
             raise Refused(403, f"{found.name} ({found.role}) may not do this; it needs {what!r}")

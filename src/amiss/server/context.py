@@ -68,3 +68,8 @@ def context(request: Request) -> Context:
     """The context of the application that a request came to."""
     found: Context = request.app.state.context
     return found
+
+
+async def given_context(request: Request) -> Context:
+    """The same as a dependency: asynchronous, since others change threads."""
+    return context(request)

@@ -12,7 +12,7 @@ from amiss.ledger.events import Draft, read_time
 from amiss.ledger.labels import count_waiting, spell_label, truths, twin, waiting
 from amiss.ledger.reader import Filter
 from amiss.server.answers import Refused, judged, may, part_of
-from amiss.server.context import Context, context
+from amiss.server.context import Context, given_context
 from amiss.server.desk import blinded
 from amiss.server.people import Who
 from amiss.server.schemas import Labelling
@@ -27,7 +27,7 @@ MOST = 200
 Text = Annotated[str | None, Query(max_length=200)]
 Number = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
-Here = Annotated[Context, Depends(context)]
+Here = Annotated[Context, Depends(given_context)]
 Reading = Annotated[Who, Depends(may("read"))]
 Labeller = Annotated[Who, Depends(may("label"))]
 IMAGE_BODY: dict[str, Any] = {

@@ -44,6 +44,7 @@ DRAIN = 12.0
 """Seconds in which parts on their way are finished when the station ends."""
 
 _TICK = 0.02
+_MEND_SECONDS = 0.2
 _PRUNE_SECONDS = 60.0
 
 
@@ -295,13 +296,15 @@ class Station:
 
     def _keep_watch(self) -> None:
         """Deadlines, children that hang or are missing, and systemd's watchdog."""
-        every, fed = watchdog_seconds(), 0.0
+        every, fed, mended = watchdog_seconds(), 0.0, 0.0
         while not self._ends.wait(_TICK):
             for ticket in list(self._open.values()):
                 if ticket.late:
                     self._give_up(ticket, f"no verdict on disk within {1000 * (ticket.seconds or 0):.0f} ms")
-            self.decoders.mend()
             now = time.monotonic()
+            if now - mended > _MEND_SECONDS:
+                self.decoders.mend()
+                mended = now
             if every is not None and now - fed > every / 3 and self.healthy():
                 notify("WATCHDOG=1")
                 fed = now
