@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from amiss.server.people import Who
 from tests.server.running import Running, amiss, png, start
 
 PASSWORD = "a long password"
-TELLING = {"label", "score", "threshold", "margin", "p_value", "regions", "reason", "accept", "late"}
+TELLING = {"label", "score", "threshold", "margin", "p_value", "regions", "reason", "accept", "late", "was"}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,19 @@ def test_no_route_tells_a_verdict_before_the_label(drawn: dict[str, Running], ro
         assert not TELLING & set(rows[0]["data"]) and rows[0]["data"]["id"] == part["id"]
     good = judged(drawn, 501)
     assert person.get(f"/api/v1/parts/{good['id']}/twin").json["id"] is None, "it would tell that a part is good"
+
+
+def test_the_shadow_tells_no_verdict_either(drawn: dict[str, Running]) -> None:
+    engineer, base = drawn["engineer"], "/api/v1/recipes/toy"
+    made = engineer.post(f"{base}/recalibrations", {"rule": "conformal", "alpha": "30%"}).json["version"]
+    assert engineer.post(f"{base}/shadow", {"version": made, "reason": "a test"}).status == 200
+    part, until = judged(drawn, 505), time.monotonic() + 60
+    while not (said := engineer.get("/api/v1/events?kind=compared").json["events"]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert said[-1]["data"]["part"] == part["id"] and not {*TELLING, "differs"} & set(said[-1]["data"])
+    assert "was" in drawn["auditor"].get("/api/v1/events?kind=compared").json["events"][-1]["data"]
+    assert engineer.get("/api/v1/queue?kind=disagreement").json["parts"] == [], "whoever asks there may guess"
+    assert engineer.post(f"{base}/shadow", {"version": None, "reason": "enough"}).status == 200
 
 
 def test_a_label_is_blind_only_from_the_queue(drawn: dict[str, Running]) -> None:

@@ -19,8 +19,8 @@ from amiss.server.people import Who
 LEASE = 300.0
 """Seconds for which a part belongs to whoever has claimed it."""
 
-BLIND = ("label", "score", "threshold", "margin", "p_value", "regions", "reason", "accept", "late")
-"""What is not said of a part that a person judges without knowing the verdict."""
+BLIND = ("label", "score", "threshold", "margin", "p_value", "regions", "reason", "accept", "late", "was", "differs")
+"""What is not said of a part that a person judges without knowing the verdict, be it the one of the shadow."""
 
 MOST = 100_000
 """Parts of which it is known who has seen the verdict; those looked at last."""

@@ -57,8 +57,8 @@ function Events({ head }) {
 function Row({ one }) {
   const data = one.data ?? {};
   const part = data.part ?? (one.kind === "judged" ? data.id : null);
-  const label = data.truth ?? data.label;
+  const label = data.blind && !data.truth ? "unknown" : data.truth ?? data.label;
   const short = [label && (W.said[label] ?? label), data.recipe && (data.version ? W.version(data.recipe, data.version) : data.recipe), data.serial ?? data.name, data.reason].filter(Boolean).join(common.between);
   return html`<tr><td class="n">${one.seq}</td><td class="nowrap">${time(one.at)}</td><td class="nowrap">${label ? html`<${Shape} of=${label} /> ` : null}${W.kinds[one.kind] ?? one.kind}</td><td>${one.actor}</td>
-    <td><details><summary>${short || W.details}</summary><pre>${JSON.stringify(data, null, 1)}</pre></details></td><td>${part ? html`<a href="#/part/${part}">${W.look}</a>` : null}</td><td><code>${one.hash.slice(0, 8)}</code></td></tr>`;
+    <td><details><summary>${short || W.details}</summary><pre tabindex="0">${JSON.stringify(data, null, 1)}</pre></details></td><td>${part ? html`<a href="#/part/${part}">${W.look}</a>` : null}</td><td><code>${one.hash.slice(0, 8)}</code></td></tr>`;
 }

@@ -110,9 +110,10 @@ function Layers({ part, marked }) {
 }
 
 function Today({ about }) {
+  const { may } = useContext(Live);
   const today = about.today;
   const all = today.good + today.review + today.anomalous + today.error;
-  return html`<section class="today" aria-labelledby="today"><h2 id="today">${W.today}<span class="note">${W.parts(count(all), all)}</span></h2>
+  return html`<section class="today" aria-labelledby="today"><h2 id="today">${W.today}<span class="note">${W.parts(count(all), all)}${about.audit && may("label") ? W.inAudit(count(about.audit)) : ""}</span></h2>
     <ul class="tally">${["good", "review", "anomalous", "error"].map((label) => html`<li class="is-${label}"><${Shape} of=${label} /><b>${count(today[label])}</b><span>${labels[label]}${all ? html`<small>${percent(today[label] / all)}</small>` : null}</span></li>`)}</ul></section>`;
 }
 

@@ -25,7 +25,7 @@ function Compared({ found }) {
     <td class="n nowrap">${pValue(found[truth].p_value)}</td><td>${found[truth].lots === null ? W.parts : W.lots(found[truth].lots)}</td></tr>`;
   return html`<dl class="facts"><div><dt>${W.compared}</dt><dd>${count(found.compared)}</dd></div>
       <div><dt>${W.differ}</dt><dd>${W.of(count(found.differ.count), count(found.compared))}<small class="note">${interval(found.differ.low, found.differ.high)}</small></dd></div>
-      <div><dt>${W.right(found.version)}</dt><dd>${found.labelled ? W.of(count(found.shadow_right.count), count(found.labelled)) : W.unknown}<small class="note">${interval(found.shadow_right.low, found.shadow_right.high)}</small></dd></div>
+      <div><dt>${W.right(found.version)}</dt><dd>${found.labelled ? html`${W.of(count(found.shadow_right.count), count(found.labelled))}<small class="note">${interval(found.shadow_right.low, found.shadow_right.high)}</small>` : W.unknown}</dd></div>
       <div><dt>${W.unlabelled}</dt><dd>${count(found.unlabelled)}${found.unlabelled && may("label") ? html`<small><a href="#/review?kind=disagreement">${W.label}</a></small>` : null}</dd></div>
       <div><dt>${W.leftOut}</dt><dd>${count(found.left_out)}</dd></div></dl>
     ${found.labelled ? html`<div class="wide" tabindex="0" role="region" aria-label=${W.table}><table class="mcnemar"><caption>${W.table}</caption><thead><tr><th scope="col">${W.truth}</th><th scope="col" class="n">${W.actingRight(found.acting)}</th><th scope="col" class="n">${W.shadowRight(found.version)}</th><th scope="col" class="n">${W.p}</th><th scope="col">${W.unit}</th></tr></thead>

@@ -79,6 +79,7 @@ export const line = {
   audit: "AUDIT",
   auditWhy: "Drawn at random. The line was told the verdict; here it shows once somebody has labelled the part without knowing it.",
   auditGo: "Label it",
+  inAudit: (n) => `, without ${n} that wait for an audit`,
   drawn: "audit",
   because: (why) => `: ${why}`,
   part: "Part",
@@ -460,7 +461,7 @@ export const audit = {
   noEvents: "No such events",
   noEventsWhy: "Choose another kind.",
   version: (recipe, version) => `${recipe} v${version}`,
-  said: { good: "good", review: "review", anomalous: "anomalous", error: "error", defective: "defective", unclear: "unclear", withdrawn: "withdrawn" },
+  said: { unknown: "audit", good: "good", review: "review", anomalous: "anomalous", error: "error", defective: "defective", unclear: "unclear", withdrawn: "withdrawn" },
   details: "details",
   look: "Part",
 };
