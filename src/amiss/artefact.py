@@ -2,7 +2,7 @@
 
     model.json                what it is: method, settings, rule, versions, hashes, licence of the weights
     model.onnx                the graph that is run (absent for methods that cannot be exported)
-    weights.safetensors       the detector's state, to take it back to the lab
+    weights.safetensors       the detector's state, to take it back to the lab, less what lies in the graph
     calibration.safetensors   "scores": how normal parts score, float32 (n,); "lots": the lot of each, int32 (n,);
                               "weights": what each counts for, float64 (n,)
     golden.safetensors        "pixels", "image", "map", "class": images and the scores they must get on every machine
@@ -20,7 +20,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +33,7 @@ from amiss.core.errors import ArtefactError, IncompleteArtefactError, SchemaErro
 from amiss.core.scores import Scores
 from amiss.record import SCHEMA, Record
 from amiss.storage import write_file, write_folder
+from amiss.tensors import pack, pack_state, unpack, unpack_state
 
 SUFFIX = ".amiss"
 RECORD, MODEL, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"
@@ -113,7 +114,7 @@ class Parts:
     """The files of an artefact beside record and calibration scores.
 
     Args:
-        weights: The detector's state, to take it back to the lab.
+        weights: The detector's state, to take it back to the lab, as `amiss.tensors.pack_state` wrote it beside `graph`.
         golden: What it must score.
         images: What it has seen.
         graph: ONNX, what is run; None for methods that cannot be exported.
@@ -129,35 +130,23 @@ class Parts:
         """From the files of an artefact, by name."""
         return cls(files[WEIGHTS], Golden(files[GOLDEN]), SeenImages(files[IMAGES]), files.get(MODEL))
 
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The detector's state.
+
+        Raises:
+            TamperedArtefactError: The weights are damaged, or belong to another graph.
+        """
+        return unpack_state(WEIGHTS, self.weights, self.graph)
+
+    def with_graph(self, graph: bytes, golden: Golden) -> Self:
+        """The same detector with another graph of it, and the scores that this one must get."""
+        return replace(self, weights=pack_state(self.state, graph), golden=golden, graph=graph)
+
     def files(self) -> dict[str, bytes]:
         """By name."""
         graph = {} if self.graph is None else {MODEL: self.graph}
         return {**graph, WEIGHTS: self.weights, GOLDEN: self.golden.data, IMAGES: self.images.data}
-
-
-def pack(**arrays: NDArray[Any]) -> bytes:
-    """Arrays by name as safetensors."""
-    from safetensors.numpy import save
-
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-
-
-def unpack(part: str, data: bytes, *names: str) -> dict[str, NDArray[Any]]:
-    """The arrays of one part, which must hold these names.
-
-    Raises:
-        TamperedArtefactError: It is damaged, or lacks a name.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays = load(data)
-    except (SafetensorError, ArithmeticError, LookupError, ValueError, TypeError, MemoryError) as error:
-        raise TamperedArtefactError(f"{part} is damaged ({error})"[:300]) from error
-    if missing := sorted(set(names) - set(arrays)):
-        raise TamperedArtefactError(f"{part} holds no {', '.join(missing)}")
-    return dict(arrays)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
 from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
 from amiss.synthesis.altered import altered_copies
+from amiss.tensors import pack_state
 
 KNOWN = 16
 """Learned images that are scored for it."""
@@ -301,10 +302,7 @@ def _score_whole(
 
 def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[Scorer, bytes, bytes | None, Golden]:
     """The detector as it will run on the line, its weights, its graph, and what it must score."""
-    from safetensors.torch import save
-
     size = calibrate.size or (0, 0)
-    weights = save({name: tensor.contiguous() for name, tensor in detector.state_dict().items()})
     torch_scorer = TorchScorer(detector, size)
     scorer: Scorer = torch_scorer
     graph = None
@@ -320,6 +318,7 @@ def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[
         raise ParityError(f"{detector.card.name}: the exported graph tells other classes than torch")
     if moved > TOLERANCE * np.abs(wanted.image).max():
         raise ParityError(f"{detector.card.name}: the exported graph scores {moved:.3g} differently from torch")
+    weights = pack_state({name: tensor.numpy() for name, tensor in detector.state_dict().items()}, graph)
     return scorer, weights, graph, Golden.of(pixels, scores)
 
 

@@ -395,4 +395,4 @@ class Inspector:
             InputError: The method is not known here, or the class is that of another one.
             MissingExtraError: torch is not installed.
         """
-        return open_detector(self.learned, self.parts.weights, method)
+        return open_detector(self.learned, self.parts, method)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amiss.artefact import CALIBRATION, RECORD, Golden, Parts, pack, unpack
+from amiss.artefact import CALIBRATION, RECORD, Golden, Parts
 from amiss.core.errors import ArtefactError, CalibrationError, InputError, TamperedArtefactError
 from amiss.core.lots import NEW_LOTS, Lots
 from amiss.core.products import Products
@@ -20,6 +20,7 @@ from amiss.record import Learned, Record
 from amiss.rules import create_rule
 from amiss.runtime import open_graph
 from amiss.scoring import Scorer, check_parity
+from amiss.tensors import pack, unpack
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -91,7 +92,7 @@ def pack_calibration(rule: Rule, products: Products | None) -> bytes:
     return pack(scores=rule.normal, **numbers, **weights)
 
 
-def open_detector(learned: Learned, weights: bytes, method: type[Detector] | None) -> Detector:
+def open_detector(learned: Learned, parts: Parts, method: type[Detector] | None) -> Detector:
     """The detector in torch.
 
     Raises:
@@ -109,12 +110,13 @@ def open_detector(learned: Learned, weights: bytes, method: type[Detector] | Non
     if method is not None and method.card.name != learned.method:
         raise InputError(f"the class must be that of {learned.method!r}, got {method.__name__} ({method.card.name!r})")
     _check_imported(learned.hyperparameters)
-    from safetensors.torch import load
+    import torch
 
+    state = {name: torch.from_numpy(array) for name, array in parts.state.items()}
     with as_written("this model"):
         detector = found(**learned.hyperparameters)
         detector.classes = learned.classes
-        return detector.load_state(load(weights))
+        return detector.load_state(state)
 
 
 def _check_imported(value: Any) -> None:
@@ -149,7 +151,7 @@ def open_scorer(learned: Learned, parts: Parts, backend: str, method: type[Detec
         raise InputError(
             f"backend {backend!r} needs an exported method, but {learned.method} is not exported and runs in torch"
         )
-    detector = open_detector(learned, parts.weights, method)
+    detector = open_detector(learned, parts, method)
     from amiss.detectors.detector import TorchScorer
 
     return TorchScorer(detector, learned.size)

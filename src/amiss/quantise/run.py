@@ -112,7 +112,7 @@ def with_graph(inspector: Inspector, graph: bytes, *, learned_from: int) -> Insp
     return replace(
         inspector,
         scorer=scorer,
-        parts=replace(inspector.parts, graph=graph, golden=Golden.of(pixels, scorer.run(pixels))),
+        parts=inspector.parts.with_graph(graph, Golden.of(pixels, scorer.run(pixels))),
         learned=inspector.learned.model_copy(update={"quantised": note, "tolerance": TOLERANCE}),
     )
 

@@ -157,6 +157,17 @@ class Ensemble(Detector):
         for number in self.kept:
             if self.detectors[number].card.learning is Learning.ONE_PASS:
                 self._learn_member(number, images, seeds[number], progress)
+        for number in set(range(len(self.detectors))) - set(self.kept):
+            self._empty(number)
+
+    def _empty(self, number: int) -> None:
+        """Let go of what a member that is left out has learned: nothing asks for it, and a model should not carry it."""
+        member = self.detectors[number]
+        empty = dict(_member(self.members[number], pretrained=False).named_buffers())
+        for name, tensor in list(member.named_buffers()):
+            if name in empty and empty[name].shape != tensor.shape:
+                owner, _, last = name.rpartition(".")
+                setattr(member.get_submodule(owner), last, empty[name])
 
     def _fill(self, learned: Images, images: Images, seeds: NDArray[np.int64], progress: Progress) -> None:
         """Have each member put on disk what it learns from, both times; see `amiss.features.cache.filling`."""

@@ -1,0 +1,157 @@
+"""Every command on a page for users is run, in the order of its page, where the files that it names are there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from amiss.testing import toy_classes, toy_part
+from tests.docs.test_docs import PAGES, ROOT, commands_of
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., tuple[int, str, str]]
+
+TOLD = {"CHANGELOG.md", "cli.md"}
+"""Pages that tell what there is; the options of their commands are checked in `test_docs`."""
+
+STAND_FOR = {
+    "MODEL": "part.amiss",
+    "A": "part.amiss",
+    "B": "other.amiss",
+    "DATA": "parts/",
+    "[DATA]": "new_good/",
+    "GOOD": "new_good/",
+    "IMAGES": "new_parts/",
+    "FILE": "new_parts/00.png",
+    "STREAM": "new_parts/",
+    "STUDY": "study/",
+    "STORE": "store/",
+    "SOURCE": "parts/",
+    "METHOD": "padim",
+    "NAME": "knn",
+    "VERB": "fit",
+    "WORDS": "certified:10%,0.9",
+    "NEW.amiss": "new.amiss",
+    "DIR": "exported/",
+    "FOLDER": "parts/",
+    "PATH": "classes/",
+}
+"""What stands for a word of a synopsis."""
+
+SYNOPSIS = re.compile(r"^amiss( [a-z]+)?$|\[OPTIONS\]|\.\.\.|--output$|--check$|amiss/bin|/n$")
+"""Not a command but its name, or a form."""
+
+ELSEWHERE = {
+    r"--on ray|^amiss score --merge": "tests/service/test_shards.py",
+    r"\$SLURM": "tests/service/test_shards.py",
+    r"^amiss (serve|watch)": "tests/server/running.py",
+    r"^amiss results": "tests/cli/test_results.py",
+    r"my_module": "tests/registry_plugins",
+    r"hf:|--device cuda|wafer_maps|magnetic_tile": "bench",
+    r"--install-completion": "tests/cli",
+    r"^amiss (inspect|calibrate|certify|monitor) --|^amiss fit --bits 12|^amiss methods --": "tests/cli",
+}
+"""What needs a server, a cluster, an accelerator, real data or a store of verdicts, and where it is run instead; and
+options that are named without the rest of their command."""
+
+
+def where_else(command: str) -> str | None:
+    return next((place for pattern, place in ELSEWHERE.items() if re.search(pattern, command)), None)
+
+
+def asked_for(page: Path) -> list[str]:
+    """The commands of a page that are run here."""
+    plain = [" ".join(re.split(r"   | #|, \d{2} ", command)[0].split()) for command in commands_of(page)]
+    found = [command for command in plain if not SYNOPSIS.search(command) and where_else(command) is None]
+    return list(dict.fromkeys(found))
+
+
+def words_of(command: str) -> list[str]:
+    """Its words, with what stands for others; learning is by the smallest preset, as only the command is looked at."""
+    words = [STAND_FOR.get(word, word) for word in shlex.split(command.partition(" | ")[0])[1:]]
+    if words[0] == "fit" and "--size" not in words and "--tile" not in words:
+        words += ["--size", "64"]
+    if words[0] == "fit" and not {"--preset", "--recipe"} & set(words):
+        words += ["--preset", "tiny"]
+    return words
+
+
+RUN = {page: asked_for(page) for page in PAGES if page.name not in TOLD | {"decisions", "experiments"}}
+RUN = {page: some for page, some in RUN.items() if some and page.parent.name not in {"decisions", "experiments"}}
+
+
+def draw(folder: Path, count: int, seed: int, *, defective: bool = False) -> None:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(toy_part(count, seed=seed, defective=defective).images):
+        larger = cv2.resize(image, (320, 320), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), larger)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every file that a page takes for granted."""
+    place = tmp_path_factory.mktemp("bench")
+    for seed, name in enumerate(("good_parts", "new_good", "images/good")):
+        draw(place / name, 110, seed)
+    for seed, name in enumerate(("new_parts", "our_images", "images/today", "top", "side", "good"), 10):
+        draw(place / name, 25, seed)
+    draw(place / "parts" / "train" / "good", 30, 20)
+    draw(place / "parts" / "test" / "good", 30, 21)
+    draw(place / "parts" / "test" / "scratch", 12, 22, defective=True)
+    for number in range(12):
+        draw(place / "study" / f"P{number}", 3, 100 + number, defective=number > 8)
+    rows = [f"good_parts/{number:02d}.png,good,{'bolt' if number % 2 else 'nut'}" for number in range(60)]
+    rows += [f"new_good/{number:02d}.png,good,washer" for number in range(40)]
+    (place / "bolts.csv").write_text("\n".join(["path,label,product", *rows]) + "\n")
+    (place / "images.csv").write_text("\n".join(["path", *(f"good_parts/{n:02d}.png" for n in range(40))]) + "\n")
+    for name in ("clock_mask.png", "part_mask.png"):
+        mask = np.zeros((320, 320), np.uint8)
+        mask[:60, :60] = 255
+        cv2.imwrite(str(place / name), mask if name[0] == "c" else 255 - mask)
+    world = toy_classes(60, seed=0)
+    for number, (image, label) in enumerate(zip(world.images, world.images.labels, strict=True)):
+        (place / "classes" / label).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / "classes" / label / f"{number:02d}.png"), image)
+    return place
+
+
+@pytest.fixture
+def here(bench: Path, tmp_path: Path, amiss: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it for one page, with models that the page has not made itself."""
+    shutil.copytree(bench, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    for name, more in (("part", []), ("other", ["--seed", "1"]), ("model", ["--method", "max_logit"])):
+        source = "classes/" if name == "model" else "good_parts/"
+        done = amiss("fit", source, "--preset", "tiny", "--size", "64", "--output", f"{name}.amiss", *more)
+        assert done[0] == 0, done
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", sorted(RUN), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_run(page: Path, here: Path, amiss: Run) -> None:
+    for command in RUN[page]:
+        words = words_of(command)
+        if "open_set" in page.name:
+            words = [{"parts/": "classes/"}.get(word, word) for word in words]
+        target = words[words.index(">") + 1] if ">" in words else None
+        words = words[: words.index(">")] + words[words.index(">") + 2 :] if target else words
+        code, out, err = amiss(*words)
+        some = [4] if "--exit-code" in words else []
+        assert code in [0, *some], f"{page.name}: {command}\n{words}\n{out}\n{err}"
+        if target:
+            (here / target).write_text(out)
+
+
+def test_none_is_forgotten() -> None:
+    """Most are run; what is run elsewhere is so for a reason that is there."""
+    assert sum(map(len, RUN.values())) >= 60
+    for place in set(ELSEWHERE.values()):
+        assert (ROOT / place).exists(), place
