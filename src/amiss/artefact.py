@@ -114,7 +114,7 @@ class Parts:
     """The files of an artefact beside record and calibration scores.
 
     Args:
-        weights: The detector's state, to take it back to the lab, as `amiss.tensors.pack_state` wrote it beside `graph`.
+        weights: The detector's state, for the lab, as `amiss.tensors.pack_state` wrote it beside `graph`.
         golden: What it must score.
         images: What it has seen.
         graph: ONNX, what is run; None for methods that cannot be exported.

@@ -161,7 +161,7 @@ class Ensemble(Detector):
             self._empty(number)
 
     def _empty(self, number: int) -> None:
-        """Let go of what a member that is left out has learned: nothing asks for it, and a model should not carry it."""
+        """Let go of what a member that is left out has learned: nothing asks for it."""
         member = self.detectors[number]
         empty = dict(_member(self.members[number], pretrained=False).named_buffers())
         for name, tensor in list(member.named_buffers()):
