@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.docs.test_docs import PAGES, ROOT, commands_of
 
 from amiss.testing import toy_classes, toy_part
-from tests.docs.test_docs import PAGES, ROOT, commands_of
 
 pytestmark = pytest.mark.slow
 

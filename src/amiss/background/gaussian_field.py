@@ -62,6 +62,12 @@ class GaussianField:
         self._products += other._products
         return self
 
+    def add_sums(self, count: int, total: Tensor, products: Tensor) -> None:
+        """Take in the sums of so many vectors, less the origin: (P, D) of themselves, (P, D, D) of their products."""
+        self.count += count
+        self._sum += total
+        self._products += products
+
     def state(self) -> dict[str, Tensor]:
         """The sums, for `of_state`; not copied."""
         self._check(1)
@@ -202,6 +208,38 @@ class FieldWhitening(nn.Module):
         self._make_room(positions)
         self._take(field, slice(0, positions), share * field.variance().mean().item())
         self.mean = self.mean.reshape(*grid, dimension)
+
+    def field(self, count: int, share: float, origin: Tensor) -> GaussianField:
+        """The sums that this has been taken from, to the rounding of float32; see `take`.
+
+        Args:
+            count: Vectors at each position.
+            share: As it was when they were taken.
+            origin: Around which they are to be, (P, D).
+        """
+        dimension = self.mean.shape[-1]
+        mean, origin = self.mean.reshape(-1, dimension).double(), origin.double()
+        if origin.shape != mean.shape:
+            raise InputError(f"images must have {len(mean)} feature cells, got {len(origin)}: give them the same size")
+        covariance = torch.cat([self._regularised(part) for part in _slices(len(mean), max(1, _BLOCK // dimension**2))])
+        added = share / (1 + share) * covariance.diagonal(dim1=1, dim2=2).mean()
+        covariance.diagonal(dim1=1, dim2=2).sub_(added)
+        away = mean - origin  # (P, D)
+        found = GaussianField(*mean.shape, origin)
+        found.add_sums(
+            count, count * away, covariance.mul_(count - 1).baddbmm_(away[:, :, None], away[:, None], alpha=count)
+        )
+        return found
+
+    def _regularised(self, part: slice) -> Tensor:
+        """The covariance (p, D, D) float64 with what was added, at some positions."""
+        dimension = self.mean.shape[-1]
+        whitening = torch.zeros(part.stop - part.start, dimension, dimension, dtype=torch.float64)
+        for (start, end), strip in zip(self.edges, self.strips, strict=True):
+            whitening[:, start:end, :end] = strip[part].double()
+        identity = torch.eye(dimension, dtype=torch.float64).expand_as(whitening)
+        root = torch.linalg.solve_triangular(whitening, identity, upper=False)  # W^-1
+        return root @ root.transpose(1, 2)
 
     def _make_room(self, positions: int) -> None:
         self.mean = torch.empty(positions, self.mean.shape[-1])

@@ -120,6 +120,22 @@ def sample_block(batches: Iterable[Tensor], capacity: int, start: int, rng: np.r
     return reservoir.state()
 
 
+def kept_of(vectors: Tensor, seen: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """The `state` of a reservoir that has kept these (M, D) of so many: what is known is which stayed, not why.
+
+    The numbers that they drew are drawn anew: the M largest of `seen` uniform ones, from the largest on.
+    """
+    count = len(vectors)
+    below = np.arange(max(seen, count), max(seen, count) - count, -1)  # of those that are left
+    keys = np.exp(np.cumsum(np.log(1 - rng.random(count)) / below))  # (M,), descending
+    arrival = np.arange(-count, 0)
+    return {
+        "vectors": vectors,
+        "keys": torch.from_numpy(rng.permutation(keys)),
+        "arrival": torch.from_numpy(arrival),
+    }
+
+
 def merged_sample(states: Iterable[Mapping[str, Tensor]], capacity: int) -> Tensor:
     """The sample of the whole stream from the reservoirs of its blocks, (min(seen, capacity), D)."""
     reservoir = Reservoir(capacity, np.random.default_rng())  # which draws nothing

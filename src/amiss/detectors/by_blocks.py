@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, Self, cast
 
@@ -81,6 +82,34 @@ class ByBlocks(Detector):
             rng: See the class.
             progress: See `amiss.core.progress`.
         """
+
+    before: int = 0
+    """Images that it had learned from before those that it is learning from."""
+
+    @property
+    def takes_more(self) -> bool:
+        return type(self).known is not ByBlocks.known
+
+    def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
+        """What images that it has learned from have left, from what it has learned; in place of `prepare`.
+
+        Args:
+            images: More images, which it is to take in.
+            count: How many it has learned from.
+            rng: Where what is not known any more is drawn.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def take_in(self, images: Images, known: int, rng: np.random.Generator, progress: Progress) -> None:
+        if not self.takes_more:
+            super().take_in(images, known, rng, progress)
+        self.before = known
+        old = self.known(images, known, rng)
+        new = (self.gather(images, block, copy.deepcopy(rng), progress) for block in blocks_of(len(images)))
+        rng = np.random.Generator(cast(np.random.PCG64, rng.bit_generator).jumped())
+        self.fold(chain([old], new), images, rng, progress)
+        self.before = 0
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:

@@ -120,6 +120,22 @@ class Detector(nn.Module):
         """
         return self.statistic(check_batch(batch))
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether it can learn from more images without those that it has learned from before, see `update`."""
+        return False
+
+    def take_in(self, images: Images, known: int, rng: np.random.Generator, progress: Progress) -> None:
+        """Learn from more normal images, of the size of the `known` ones that it has learned from before.
+
+        Raises:
+            InputError: The method keeps too little of those for it.
+        """
+        raise InputError(
+            f"{self.card.name} cannot take in more images without those that it has learned from; learn from all of "
+            "them, with fit"
+        )
+
     def remarks(self) -> tuple[str, ...]:
         """What a user should know of this detector once it has learned; `fit` writes it down."""
         return ()
@@ -174,10 +190,7 @@ class Detector(nn.Module):
                 the checkpoint of another run, or labels from which classes cannot be learned.
             DivergedError: Training came to a loss that is not finite.
         """
-        if images.size is None or len(images) == 0:
-            raise InputError(
-                f"images must be at least one and have a size, as images.resized((256, 256)) have, got {images!r}"
-            )
+        _check_images(images)
         self.check_hyperparameters()
         if self.card.learns_from is LearnsFrom.CLASSES:
             self.classes = find_classes(images)
@@ -189,6 +202,23 @@ class Detector(nn.Module):
             with on_runtime(self, images, worth=self.worth):
                 self.learn(images, np.random.default_rng(seed), progress)
         return self.cpu().eval()
+
+    def update(self, images: Images, known: int, *, seed: int = 0, progress: Progress = silent) -> Self:
+        """Take in more normal images, as if it had learned from them too.
+
+        Args:
+            images: Normal images of the size of those that it has learned from.
+            known: How many these were.
+            seed: See `fit`.
+            progress: See `amiss.core.progress`.
+
+        Raises:
+            InputError: No images, images without a size, or a method that cannot, see `takes_more`.
+        """
+        _check_images(images)
+        with seeded(seed, self.device), on_runtime(self, images, worth=self.worth):
+            self.take_in(images, known, np.random.default_rng(seed), progress)
+        return self.eval()
 
     def _identity(self, images: Images, seed: int) -> str:
         """What a checkpoint belongs to."""
@@ -252,6 +282,13 @@ class TorchScorer:
         """Scores of a batch, uint8 (N, H, W, 3)."""
         with torch.no_grad():
             return _scores(self.detector(to_batch(torch.from_numpy(pixels))))
+
+
+def _check_images(images: Images) -> None:
+    if images.size is None or len(images) == 0:
+        raise InputError(
+            f"images must be at least one and have a size, as images.resized((256, 256)) have, got {images!r}"
+        )
 
 
 def score_of(output: Statistic) -> Tensor:

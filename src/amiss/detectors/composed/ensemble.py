@@ -160,6 +160,15 @@ class Ensemble(Detector):
         for number in set(range(len(self.detectors))) - set(self.kept):
             self._empty(number)
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether all members do that are not left out; these stay so, and the scale of the others stays as it is."""
+        return all(self.detectors[number].takes_more for number in self.kept)
+
+    def take_in(self, images: Images, known: int, rng: np.random.Generator, progress: Progress) -> None:
+        for number in self.kept:
+            self.detectors[number].take_in(images, known, rng, progress)
+
     def _empty(self, number: int) -> None:
         """Let go of what a member that is left out has learned: nothing asks for it."""
         member = self.detectors[number]

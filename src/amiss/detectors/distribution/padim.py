@@ -105,6 +105,10 @@ class PaDiM(ByBlocks):
         drawn = np.sort(rng.permutation(sum(self.features.channels))[: self.dimension])
         self._take_channels(drawn)
 
+    def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
+        origin = _vectors(self.draw(self._first(images)))[0]
+        return self.gaussians.field(count, self.regularisation, origin).state()
+
     def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
         first = _vectors(self.draw(self._first(images)))[0]  # (P, D): what all blocks are summed around
         field = GaussianField(first.shape[0], first.shape[1], first)

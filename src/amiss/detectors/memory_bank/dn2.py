@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
-from amiss.background.reservoir import merged_sample, sample_block
+from amiss.background.reservoir import kept_of, merged_sample, sample_block
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
@@ -84,6 +84,9 @@ class DN2(ByBlocks):
     def build(self, *, pretrained: bool) -> None:
         self.features = FeatureExtractor(self.backbone, (self.stage,), pretrained=pretrained)
         add_bank(self, *self.features.channels)
+
+    def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
+        return kept_of(self.bank + self.center, count, rng)
 
     def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
         batches = self.batches(images.subset(block), "features", progress)

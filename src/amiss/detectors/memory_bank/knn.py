@@ -9,11 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from amiss.background.memory_bank import add_bank, bank_distances, fill_bank
-from amiss.background.reservoir import merged_sample, sample_block
+from amiss.background.reservoir import kept_of, merged_sample, sample_block
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
-from amiss.core.progress import Progress
+from amiss.core.progress import Progress, silent
 from amiss.core.ranges import Count, Smoothing, Stages
 from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
@@ -91,6 +91,10 @@ class NearestPatch(ByBlocks):
     def build(self, *, pretrained: bool) -> None:
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         add_bank(self, sum(self.features.channels))
+
+    def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
+        patches = self.describe(next(self.batches(images.subset([0]), "features", silent))).shape[1:3].numel()
+        return kept_of(self.bank + self.center, count * patches, rng)
 
     def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
         batches = self.batches(images.subset(block), "features", progress)

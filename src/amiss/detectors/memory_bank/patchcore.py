@@ -18,7 +18,7 @@ from amiss.core.card import Card, Learning
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
-from amiss.core.progress import Progress
+from amiss.core.progress import Progress, silent
 from amiss.core.ranges import AtLeast, Count, OddCount, Share, Smoothing, Stages
 from amiss.detectors.by_blocks import ByBlocks, State
 from amiss.features import FeatureExtractor, patch_descriptors
@@ -165,6 +165,13 @@ class PatchCore(ByBlocks):
     def prepare(self, images: Images, rng: np.random.Generator) -> None:
         vars(self)["_projection"] = draw_projection(len(self.center), self.projection, rng)  # no part of the state
 
+    def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
+        self.prepare(images, rng)
+        patches = self.describe(next(self.batches(images.subset([0]), "features", silent))).shape[1:3].numel() * self.rotations
+        origins = torch.full((len(self.bank),), -1)
+        numbers = {"seen": torch.tensor(count * patches), "images": torch.tensor(count)}
+        return {"vectors": self.bank + self.center, "origins": origins} | numbers
+
     def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
         number, coreset = block.start, None
         own = rng if len(block) == len(images) else np.random.default_rng([int(rng.integers(2**63)), block.start])
@@ -173,7 +180,7 @@ class PatchCore(ByBlocks):
             views = torch.stack([self.describe(turned(batch, angle)) for angle in degrees], dim=1)
             for patches in views.flatten(1, 3):  # (P, D) of each image
                 if coreset is None:
-                    coreset = self._coreset(len(images) * len(patches), own)
+                    coreset = self._coreset((self.before + len(images)) * len(patches), own)
                 coreset.add(patches, number)
                 number += 1
         if coreset is None:
@@ -189,6 +196,8 @@ class PatchCore(ByBlocks):
         if self.reweight > 1:
             self.neighbours = neighbours(self.bank, self.reweight)
         chosen = np.sort(rng.permutation(len(images))[: self.level_images])
+        if self.before > 0:  # what the part is, and the level of a bank, do not change with more images
+            return
         if self.part is not None:
             self._learn_part(self.part, images, progress)
         if len(chosen) > 0:
@@ -202,7 +211,7 @@ class PatchCore(ByBlocks):
         for state in states:
             if coreset is None:
                 patches = int(state["seen"]) // int(state["images"])  # of each image
-                coreset = self._coreset(len(images) * patches, rng)
+                coreset = self._coreset((self.before + len(images)) * patches, rng)
             coreset.merge(state)
         if coreset is None:
             raise InputError("there must be images to learn from, got none")
