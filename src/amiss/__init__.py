@@ -30,6 +30,7 @@ __all__ = [
     "list_methods",
     "load",
     "open_dataset",
+    "update",
 ]
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # a type checker sees what each name is; a program imports it
     from amiss.recipe import Recipe
     from amiss.registry import create, list_methods
     from amiss.rules import Certified, Conformal, Fixed, Tail, Triage
+    from amiss.updating import update
 else:
     from importlib import import_module
 
@@ -75,6 +77,7 @@ else:
         "list_methods": "amiss.registry",
         "load": "amiss.front",
         "open_dataset": "amiss.data",
+        "update": "amiss.updating",
     }
 
     def __getattr__(name):

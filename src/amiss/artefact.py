@@ -249,7 +249,7 @@ def _content(record: Record, parts: Mapping[str, bytes]) -> dict[str, Any]:
     for name in ("future", "variance", "recent"):
         if plain["calibration"][name] is None:
             del plain["calibration"][name]
-    for name in ("quantised", "recipe", "classes"):
+    for name in ("quantised", "recipe", "classes", "updates"):
         if not plain[name]:
             del plain[name]
     return {**plain, "files": files}

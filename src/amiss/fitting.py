@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import calibrate_rule
@@ -100,11 +101,12 @@ def fit_inspector(
     normal = None
     if plan.folds:
         normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles, more=1)
-    lab.fit(_seen(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
-    scorer, weights, graph, golden = _deploy(detector, _seen(resized, tiles, plan.calibrate[:1]), progress)
+    lab.fit(seen_by(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
+    golden_images = _golden_images(seen_by(resized, tiles, plan.calibrate[:1])[0])
+    scorer, weights, graph, golden = deploy(detector, golden_images, progress)
     if normal is None:
         others = None if graph is None or rate is None else partial(rate, graph)
-        normal = _normal_scores(scorer, images, plan, tiling, filters, progress, others)
+        normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
     used = None if tiles is None else tiles.range(plan.calibrate)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
@@ -170,7 +172,7 @@ def _plan(
     return rule, plan_calibration(len(images), how, rule, seed, origins, future, labels=labels)
 
 
-def _normal_scores(
+def normal_scores(
     scorer: Scorer,
     images: Images,
     plan: CalibrationPlan,
@@ -206,17 +208,23 @@ class Lab:
         seed: Random seed of learning.
         device: Where gradient methods learn.
         progress: See `amiss.core.progress`.
+        known: What it has learned before, and from how many images: then it takes in those of each fit beside them.
     """
 
     detector: Detector
     seed: int = 0
     device: str = AUTO
     progress: Progress = silent
+    known: tuple[Mapping[str, Tensor], int] | None = None
 
     def fit(self, images: Images, checkpoint: Path | None = None, *, number: int = 0, fits: int = 1) -> None:
         """Learn from these images: fit `number`, from 0 on, of so many that each take about as long."""
         progress = self.within(number, fits)
-        self.detector.fit(images, seed=self.seed, progress=progress, checkpoint=checkpoint, device=self.device)
+        if self.known is None:
+            self.detector.fit(images, seed=self.seed, progress=progress, checkpoint=checkpoint, device=self.device)
+        else:
+            state, count = self.known
+            self.detector.load_state(state).update(images, count, seed=self.seed, progress=progress)
         if fits > 1:
             self.progress("fits", number + 1, fits)
 
@@ -225,7 +233,7 @@ class Lab:
         return inside(self.progress, f"fit {number + 1} of {fits}") if fits > 1 else self.progress
 
 
-def _seen(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
+def seen_by(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
     """What the detector sees of some images: each resized, or their tiles."""
     return resized.subset(chosen) if tiles is None else tiles.of(chosen)
 
@@ -257,7 +265,7 @@ def fold_scores(
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
         with _hint_at_so_few(plan, others):
-            lab.fit(_seen(images, tiles, others), own, number=number, fits=fits)
+            lab.fit(seen_by(images, tiles, others), own, number=number, fits=fits)
         progress = lab.within(number, fits)
         if tiles is None:
             scores = detector.score(images.subset(fold), progress=progress)
@@ -300,9 +308,20 @@ def _score_whole(
     return np.concatenate(found)
 
 
-def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[Scorer, bytes, bytes | None, Golden]:
-    """The detector as it will run on the line, its weights, its graph, and what it must score."""
-    size = calibrate.size or (0, 0)
+def deploy(
+    detector: Detector, pixels: NDArray[np.uint8], progress: Progress
+) -> tuple[Scorer, bytes, bytes | None, Golden]:
+    """The detector as it will run on the line, its weights, its graph, and what it must score.
+
+    Args:
+        detector: Has learned.
+        pixels: Golden images of the size that it has learned, (N, H, W, 3).
+        progress: Reports the stage "export".
+
+    Raises:
+        ParityError: The graph does not score as torch does.
+    """
+    size = (pixels.shape[1], pixels.shape[2])
     torch_scorer = TorchScorer(detector, size)
     scorer: Scorer = torch_scorer
     graph = None
@@ -311,7 +330,6 @@ def _deploy(detector: Detector, calibrate: Images, progress: Progress) -> tuple[
         graph = export_onnx(detector, size)
         scorer = Graph(graph)
         progress("export", 1, 1)
-    pixels = _golden_images(calibrate[0])
     scores, wanted = scorer.run(pixels), torch_scorer.run(pixels)
     moved = np.abs(scores.image - wanted.image).max()
     if not scores.has_classes(wanted.classes):

@@ -213,7 +213,8 @@ class Inspector:
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
         words = self.calibration.words if self.rule.tells_rates else self.calibration.few_words
         weaker = [*(self.learned.class_words() if self.rule.tells_rates else []), *words(self.rule.n)]
-        return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *self.learned.notes, *quantised])
+        known = [*self.learned.notes, *(update.words() for update in self.learned.updates), *quantised]
+        return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *known])
 
     def with_rule(self, rule: Rule, *, future: str | None = None, product: str | None = None) -> Inspector:
         """The same detector under another rule, calibrated on the stored scores: no image is needed.

@@ -259,11 +259,35 @@ class Quantised(_Part):
         )
 
 
+class Updated(_Part):
+    """That a detector has taken in more images.
+
+    Args:
+        fingerprint: Of the inspector that took them in.
+        learned_from: Number of images that it learned from in addition.
+        created: When.
+        amiss_version: By which Amiss.
+    """
+
+    fingerprint: str
+    learned_from: int = Field(ge=1)
+    created: str
+    amiss_version: str
+
+    def words(self) -> str:
+        """A sentence for the statement."""
+        return (
+            f"On {self.created[:10]} the model {self.fingerprint[:12]} took in {self.learned_from} more good images, "
+            "and was calibrated on new ones."
+        )
+
+
 class Learned(_Part):
     """How a detector was made: facts that no change of rule, filters or calibration touches.
 
     `classes` are those that its method tells apart, none for most methods. `size` is the detector's input. Every image
-    is resized to it, or with `tiling` cut into tiles of it. `recipe` is what the fit was asked for, see `amiss.recipe`;
+    is resized to it, or with `tiling` cut into tiles of it. `updates` are the times that it took in more images, the
+    oldest first; `learned_from` counts all. `recipe` is what the fit was asked for, see `amiss.recipe`;
     artefacts of earlier builds have none.
     """
 
@@ -282,6 +306,7 @@ class Learned(_Part):
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantised: Quantised | None = None
+    updates: tuple[Updated, ...] = ()
     recipe: dict[str, Any] | None = None
 
     @property

@@ -225,7 +225,7 @@ class FieldWhitening(nn.Module):
         added = share / (1 + share) * covariance.diagonal(dim1=1, dim2=2).mean()
         covariance.diagonal(dim1=1, dim2=2).sub_(added)
         away = mean - origin  # (P, D)
-        found = GaussianField(*mean.shape, origin)
+        found = GaussianField(mean.shape[0], dimension, origin)
         found.add_sums(
             count, count * away, covariance.mul_(count - 1).baddbmm_(away[:, :, None], away[:, None], alpha=count)
         )
@@ -238,7 +238,7 @@ class FieldWhitening(nn.Module):
         for (start, end), strip in zip(self.edges, self.strips, strict=True):
             whitening[:, start:end, :end] = strip[part].double()
         identity = torch.eye(dimension, dtype=torch.float64).expand_as(whitening)
-        root = torch.linalg.solve_triangular(whitening, identity, upper=False)  # W^-1
+        root: Tensor = torch.linalg.solve_triangular(whitening, identity, upper=False)  # W^-1
         return root @ root.transpose(1, 2)
 
     def _make_room(self, positions: int) -> None:

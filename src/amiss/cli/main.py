@@ -37,6 +37,7 @@ from amiss.cli import (
     score,
     serve,
     sign,
+    update,
     verify,
     watch,
 )
@@ -45,7 +46,16 @@ from amiss.cli.exit_codes import ExitCode, exit_code_lines
 
 SECTIONS: dict[str, tuple[Any, ...]] = {
     "Learn and inspect": (
-        *(data.data, fit.fit, calibrate.calibrate, inspect.inspect, score.score, methods.methods, demo.demo),
+        *(
+            data.data,
+            fit.fit,
+            update.update,
+            calibrate.calibrate,
+            inspect.inspect,
+            score.score,
+            methods.methods,
+            demo.demo,
+        ),
     ),
     "Measure": (evaluate.evaluate, certify.certify, compare.compare, gauge.gauge, plan.plan, bench.bench),
     "On the line": (watch.watch, serve.serve, results.results, monitor.monitor, quantise.quantise, export.export),

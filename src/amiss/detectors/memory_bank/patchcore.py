@@ -167,7 +167,10 @@ class PatchCore(ByBlocks):
 
     def known(self, images: Images, count: int, rng: np.random.Generator) -> State:
         self.prepare(images, rng)
-        patches = self.describe(next(self.batches(images.subset([0]), "features", silent))).shape[1:3].numel() * self.rotations
+        patches = (
+            self.describe(next(self.batches(images.subset([0]), "features", silent))).shape[1:3].numel()
+            * self.rotations
+        )
         origins = torch.full((len(self.bank),), -1)
         numbers = {"seen": torch.tensor(count * patches), "images": torch.tensor(count)}
         return {"vectors": self.bank + self.center, "origins": origins} | numbers
