@@ -43,13 +43,12 @@ if TYPE_CHECKING:  # a type checker sees what each name is; a program imports it
     from amiss.core.verdict import Verdict
     from amiss.data import open_dataset
     from amiss.evaluation import certify, compare, evaluate
-    from amiss.front import fit, load
+    from amiss.front import fit, load, update
     from amiss.inspector import Inspector
     from amiss.postprocess import MinArea
     from amiss.recipe import Recipe
     from amiss.registry import create, list_methods
     from amiss.rules import Certified, Conformal, Fixed, Tail, Triage
-    from amiss.updating import update
 else:
     from importlib import import_module
 
@@ -77,7 +76,7 @@ else:
         "list_methods": "amiss.registry",
         "load": "amiss.front",
         "open_dataset": "amiss.data",
-        "update": "amiss.updating",
+        "update": "amiss.front",
     }
 
     def __getattr__(name):

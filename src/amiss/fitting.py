@@ -102,8 +102,7 @@ def fit_inspector(
     if plan.folds:
         normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles, more=1)
     lab.fit(seen_by(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
-    golden_images = _golden_images(seen_by(resized, tiles, plan.calibrate[:1])[0])
-    scorer, weights, graph, golden = deploy(detector, golden_images, progress)
+    scorer, weights, graph, golden = deploy(detector, _golden(seen_by(resized, tiles, plan.calibrate[:1])), progress)
     if normal is None:
         others = None if graph is None or rate is None else partial(rate, graph)
         normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
@@ -340,8 +339,9 @@ def deploy(
     return scorer, weights, graph, Golden.of(pixels, scores)
 
 
-def _golden_images(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _golden(seen: Images) -> NDArray[np.uint8]:
     """A normal image, the same with a noisy patch, and noise: low, mixed and high scores, (3, H, W, 3)."""
+    normal = seen[0]
     noise = np.random.default_rng(0).integers(0, 256, normal.shape, dtype=np.uint8)
     mixed = normal.copy()
     height, width = normal.shape[0] // 4, normal.shape[1] // 4

@@ -27,6 +27,7 @@ from amiss.splitting import How
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
     from amiss.fitting import Rate
+    from amiss.updating import Update
 
 
 def fit(
@@ -196,6 +197,50 @@ def _all_good(images: Images | str | Path | Sequence[Any]) -> Images:
         check_name(Path(images))
         check_all_good(Path(images))
     return images if isinstance(images, Images) else Images(images)
+
+
+def update(
+    inspector: Inspector,
+    images: Images | str | Path | Sequence[Any],
+    *,
+    origins: Sequence[Origin] = (),
+    calibration: How = "auto",
+    future: str | None = None,
+    method: type[Detector] | None = None,
+    progress: Progress = silent,
+) -> Update:
+    """Take in more good images without those that the detector has learned from, see `amiss.updating.update`.
+
+    Args:
+        inspector: It stays as it is.
+        images: Good images, or a folder of them. They alone calibrate the rule; those seen before are left out.
+        origins: See `fit`.
+        calibration: How the new images calibrate, see `fit`.
+        future: See `fit`; as it was for None.
+        method: The class of a method of your own.
+        progress: See `amiss.core.progress`.
+
+    Returns:
+        The new inspector, and what came of it.
+
+    Raises:
+        CalibrationError: Too few new images for what the rule promises.
+        DataError: None of the images is new, or a folder is named as one of defective parts.
+        ImageError: An image cannot be used.
+        InputError: A method that cannot take in more images, or a model in int8.
+        MissingExtraError: torch is not installed.
+    """
+    with needs_fit("to update a model"):
+        from amiss import updating
+    return updating.update(
+        inspector,
+        _all_good(images),
+        origins=origins,
+        calibration=calibration,
+        future=future,
+        method=method,
+        progress=progress,
+    )
 
 
 def load(

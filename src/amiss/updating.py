@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import SeenImages
-from amiss.calibration import calibrate_rule
+from amiss.calibration import calibrate_rule, largest_of_each
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -20,10 +20,10 @@ from amiss.core.survey import Distinct, distinct, survey
 from amiss.detectors.detector import Detector
 from amiss.fitting import Lab, deploy, fold_scores, normal_scores, seen_by
 from amiss.inspector import Inspector
-from amiss.metrics import Rate
+from amiss.metrics import Rate, rate_over_lots
 from amiss.record import Component, Learned, Updated
 from amiss.runtime import Tiles
-from amiss.splitting import CalibrationPlan, How, plan_calibration
+from amiss.splitting import CalibrationPlan, How, parts_and_lots, plan_calibration
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Update:
         inspector: The one that has taken the images in.
         taken: How many images it has learned from in addition.
         known: How many of those given it had seen before; they were left out.
-        stopped: Of the new images, those that the inspector stopped before it had seen them.
+        stopped: Of the new parts, those that the inspector stopped before it had seen them.
         golden: Image scores of the golden images, before and after, (n, 2).
     """
 
@@ -80,7 +80,7 @@ def update(
     images, filters = given.images, before.score_filters
     future = before.calibration.future if future is None else future
     plan = plan_calibration(len(images), calibration, before.rule, learned.seed, given.origins, future)
-    old = before.image_scores(images, progress=progress).image
+    stopped = _stopped(before, images, given.origins, future, progress)
     tiles = None if before.tiling is None else Tiles(images, before.tiling, progress)
     resized = images.resized(before.size)
     looks = 1.0 if tiles is None else len(tiles.of(np.arange(len(images)))) / len(images)  # of each image
@@ -101,7 +101,6 @@ def update(
     after = replace(
         before, scorer=scorer, parts=parts, learned=_learned(before, detector, len(plan.learn)), **calibrated._asdict()
     )
-    stopped = Rate(int((old > before.rule.threshold).sum()), len(old))
     return Update(after, len(plan.learn), known, stopped, _golden(before, after))
 
 
@@ -133,6 +132,16 @@ def _new_images(
         raise DataError(f"none of the {len(given.images)} images is new: the model has seen all of them before")
     new = given.without([*before.seen])
     return new, len(given.images) - len(new.images)
+
+
+def _stopped(
+    before: Inspector, images: Images, origins: Sequence[Origin], future: str | None, progress: Progress
+) -> Rate:
+    """Good parts above the threshold; an interval over lots where lots are known."""
+    parts, lots = parts_and_lots(np.arange(len(images)), origins, future)
+    scores = largest_of_each(before.image_scores(images, progress=progress).image, parts).image
+    above = scores > before.rule.threshold
+    return Rate(int(above.sum()), len(above)) if lots is None else rate_over_lots(above, lots.numbers)
 
 
 def _seen(before: Inspector, given: Distinct, plan: CalibrationPlan) -> SeenImages:

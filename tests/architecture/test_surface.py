@@ -31,6 +31,7 @@ SURFACE = [
     "list_methods",
     "load",
     "open_dataset",
+    "update",
 ]
 
 

@@ -14,7 +14,7 @@ from amiss.cli.pages_option import Pages
 from amiss.cli.rule_options import Future, trade_of
 from amiss.cli.trust_options import Accepted, TrustedKey
 from amiss.core.listing import describe_ignored
-from amiss.core.words import percent
+from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
     from amiss.inspector import Inspector
@@ -24,6 +24,11 @@ Data = Annotated[
     str,
     typer.Argument(help="A folder of good images, or a data set, whose good images are used; old ones may be in it."),
 ]
+
+STOPPED = Sentence(
+    "Of the new good parts the model would have stopped, before it had seen them: {stopped}.",
+    "tests/metrics/test_intervals.py::test_covers_at_least_as_often_as_promised",
+)
 
 
 def update(
@@ -42,18 +47,16 @@ def update(
 ) -> None:
     """Take in good images that came later, without the old ones; the new ones alone calibrate the threshold."""
     from amiss.artefact import check_place
-    from amiss.core.extras import needs_fit
     from amiss.data import open_dataset
     from amiss.front import load
+    from amiss.front import update as take_in
 
     check_place(output)
     hold_file(context, output)
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
-    with needs_fit("to update a model"):
-        from amiss import updating
     dataset = open_dataset(data, seed=before.record.seed, pages=pages)
     with progress_display() as progress:
-        done = updating.update(
+        done = take_in(
             before,
             dataset.normal,
             origins=dataset.normal_origins,
@@ -83,13 +86,12 @@ def _facts(done: Update) -> dict[str, Any]:
 
 
 def _lines(before: Inspector, done: Update) -> list[str]:
-    after, (low, high) = done.inspector, done.stopped.interval
+    after = done.inspector
     known = f" {done.known} of the images it had seen before." if done.known else ""
     golden = ", ".join(f"{first:.4g} is now {second:.4g}" for first, second in done.golden)
     return [
         f"Learned from {after.learned.learned_from} good images in all, {done.taken} of them new.{known}",
-        f"Before, the model would have stopped {done.stopped.count} of {done.stopped.n} of the new good images "
-        f"({percent(done.stopped.count / done.stopped.n)}, 95 % interval {percent(low)} to {percent(high)}).",
+        STOPPED(stopped=done.stopped),
         f"Threshold {before.rule.threshold:.4g} (n = {before.rule.n}) is now {after.rule.threshold:.4g} "
         f"(n = {after.rule.n}, new parts only).",
         f"Scores of the golden images: {golden}.",
