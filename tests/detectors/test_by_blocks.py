@@ -21,7 +21,7 @@ SOME = {
     "knn": {"bank_size": 300},
     "dn2": {"bank_size": 9},
     "svdd": {"samples": 9},
-    "ocsvm": {"samples": 50},
+    "ocsvm": {"samples": 20},
     "patchcore": {"bank_size": 40},
 }
 METHODS = [name for name in list_methods() if issubclass(find_method(name), ByBlocks)]
