@@ -17,7 +17,7 @@ from torch import Tensor
 
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import calibrate_rule
-from amiss.core.card import Card, LearnsFrom
+from amiss.core.card import Card, Learning, LearnsFrom
 from amiss.core.classes import find_classes
 from amiss.core.errors import CalibrationError, InputError, ParityError
 from amiss.core.images import Images
@@ -31,6 +31,7 @@ from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
 from amiss.device import AUTO
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
+from amiss.features.clip import ImageTower
 from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
 from amiss.inspector import Inspector
@@ -101,7 +102,8 @@ def fit_inspector(
     normal = None
     if plan.folds:
         normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles, more=1)
-    lab.fit(seen_by(resized, tiles, plan.learn), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
+    shown = plan.learn if len(plan.learn) else plan.calibrate[:1]  # of these nothing is learned
+    lab.fit(seen_by(resized, tiles, shown), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
     scorer, weights, graph, golden = deploy(detector, _golden(seen_by(resized, tiles, plan.calibrate[:1])), progress)
     if normal is None:
         others = None if graph is None or rate is None else partial(rate, graph)
@@ -110,7 +112,7 @@ def fit_inspector(
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
     notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
-    unseen = detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered
+    unseen = detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered and some
     by_heart = _by_heart(some, normal) if unseen else ()
     return Inspector(
         scorer=scorer,
@@ -164,6 +166,9 @@ def _plan(
     rule = recipe.make_rule()
     if learn is not None:
         return rule, plan_apart(learn, len(images) - learn, rule, origins, recipe.future)
+    if detector.card.learning is Learning.NONE:  # what is not learned from calibrates, all of it
+        rule = rule_for(rule, len(images), origins)
+        return rule, plan_apart(0, len(images), rule, origins, recipe.future)
     classes = detector.card.learns_from is LearnsFrom.CLASSES
     rule = rule if classes else rule_for(rule, len(images), origins)
     labels = images.labels if classes else ()
@@ -355,9 +360,9 @@ def _seen_images(identities: Sequence[str], plan: CalibrationPlan) -> SeenImages
 
 def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, ...]) -> Learned:
     settings = detector.hyperparameters()
-    frozen = [part for part in detector.modules() if isinstance(part, (FeatureExtractor, Teacher))]
+    frozen = [part for part in detector.modules() if isinstance(part, (FeatureExtractor, ImageTower, Teacher))]
     for part in frozen:
-        if isinstance(part, FeatureExtractor) and "backbone" in settings:
+        if isinstance(part, (FeatureExtractor, ImageTower)) and "backbone" in settings:
             settings["backbone"] = part.name
     packages = ("numpy", "torch", "onnx", "onnxruntime", "opencv-python-headless")
     size, tiling = recipe.make_input()

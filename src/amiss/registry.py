@@ -66,6 +66,8 @@ METHODS = {
     "uniad": "amiss.detectors.reconstruction.uniad:UniAD",
     "uninformed_students": "amiss.detectors.student_teacher.uninformed_students:UninformedStudents",
     "vae": "amiss.detectors.reconstruction.vae:VariationalAutoencoder",
+    "winclip": "amiss.detectors.zero_shot.winclip:WinCLIP",
+    "winclip_plus": "amiss.detectors.zero_shot.winclip_plus:WinCLIPPlus",
 }
 
 ENTRY_POINTS = "amiss.detectors"

@@ -14,7 +14,7 @@ from amiss.detectors.detector import TorchScorer
 from amiss.features.join import PREFIX
 from amiss.registry import create, find_method, list_methods
 from amiss.testing import toy_texture
-from amiss.testing.detector_checks import CHECKS
+from amiss.testing.detector_checks import CHECKS, check_finds_defects
 from amiss.testing.shared_fits import deployed
 from amiss.testing.toy import SIDE
 
@@ -33,9 +33,11 @@ TRACED_WHOLE = {
         "riad",
         "uninformed_students",
         "vae",
+        "winclip",
+        "winclip_plus",
     ),
 }
-"""Methods with no frozen network that sees the whole image."""
+"""Methods with no frozen network that sees the whole image, or that ask it about windows too."""
 
 
 def check_joined(make: Callable) -> None:
@@ -57,12 +59,17 @@ LEARN_FOR_LONG = {
     *("anogan", "autoencoder_gmm", "cflow", "dagmm", "dinomaly", "draem", "f_anogan", "ganomaly", "geom", "riad"),
     *("cutpaste_map", "fastflow", "geom_features", "mkd", "pyramidflow"),
     *("efficient_ad", "reverse_distillation_pp", "uniad", "uninformed_students", "vae"),
+    *("winclip", "winclip_plus"),
 }
 """Methods on which the checks take 5 to 25 CPU seconds, and so minutes together."""
 SAME_OVER_THE_IMAGE = {"cutpaste"}
 """What `cutpaste_map` does at every position."""
 SLOW = SAME_BUT_FOR_A_FORMULA | LEARN_FOR_LONG | SAME_OVER_THE_IMAGE
 """For `make test-slow`, which CI runs too, and for `make test METHOD=name`. Golden files hold all of them meanwhile."""
+
+
+ONLY_WORDS = {"winclip"}
+"""Methods that know defects by words alone, which mean nothing to random towers; no CLIP comes with Amiss."""
 
 
 def methods() -> list:
@@ -72,6 +79,8 @@ def methods() -> list:
 @pytest.mark.parametrize("check", [*CHECKS, check_joined], ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("method", methods())
 def test_method(method: str, check: Callable) -> None:
+    if method in ONLY_WORDS and check is check_finds_defects:
+        pytest.skip("its tiny preset has towers with random weights, to which words for damage mean nothing")
     check(partial(create, method, "tiny"))
 
 

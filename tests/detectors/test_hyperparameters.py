@@ -32,6 +32,14 @@ OF_CLASSIFIERS = {
 }
 """Of every method that learns classes."""
 
+WORDS = {
+    "noun": [1, None],
+    "normal_states": [(), (1,)],
+    "anomalous_states": [(), "damaged {}"],
+    "templates": [(), [None]],
+    "scales": [(), (1,), (3, 2)],
+    "temperature": [0.0, -1.0],
+}
 OF_METHOD = {
     "anogan": {
         "levels": [0],
@@ -254,6 +262,8 @@ OF_METHOD = {
         "levels": [0],
         "width": [0],
     },
+    "winclip": WORDS,
+    "winclip_plus": {**WORDS, "shots": [0, 1.5]},
 }
 
 

@@ -340,3 +340,19 @@ def test_hf_models_that_are_refused(tmp_path: Path) -> None:
 def test_hf_full_names_that_are_damaged(rest: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         create_backbone(f"hf:gone#{rest}", pretrained=False)
+
+
+@needs_hf
+def test_few_shot_on_a_vision_transformer_of_the_users_own(tmp_path: Path) -> None:
+    """The preset anomaly_dino of patchcore learns from one image of a part, and its foreground is in the graph."""
+    settings = {"backbone": f"hf:{_save_hf('dinov2', tmp_path)}", "stages": (4,), "bank_size": 200}
+    image = np.zeros((112, 112, 3), np.uint8)
+    image[28:84, 28:84] = np.random.default_rng(0).integers(60, 250, (56, 56, 3))
+    options = {"method": "patchcore", "preset": "anomaly_dino", "settings": settings, "size": 112}
+    made = amiss.fit([image], **options)
+    assert made.rule.name == "few_shot" and made.rule.n == 1 and made.learned.learned_from == 1
+    assert any("judged" in note for note in made.learned.notes)
+    detector = made.detector()
+    assert detector.rotations == 8 and detector.foreground and len(detector.bank) == 200
+    scores = made.score(amiss.Images([image]))
+    np.testing.assert_allclose(scores.map, detector.score(amiss.Images([image], size=(112, 112))).map, atol=1e-3)

@@ -252,10 +252,12 @@ def _report(
     pixels = f"{record.size[0]} x {record.size[1]} pixels"
     if record.tiling is not None:
         pixels = f"tiles of {pixels} that overlap by {record.tiling.overlap}"
+    count = record.learned_from
+    learned = (
+        f"learned from {count}{'' if apart else ' good'} image{'s' * (count != 1)}" if count else "learned nothing"
+    )
     say(
-        f"{record.method} learned from {record.learned_from}{'' if apart else ' good'} "
-        f"image{'s' * (record.learned_from != 1)} "
-        f"({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
+        f"{record.method} {learned} ({pixels}, {record.weights_name}, weights: {record.weights_licence}).",
         inspector.statement(),
         *trade_of(inspector)[0],
         *(f"note: {note}" for note in notes),

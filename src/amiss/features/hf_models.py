@@ -48,11 +48,11 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
         MissingExtraError: transformers is not installed.
         InputError: The model is not on disk, is not an image network with feature maps, or its weights are incomplete.
     """
-    library = _transformers()
+    library = transformers_library()
     source, mark, rest = address.partition("#{")
     if not pretrained and not mark:
         raise InputError(f"hf:{source} must have its configuration after '#' where no file is read")
-    facts = _read(library, source) if pretrained else _parse(mark[1:] + rest, source)
+    facts = _read(library, source) if pretrained else parse(mark[1:] + rest, source)
     size = _image_size(facts["config"])
     with torch.device("meta"), torch.no_grad():
         trial, maps = _create(library, source, facts["config"], None)
@@ -82,7 +82,12 @@ def hf_backbone(address: str, *, pretrained: bool) -> Backbone:
     )
 
 
-def _transformers() -> ModuleType:
+def transformers_library() -> ModuleType:
+    """The library.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -91,22 +96,41 @@ def _transformers() -> ModuleType:
     return module
 
 
-def _read(library: ModuleType, source: str) -> dict[str, Any]:
-    """Architecture, image statistics and licence of a model on this disk."""
+def read_config(library: ModuleType, source: str) -> Any:
+    """Configuration of a model on this disk.
+
+    Raises:
+        InputError: There is none.
+    """
     try:
-        config = library.AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        return library.AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_absent(source, error)) from error
-    images = _read_json(_file(source, "preprocessor_config.json"))
+
+
+def _read(library: ModuleType, source: str) -> dict[str, Any]:
+    """Architecture, image statistics and licence of a model on this disk."""
+    config = read_config(library, source)
+    known = {key: value for key, value in config.to_diff_dict().items() if key not in NOT_ARCHITECTURE}
+    return {"config": known, **read_facts(source)}
+
+
+def read_facts(source: str) -> dict[str, Any]:
+    """Image statistics and licence of a model on this disk."""
+    images = _read_json(model_file(source, "preprocessor_config.json"))
     return {
-        "config": {key: value for key, value in config.to_diff_dict().items() if key not in NOT_ARCHITECTURE},
         "mean": images.get("image_mean", IMAGENET_MEAN),
         "std": images.get("image_std", IMAGENET_STD),
-        "licence": _licence(_file(source, "README.md")),
+        "licence": _licence(model_file(source, "README.md")),
     }
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
+def parse(text: str, source: str) -> dict[str, Any]:
+    """What the full name of a network says after "#".
+
+    Raises:
+        InputError: Not what Amiss writes there.
+    """
     try:
         facts: Any = json.loads(text, object_hook=_alone)
     except InputError:
@@ -137,7 +161,7 @@ def _absent(source: str, error: Exception) -> str:
     )
 
 
-def _file(source: str, name: str) -> Path | None:
+def model_file(source: str, name: str) -> Path | None:
     """A file beside the weights, in a folder or in the cache."""
     if Path(source).is_dir():
         return Path(source) / name if (Path(source) / name).is_file() else None
@@ -197,11 +221,16 @@ def _create(
     if backbone:
         wanted = list(range(len(config.stage_names))) if indices is None else indices
         config = _config(library, {**settings, "out_indices": wanted})
-    module = kind._from_config(config) if weights is None else _load(kind, config, weights)
+    module = kind._from_config(config) if weights is None else load(kind, config, weights)
     return module, _backbone_maps if backbone else partial(_token_maps, indices=indices)
 
 
-def _load(kind: Any, config: Any, source: str) -> nn.Module:
+def load(kind: Any, config: Any, source: str) -> nn.Module:
+    """A network of this class with the weights in a folder or the cache, float32.
+
+    Raises:
+        InputError: They cannot be read, are no safetensors, or some are missing.
+    """
     try:
         with _quiet():
             module, report = kind.from_pretrained(

@@ -89,3 +89,17 @@ def _operator(cells: int, pixels: int, sigma: float) -> NDArray[np.float32]:
     if sigma > 0:
         matrix = gaussian_filter1d(matrix, sigma, axis=0, mode="reflect")
     return matrix.astype(np.float32)
+
+
+def with_peak(maps: Tensor, scores: Tensor) -> Tensor:
+    """Maps scaled so that their maxima are given scores: for an image score that is not the maximum by itself.
+
+    Args:
+        maps: (N, H, W), each with a maximum above 0.
+        scores: (N,), above 0.
+
+    Example:
+        >>> with_peak(torch.tensor([[[1.0, 4.0]]]), torch.tensor([2.0]))
+        tensor([[[0.5000, 2.0000]]])
+    """
+    return maps * (scores / maps.amax(dim=(1, 2))).view(-1, 1, 1)

@@ -72,3 +72,38 @@ def _weights(length: int, window: int, stride: int) -> NDArray[np.float32]:
     distance = np.abs(np.arange(length)[:, None] + 0.5 - centres)
     weights = (1 - distance / (window / 2)).clip(min=0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def cells_of_windows(side: int, window: int) -> NDArray[np.intp]:
+    """Numbers of the cells in every square window of a square grid, row by row, one cell apart, (windows, window^2).
+
+    Example:
+        >>> cells_of_windows(3, 2).tolist()
+        [[0, 1, 3, 4], [1, 2, 4, 5], [3, 4, 6, 7], [4, 5, 7, 8]]
+    """
+    starts = np.arange(side - window + 1)
+    first = (starts[:, None] * side + starts).reshape(-1, 1)
+    inside = (np.arange(window)[:, None] * side + np.arange(window)).reshape(1, -1)
+    return np.asarray(first + inside, np.intp)
+
+
+def harmonic_over_windows(scores: Tensor, side: int, window: int) -> Tensor:
+    """Give each cell of a square grid the harmonic mean of the scores of all windows that cover it: the least counts.
+
+    Args:
+        scores: (N, windows), above 0, in the order of `cells_of_windows`.
+        side: Of the grid.
+        window: Side of the windows, in cells.
+
+    Returns:
+        (N, side, side).
+
+    Example:
+        >>> harmonic_over_windows(torch.tensor([[1.0, 0.5, 1.0, 1.0]]), 3, 2)[0, 0]
+        tensor([1.0000, 0.6667, 0.5000])
+    """
+    cells = cells_of_windows(side, window)
+    covers = np.zeros((len(cells), side * side), np.float32)
+    np.put_along_axis(covers, cells, 1.0, axis=1)
+    inverse = scores.reciprocal() @ torch.from_numpy(covers).to(scores)
+    return (torch.from_numpy(covers.sum(axis=0)).to(scores) / inverse).view(-1, side, side)

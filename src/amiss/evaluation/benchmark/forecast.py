@@ -42,7 +42,9 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         pixels = f"in {pieces} tiles each of {size[0]} x {size[1]} pixels"
     fits = len(plan.folds) + 1
     learned = f"{detector.card.name} learns from {len(plan.learn)} good image{'s' * (len(plan.learn) != 1)}, {pixels}"
-    if plan.altered:
+    if detector.card.learning is Learning.NONE:
+        how = f"{detector.card.name} learns nothing; {len(plan.calibrate)} good images, {pixels}, calibrate."
+    elif plan.altered:
         how = f"{learned}, and altered copies calibrate."
     elif plan.folds:
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
@@ -57,6 +59,8 @@ def _plan(dataset: Dataset, recipe: Recipe, apart: Dataset | None, card: Card) -
     rule, count, origins = recipe.make_rule(), len(dataset.normal), dataset.normal_origins
     if apart is not None:
         return plan_apart(count, len(apart.normal), rule, future=recipe.future)
+    if card.learning is Learning.NONE:
+        return plan_apart(0, count, rule_for(rule, count, origins), origins, recipe.future)
     classes = card.learns_from is LearnsFrom.CLASSES
     labels = dataset.normal.labels if classes else ()
     rule = rule if classes else rule_for(rule, count, origins)
