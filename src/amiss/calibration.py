@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from amiss.core.classes import class_numbers
 from amiss.core.errors import CalibrationError, InputError
 from amiss.core.images import Images
 from amiss.core.lots import NEW_LOTS, THESE_LOTS, Lots
@@ -17,8 +19,9 @@ from amiss.core.progress import Progress
 from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.record import Calibration, Component, Recent, Variance
+from amiss.rules import EachClass
 from amiss.rules.variance import between_lots, components, normal_scores
-from amiss.splitting import ALTERED, CalibrationPlan, read_future, rule_for
+from amiss.splitting import ALTERED, CalibrationPlan, count_classes, read_future, rule_for
 
 
 def change_future(lots: Lots | None, future: str | None) -> Lots | None:
@@ -57,6 +60,7 @@ def calibrate_rule(
     tiles: tuple[int, int] | None,
     score_filters: tuple[Component, ...],
     copies: int,
+    classes: Sequence[int] = (),
 ) -> Calibrated:
     """Calibrate a rule on the scores of normal images.
 
@@ -68,8 +72,12 @@ def calibrate_rule(
         tiles: See `amiss.record.Calibration`.
         score_filters: Those that the scores went through.
         copies: How many images were left out, being the same bytes as others.
+        classes: The class that every image shows, or nothing.
     """
     largest, lots = largest_of_each(scores, plan.parts), plan.lots
+    if len(classes):
+        _, first = np.unique(plan.parts, return_index=True)
+        largest = replace(largest, classes=np.array(classes, np.int64)[plan.calibrate[first]])
     products = find_products(largest.image, plan.calibrate, plan.parts, origins, lots)
     calibration = Calibration(
         kind=plan.kind,
@@ -83,6 +91,25 @@ def calibrate_rule(
         products={} if products is None else products.counts,
     )
     return Calibrated(rule.calibrate(largest, lots), calibration, products)
+
+
+def shown_classes(rule: Rule, images: Images, plan: CalibrationPlan, classes: Sequence[str]) -> Sequence[int]:
+    """The class that each image shows, where the rule promises a rate for each; otherwise nothing.
+
+    Raises:
+        CalibrationError: The images have no labels, or too few of a class calibrate.
+        InputError: The method knows no classes, or other ones.
+    """
+    if not isinstance(rule, EachClass):
+        return ()
+    if not classes:
+        raise InputError("each_class promises a rate for each class, and this method learns none; take conformal")
+    if not images.labels:
+        raise CalibrationError("each_class needs the class of each good image: labels, or a folder for each class")
+    numbers = class_numbers(images.labels, classes)
+    counts = count_classes(images.labels, plan)
+    rule.check_classes({name: counts.get(name, 0) for name in classes})
+    return numbers
 
 
 def weigh(
@@ -137,12 +164,18 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
             of altered copies of images that were learned from.
         InputError: They cannot support that future, or are of no such product.
     """
+    if isinstance(rule, EachClass) and present.rule.classes is None:
+        raise CalibrationError(
+            "each_class needs the class of each calibration image, and none is stored: learn a method that tells "
+            "classes, or calibrate on images in a folder for each class"
+        )
     if present.calibration.kind == ALTERED and rule.tells_rates:
         raise CalibrationError(
             f"{rule.name}: the stored scores are of altered copies of the images that were learned from, and say "
             "nothing about the rate among other good parts; calibrate on good images that the model has not seen"
         )
-    lots, scores, products = change_future(present.rule.lots, future), Scores(present.rule.normal), present.products
+    lots, products = change_future(present.rule.lots, future), present.products
+    scores = Scores(present.rule.normal, classes=present.rule.classes)
     changed: dict[str, Any] = {"future": None if lots is None else lots.future}
     weights = present.rule.weights
     if product is not None and weights is not None:

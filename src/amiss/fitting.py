@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import calibrate_rule
+from amiss.calibration import calibrate_rule, shown_classes
 from amiss.core.card import Card, Learning, LearnsFrom
-from amiss.core.classes import find_classes
+from amiss.core.classes import class_numbers, find_classes
 from amiss.core.errors import CalibrationError, InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -109,7 +109,8 @@ def fit_inspector(
         others = None if graph is None or rate is None else partial(rate, graph)
         normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
     used = None if tiles is None else tiles.range(plan.calibrate)
-    calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies)
+    shows = class_numbers(images.labels, detector.classes) if detector.classes else ()
+    calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies, shows)
     some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
     notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
     unseen = detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered and some
@@ -173,7 +174,9 @@ def _plan(
     rule = rule if classes else rule_for(rule, len(images), origins)
     labels = images.labels if classes else ()
     how, seed, future = recipe.calibration, recipe.seed, recipe.future
-    return rule, plan_calibration(len(images), how, rule, seed, origins, future, labels=labels)
+    plan = plan_calibration(len(images), how, rule, seed, origins, future, labels=labels)
+    shown_classes(rule, images, plan, find_classes(images) if classes else ())
+    return rule, plan
 
 
 def normal_scores(

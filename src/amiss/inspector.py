@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import CALIBRATION, Artefact, Parts, SeenImages, fingerprint, read_artefact, write_artefact
-from amiss.calibration import Calibrated, calibrate_rule, change_rule, weigh
+from amiss.calibration import Calibrated, calibrate_rule, change_rule, shown_classes, weigh
 from amiss.core.errors import DataError, NotReadyError, ParityError
 from amiss.core.images import Images, Size
 from amiss.core.lots import NEW_LOTS
@@ -211,8 +211,9 @@ class Inspector:
         """The promise: first for people who count parts, then rule, n, alpha, interval, and what weakens it."""
         self._check_filters()
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
-        words = self.calibration.words if self.rule.tells_rates else self.calibration.few_words
-        weaker = [*(self.learned.class_words() if self.rule.tells_rates else []), *words(self.rule.n)]
+        weaker = self.calibration.few_words(self.rule.n)
+        if self.rule.tells_rates:
+            weaker = [*self.learned.class_words(self.rule.name), *self.calibration.words(self.rule.n)]
         known = [*self.learned.notes, *(update.words() for update in self.learned.updates), *quantised]
         return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *known])
 
@@ -285,13 +286,14 @@ class Inspector:
         parts, lots = parts_and_lots(everyone, given.origins, future, usual=usual)
         rule = rule_for(self.rule, len(images), given.origins)
         check_support(rule, parts, lots)
+        plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
+        shows = shown_classes(rule, images, plan, self.learned.classes)
         if learned := set(given.identities) & set(self.parts.images.learned):
             raise DataError(f"{len(learned)} of {len(images)} images were learned from; calibrate on others")
         tiles = None if self.tiling is None else Tiles(images, self.tiling).range(everyone)
         normal = self.image_scores(images, progress=progress).image if rate is None else rate(images, progress)
         filters = tuple(map(Component.of, self.score_filters))
-        plan = CalibrationPlan(np.arange(0), everyone, parts, lots)
-        found = calibrate_rule(rule, plan, normal, given.origins, tiles, filters, given.copies)
+        found = calibrate_rule(rule, plan, normal, given.origins, tiles, filters, given.copies, shows)
         if recent is not None:
             found = weigh(found, normal, parts, images, recent, self.learned.bits, progress)
         seen = replace(self.parts, images=SeenImages.of(self.parts.images.learned, given.identities))

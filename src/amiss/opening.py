@@ -74,7 +74,8 @@ def open_rule(record: Record, calibration: bytes) -> tuple[Rule, Products | None
     """The rule, calibrated on the scores that lie in the artefact, and the product of each where it is stated."""
     calibrated = unpack(CALIBRATION, calibration, "scores")
     lots = None if "lots" not in calibrated else Lots(calibrated["lots"], record.calibration.future or NEW_LOTS)
-    rule = create_rule(record.rule.name, **record.rule_config()).calibrate(Scores(calibrated["scores"]), lots)
+    rule = create_rule(record.rule.name, **record.rule_config())
+    rule = rule.calibrate(Scores(calibrated["scores"], classes=calibrated.get("classes")), lots)
     rule = rule if "weights" not in calibrated else rule.weighted(calibrated["weights"])
     if "products" not in calibrated:
         return rule, None
@@ -88,8 +89,8 @@ def pack_calibration(rule: Rule, products: Products | None) -> bytes:
     """What `open_rule` needs beside the record: scores, and what is known of each."""
     known = {"lots": rule.lots, "products": products}
     numbers = {name: one.numbers.astype(np.int32) for name, one in known.items() if one is not None}
-    weights = {} if rule.weights is None else {"weights": rule.weights}
-    return pack(scores=rule.normal, **numbers, **weights)
+    each = {"weights": rule.weights, "classes": rule.classes}
+    return pack(scores=rule.normal, **numbers, **{name: one for name, one in each.items() if one is not None})
 
 
 def open_detector(learned: Learned, parts: Parts, method: type[Detector] | None) -> Detector:

@@ -27,9 +27,12 @@ BETWEEN_LOTS = Sentence(
 
 OF_CLASSES = Sentence(
     "Good parts are those of the {count} classes that it knows ({names}), and an alarm calls a part unknown: these "
-    "rates are those of known parts called unknown. They are of all classes together, in the proportions of the good "
-    "images given; a single class may have more.",
+    "rates are those of known parts called unknown.{together}",
     "tests/front/test_open_set.py::test_known_parts_are_called_unknown_as_rarely_as_promised",
+)
+
+TOGETHER = (
+    " They are of all classes together, in the proportions of the good images given; a single class may have more."
 )
 
 SHOWN = 12
@@ -314,11 +317,16 @@ class Learned(_Part):
         """Bits that the values of 16-bit images really have; None for 16."""
         return None if self.recipe is None else self.recipe.get("bits")
 
-    def class_words(self) -> list[str]:
-        """A sentence for the statement on what the classes mean for it; none where there are no classes."""
+    def class_words(self, rule: str) -> list[str]:
+        """Sentences for the statement on what the classes mean for it; none where there are no classes.
+
+        Args:
+            rule: Name of the rule, which says whether the rates are those of each class or of all together.
+        """
         more = f" and {len(self.classes) - SHOWN} more" if len(self.classes) > SHOWN else ""
         names = f"{', '.join(self.classes[:SHOWN])}{more}"
-        return [OF_CLASSES(count=len(self.classes), names=names)] if self.classes else []
+        together = "" if rule == "each_class" else TOGETHER
+        return [OF_CLASSES(count=len(self.classes), names=names, together=together)] if self.classes else []
 
 
 class CountedCalibration(Calibration):

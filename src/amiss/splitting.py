@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -182,6 +183,13 @@ def count_parts(n: int, origins: Sequence[Origin] = ()) -> int:
     """Number of parts that n images show: fewer where several show one."""
     check_origins(n, origins)
     return int(part_numbers(np.arange(n), origins).max(initial=-1)) + 1
+
+
+def count_classes(labels: Sequence[str], plan: CalibrationPlan) -> dict[str, int]:
+    """Number of calibration parts of each class, by name, those without any too."""
+    _, first = np.unique(plan.parts, return_index=True)
+    found = Counter(labels[plan.calibrate[index]] for index in first)
+    return {name: found[name] for name in sorted(set(labels))}
 
 
 def rule_for(rule: Rule, n: int, origins: Sequence[Origin] = ()) -> Rule:

@@ -19,7 +19,7 @@ from amiss.core.origin import Origin
 from amiss.core.scores import Scores
 from amiss.evaluation import compare, evaluate, only_unseen, open_for
 from amiss.inspector import Inspector
-from amiss.rules import Conformal, Fixed
+from amiss.rules import Conformal, EachClass, Fixed
 from amiss.runtime import installed
 from amiss.splitting import plan_calibration
 from amiss.testing import toy_classes, toy_texture, write_images
@@ -267,3 +267,42 @@ def test_a_folder_is_labelled_by_its_folders_in_python(world):
         rule="fixed:0",
     )
     assert made.learned.classes == KNOWN and made.learned.learned_from == 36
+
+
+def test_a_rate_for_each_class(world, tmp_path):
+    inspector = Inspector.load(world / "model.amiss")
+    counts = np.bincount(inspector.rule.classes)
+    assert len(counts) == 3 and counts.sum() == inspector.rule.n == 24
+    made = inspector.with_rule(EachClass(0.25))
+    assert made.rule.threshold >= inspector.with_rule(Conformal(0.25)).rule.threshold
+    said = made.statement()
+    assert (
+        "of the good parts of each class at most 25 % raise an alarm" in said and "of all classes together" not in said
+    )
+    made.save(tmp_path / "each.amiss")
+    again = Inspector.load(tmp_path / "each.amiss")
+    assert again.statement() == said and again.rule.threshold == made.rule.threshold
+    np.testing.assert_array_equal(again.rule.classes, made.rule.classes)
+    found = evaluate(made, open_for(world / "data", made)).open_set
+    assert found.called_unknown.keys() == set(KNOWN) and all(rate.n == 8 for rate in found.called_unknown.values())
+    assert found.summary()["called_unknown"]["part"]["n"] == 8
+    with pytest.raises(CalibrationError, match="needs 99 good calibration images of every class"):
+        inspector.with_rule(EachClass(0.01))
+
+
+def test_a_rate_for_each_class_on_new_images_and_what_is_refused(world):
+    inspector = Inspector.load(world / "model.amiss").with_rule(EachClass(0.25))
+    names = [name for name in KNOWN for _ in range(6)]
+    fresh = Images([image for name in KNOWN for image in draw(name, 6, 9)], labels=names)
+    after = inspector.calibrate(fresh)
+    assert np.bincount(after.rule.classes).tolist() == [6, 6, 6] and after.rule.alpha == 0.25
+    with pytest.raises(CalibrationError, match="needs the class of each good image"):
+        inspector.calibrate(Images(list(fresh)))
+    with pytest.raises(CalibrationError, match="got 0 of dots"):
+        inspector.calibrate(fresh.subset([*range(6), *range(12, 18)]))
+    with pytest.raises(InputError, match="each_class promises a rate for each class, and this method learns none"):
+        front.fit(toy_texture(12, seed=0).images, method="padim", preset="tiny", size=64, rule="each_class:10%")
+    options = {"method": "class_mahalanobis", "preset": "tiny", "size": 64, "calibration": 0.4}
+    for words, which in (("5%", "got 7 of all classes"), ("15%", r"got \d of cloth, \d of dots, \d of part")):
+        with pytest.raises(CalibrationError, match=which):
+            front.fit(fresh, **options, rule=f"each_class:{words}")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from amiss.rules import RULES, Bootstrap, Certified, Conformal, FewShot, Fixed, Quantile, Sigma, Tail, Triage
+from amiss.rules import RULES, Bootstrap, Certified, Conformal, EachClass, FewShot, Fixed, Quantile, Sigma, Tail, Triage
 from amiss.testing import check_rule
 from amiss.testing.rule_checks import CHECKS
 
@@ -14,6 +14,7 @@ MAKERS = {
     "conformal 5 %": lambda: Conformal(0.05),
     "certified auto": Certified,
     "certified 10 % at 90 %": lambda: Certified(0.1, 0.9),
+    "each_class 10 %": lambda: EachClass(0.1),
     "few_shot": FewShot,
     "fixed": lambda: Fixed(0.9),
     "quantile 0.9": lambda: Quantile(0.9),

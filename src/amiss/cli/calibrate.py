@@ -96,7 +96,8 @@ def _anew(context: typer.Context, inspector: Inspector, rule: Rule) -> tuple[Ins
     from amiss.shards.run import Options
 
     asked = context.params
-    dataset = open_dataset(asked["data"], seed=inspector.learned.seed, pages=asked["pages"])
+    of_each = rule.name == "each_class"
+    dataset = open_dataset(asked["data"], seed=inspector.learned.seed, pages=asked["pages"], classes=of_each)
     known = Known(*(str(asked[name] or "") for name in ("model", "backend", "trusted_key", "accepted")))
     options = Options(asked["on"], asked["workers"])
     with (

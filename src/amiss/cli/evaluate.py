@@ -158,7 +158,8 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
         called = ", ".join(f"{count} {said}" for said, count in zip(found.columns, counts, strict=True) if count)
         note = "" if name in found.classes else " (not known)"
         rows.append(f"  {name}{note}: called {called or 'nothing'}")
-    return [f"known classes told rightly: {found.accuracy}", *measured, *rows]
+    strange = [f"  {name} called unknown: {rate}" for name, rate in found.called_unknown.items()]
+    return [f"known classes told rightly: {found.accuracy}", *measured, *rows, *strange]
 
 
 def _rim_line(evaluation: Evaluation) -> list[str]:

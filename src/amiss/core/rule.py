@@ -47,6 +47,7 @@ class Rule(ABC):
     def __init__(self) -> None:
         self._normal: NDArray[np.float32] | None = None
         self._lots: Lots | None = None
+        self._classes: NDArray[np.int64] | None = None
         self._relative: NDArray[np.float64] | None = None
         self._weight_from: NDArray[np.float64] | None = None
 
@@ -71,6 +72,7 @@ class Rule(ABC):
         calibrated = copy.copy(self)
         calibrated._normal = normal.image[order]
         calibrated._lots = None if lots is None else lots[order]
+        calibrated._classes = None if normal.classes is None else normal.classes[order]
         calibrated._relative = None
         calibrated._weight_from = calibrated._weights()
         return calibrated
@@ -182,6 +184,11 @@ class Rule(ABC):
     def lots(self) -> Lots | None:
         """The lot of each calibration score, in the order of `normal`; None where lots are not known."""
         return self._lots
+
+    @property
+    def classes(self) -> NDArray[np.int64] | None:
+        """The class that each calibration image shows, in the order of `normal`; None where none are known."""
+        return self._classes
 
     @property
     def weights(self) -> NDArray[np.float64] | None:

@@ -36,6 +36,7 @@ class OpenSet:
         table: How many images of each of `rows` were called each of `classes`, or unknown, (rows, classes + 1).
         accuracy: Known parts whose images are all most like their own class, also where they alarm.
         per_class: The same of each known class.
+        called_unknown: Parts of each known class that raised an alarm.
         oscr: Open-set classification rate, in [0, 1].
         oscr_interval: Its 95 % interval over parts or lots.
         passed_at_95: Share of the unknown images that the threshold passes which passes 95 % of the known ones: an
@@ -48,6 +49,7 @@ class OpenSet:
     table: NDArray[np.int64]
     accuracy: Rate
     per_class: dict[str, Rate]
+    called_unknown: dict[str, Rate]
     oscr: float
     oscr_interval: Interval
     passed_at_95: float
@@ -64,6 +66,7 @@ class OpenSet:
             "classes": list(self.classes),
             "closed_set_accuracy": self.accuracy.summary(),
             "per_class": {name: rate.summary() for name, rate in self.per_class.items()},
+            "called_unknown": {name: rate.summary() for name, rate in self.called_unknown.items()},
             "oscr": _finite(self.oscr),
             "oscr_interval": _ends(self.oscr_interval),
             "unknown_passed_at_95_known": _finite(self.passed_at_95),
@@ -117,6 +120,8 @@ def measure_open_set(
     usable = np.array([verdict.label is not Label.ERROR for verdict in verdicts], bool)
     right = np.array([one.most_like == label for one, label in zip(verdicts, labels, strict=True)], bool)
     accuracies = {name: _accuracy(right, usable, np.array(labels) == name, sampling) for name in classes}
+    alarms = [verdict.label for verdict in verdicts]
+    strange = {name: sampling.rate(Label.ANOMALOUS, alarms, np.array(labels) == name) for name in classes}
     scores = np.array([verdict.score for verdict in verdicts if verdict.score is not None], np.float64)
     units = sampling.units(usable)
     area = estimate_auroc(units, oscr_scores(units.defective, scores, right[usable]))
@@ -130,6 +135,7 @@ def measure_open_set(
         table=confusion(truth, said, rows, (*classes, UNKNOWN)),
         accuracy=_accuracy(right, usable, ~sampling.defective, sampling),
         per_class={name: rate for name, rate in accuracies.items() if rate.n},
+        called_unknown={name: rate for name, rate in strange.items() if rate.n},
         oscr=area.value,
         oscr_interval=area.interval(),
         passed_at_95=fpr_at_tpr(swapped.defective, -scores, TPR),

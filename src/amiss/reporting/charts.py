@@ -168,7 +168,7 @@ def _p_value_scores(rule: Rule) -> list[tuple[float, float]]:
     half, alarm = (n + 1) // 2, 1 + int((rule.normal > np.float32(rule.threshold)).sum())
     others = [int(p * (n + 1)) for p in (0.2, 0.1, 0.05, 0.02, 0.01)]
     ranks = dict.fromkeys(rank for rank in (half, alarm, *others) if 1 <= rank <= n)
-    return [(rank / (n + 1), float(rule.normal[-rank])) for rank in ranks]
+    return [(rule.mean_rate(float(rule.normal[-rank])), float(rule.normal[-rank])) for rank in ranks]
 
 
 def _place(value: float, low: float, high: float, left: float, right: float) -> float:

@@ -4,6 +4,7 @@ from amiss.rules.batch import BatchDecision, benjamini_hochberg
 from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
+from amiss.rules.each_class import EachClass
 from amiss.rules.few_shot import FewShot
 from amiss.rules.fixed import Fixed
 from amiss.rules.parse import parse_rule
@@ -19,6 +20,7 @@ __all__ = [
     "Bootstrap",
     "Certified",
     "Conformal",
+    "EachClass",
     "FewShot",
     "Fixed",
     "Quantile",

@@ -16,6 +16,7 @@ EXAMPLES = {
     "bootstrap": "bootstrap:5%",
     "certified": "certified:1%,0.95",
     "conformal": "conformal:1%",
+    "each_class": "each_class:5%,pool",
     "few_shot": "few_shot",
     "fixed": "fixed:2.5",
     "quantile": "quantile:0.99",

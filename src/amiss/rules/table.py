@@ -11,6 +11,7 @@ from amiss.core.rule import Rule
 from amiss.rules.bootstrap import Bootstrap
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
+from amiss.rules.each_class import EachClass
 from amiss.rules.few_shot import FewShot
 from amiss.rules.fixed import Fixed
 from amiss.rules.quantile import Quantile
@@ -19,7 +20,8 @@ from amiss.rules.tail import Tail
 from amiss.rules.triage import Triage
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (Bootstrap, Certified, Conformal, FewShot, Fixed, Quantile, Sigma, Tail, Triage)
+    rule.name: rule
+    for rule in (Bootstrap, Certified, Conformal, EachClass, FewShot, Fixed, Quantile, Sigma, Tail, Triage)
 }
 
 

@@ -14,6 +14,7 @@ from amiss.core.sentence import Sentence
 from amiss.core.words import percent, sure
 from amiss.rules.certified import Certified
 from amiss.rules.conformal import Conformal
+from amiss.rules.each_class import EachClass
 from amiss.rules.lots import basis, rate_bound
 from amiss.rules.ranks import ALPHAS, RankRule
 
@@ -60,14 +61,14 @@ def trade(rule: Rule) -> tuple[Choice, ...]:
     Rates are those of `Certified` with its confidence where that is the rule, and otherwise those of `Conformal`.
 
     Args:
-        rule: Calibrated; one that was not, or whose scores tell no rates, has no rows.
+        rule: Calibrated; one that was not, or whose scores tell no rates or those of each class, has no rows.
 
     Example:
         >>> rule = Conformal(0.05).calibrate(Scores(np.arange(60)))
         >>> [(one.alpha, one.threshold, one.in_use) for one in trade(rule)]
         [(0.02, 59.0, False), (0.05, 57.0, True), (0.1, 54.0, False)]
     """
-    if rule.n == 0 or not rule.tells_rates:
+    if rule.n == 0 or not rule.tells_rates or isinstance(rule, EachClass):
         return ()
     ranked = isinstance(rule, (Conformal, Certified))
     alphas = [alpha for alpha in ALPHAS if _other(rule, alpha).needed(alpha) <= rule.units and alpha != rule.alpha]
