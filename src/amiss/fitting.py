@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -39,10 +38,9 @@ from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.recipe import Recipe
 from amiss.record import Learned, plain
 from amiss.registry import create
-from amiss.rules.few_shot import NEEDED
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
+from amiss.splitting import CalibrationPlan, count_parts, hint_at_so_few, plan_apart, plan_calibration, rule_for
 from amiss.synthesis.altered import altered_copies
 from amiss.tensors import pack_state
 
@@ -108,13 +106,11 @@ def fit_inspector(
     if normal is None:
         others = None if graph is None or rate is None else partial(rate, graph)
         normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
-    used = None if tiles is None else tiles.range(plan.calibrate)
-    shows = class_numbers(images.labels, detector.classes) if detector.classes else ()
+    used, shows = None if tiles is None else tiles.range(plan.calibrate), _shows(images, detector)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies, shows)
-    some = [*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)]
     notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
-    unseen = detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered and some
-    by_heart = _by_heart(some, normal) if unseen else ()
+    learned = () if plan.altered else score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
+    by_heart = _by_heart([*learned], normal) if detector.card.learns_from is LearnsFrom.NORMAL else ()
     return Inspector(
         scorer=scorer,
         rule=calibrated.rule,
@@ -157,6 +153,11 @@ def _detector(recipe: Recipe, method: type[Detector] | None) -> Detector:
     if detector.card.exportable:
         detector.worth = 1
     return detector
+
+
+def _shows(images: Images, detector: Detector) -> Sequence[int]:
+    """The class that each image shows, where the detector tells classes."""
+    return class_numbers(images.labels, detector.classes) if detector.classes else ()
 
 
 def _plan(
@@ -271,7 +272,7 @@ def fold_scores(
     for number, fold in enumerate(plan.folds):
         others = np.setdiff1d(plan.learn, fold)
         own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        with _hint_at_so_few(plan, others):
+        with hint_at_so_few(plan, len(others)):
             lab.fit(seen_by(images, tiles, others), own, number=number, fits=fits)
         progress = lab.within(number, fits)
         if tiles is None:
@@ -280,20 +281,6 @@ def fold_scores(
         else:
             normal[fold] = _score_whole(detector, images, tiles, fold, score_filters, progress)
     return normal
-
-
-@contextmanager
-def _hint_at_so_few(plan: CalibrationPlan, others: NDArray[np.intp]) -> Iterator[None]:
-    """An error that comes of learning from few images says that one fold of them was left out."""
-    try:
-        yield
-    except InputError as error:
-        if plan.n >= NEEDED:
-            raise
-        raise InputError(
-            f"{error}. Of {len(plan.learn)} good images {len(others)} learn, to score the others unseen; give more, or "
-            "take patchcore with the preset few_shot"
-        ) from error
 
 
 def _score_whole(
@@ -390,6 +377,8 @@ def _learned(detector: Detector, recipe: Recipe, count: int, notes: tuple[str, .
 
 def _by_heart(known: Sequence[Scores], unseen: NDArray[np.float32]) -> tuple[str, ...]:
     """A note where normal images that were not learned from score far higher than those that were."""
+    if not known:
+        return ()
     before = np.concatenate([scores.image for scores in known])
     least = min(float((scores.image if scores.map is None else scores.map).min()) for scores in known)
     times = stretched(float(np.median(before)), float(np.median(unseen)), least)

@@ -211,9 +211,8 @@ class Inspector:
         """The promise: first for people who count parts, then rule, n, alpha, interval, and what weakens it."""
         self._check_filters()
         quantised = [] if self.learned.quantised is None else [self.learned.quantised.words()]
-        weaker = self.calibration.few_words(self.rule.n)
-        if self.rule.tells_rates:
-            weaker = [*self.learned.class_words(self.rule.name), *self.calibration.words(self.rule.n)]
+        classes, words = self.learned.class_words(self.rule.name), self.calibration.words(self.rule.n)
+        weaker = [*classes, *words] if self.rule.tells_rates else self.calibration.few_words(self.rule.n)
         known = [*self.learned.notes, *(update.words() for update in self.learned.updates), *quantised]
         return " ".join([self.rule.in_short(), self.rule.statement(), *weaker, *known])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -209,6 +210,20 @@ def rule_for(rule: Rule, n: int, origins: Sequence[Origin] = ()) -> Rule:
         return Conformal()
     open_ended = isinstance(rule, Conformal) and rule.config()["alpha"] == "auto"
     return FewShot() if open_ended and parts < NEEDED else rule
+
+
+@contextmanager
+def hint_at_so_few(plan: CalibrationPlan, left: int) -> Iterator[None]:
+    """Around learning from the images outside a fold: an error that comes of their number says where the rest is."""
+    try:
+        yield
+    except InputError as error:
+        if plan.n >= NEEDED:
+            raise
+        raise InputError(
+            f"{error}. Of {len(plan.learn)} good images {left} learn, to score the others unseen; give more, or take "
+            "patchcore with the preset few_shot"
+        ) from error
 
 
 def plan_apart(

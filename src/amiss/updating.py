@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import SeenImages
-from amiss.calibration import calibrate_rule, largest_of_each
+from amiss.calibration import calibrate_rule, largest_of_each, shown_classes
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -79,7 +79,8 @@ def update(
     given, known = _new_images(before, images, origins, progress)
     images, filters = given.images, before.score_filters
     future = before.calibration.future if future is None else future
-    plan = plan_calibration(len(images), calibration, before.rule, learned.seed, given.origins, future)
+    rule = rule_for(before.rule, len(images), given.origins)
+    plan = plan_calibration(len(images), calibration, rule, learned.seed, given.origins, future)
     stopped = _stopped(before, images, given.origins, future, progress)
     tiles = None if before.tiling is None else Tiles(images, before.tiling, progress)
     resized = images.resized(before.size)
@@ -96,7 +97,8 @@ def update(
         normal = normal_scores(scorer, images, plan, before.tiling, filters, progress, None)
     used = None if tiles is None else tiles.range(plan.calibrate)
     components = tuple(map(Component.of, filters))
-    calibrated = calibrate_rule(before.rule, plan, normal, given.origins, used, components, given.copies)
+    shows = shown_classes(rule, images, plan, learned.classes)
+    calibrated = calibrate_rule(rule, plan, normal, given.origins, used, components, given.copies, shows)
     parts = replace(before.parts, weights=weights, graph=graph, golden=golden, images=_seen(before, given, plan))
     after = replace(
         before, scorer=scorer, parts=parts, learned=_learned(before, detector, len(plan.learn)), **calibrated._asdict()

@@ -22,6 +22,7 @@ def test_every_method_file_is_registered_once() -> None:
         "by_blocks.py",
         "detector.py",
         "known_classes.py",
+        "language.py",
     }
 
 
