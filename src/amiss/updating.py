@@ -23,7 +23,7 @@ from amiss.inspector import Inspector
 from amiss.metrics import Rate, rate_over_lots
 from amiss.record import Component, Learned, Updated
 from amiss.runtime import Tiles
-from amiss.splitting import CalibrationPlan, How, parts_and_lots, plan_calibration
+from amiss.splitting import CalibrationPlan, How, parts_and_lots, plan_calibration, rule_for
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class CutPasteMap(Detector):
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
-        InputError: A hyper-parameter out of range, an unknown backbone or stage, or images that do not vary.
+        InputError: A hyper-parameter out of range, an unknown backbone or stage, or images whose positions all have the
+            same features (images that are all alike do vary from position to position).
         DivergedError: Training came to a loss that is not finite.
 
     Cost:
