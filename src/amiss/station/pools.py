@@ -92,7 +92,10 @@ def calibrated_on_pool(reader: Reader, recipe: str, inspector: Inspector, rule: 
         CalibrationError: Too few for the rule's promise.
         DataError: None is kept, or the detector has learned from one.
     """
-    kept = _kept(reader, [one for one in _drawn(reader, recipe, "calibrate") if one.truth == "good"])
+    good = [one for one in _drawn(reader, recipe, "calibrate") if one.truth == "good"]
+    if not good:
+        raise CalibrationError("audited parts that are good must be labelled first, got none that is for calibration")
+    kept = _kept(reader, good)
     origins = kept.origins if inspector.calibration.future is not None else ()
     return replace(inspector, rule=rule).calibrate(kept.images, origins=origins)
 
