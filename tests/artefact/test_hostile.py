@@ -130,7 +130,7 @@ def test_a_backbone_of_an_artefact_opens_no_file(name, tmp_path, monkeypatch):
 
 
 def test_a_saved_configuration_names_no_other_model():
-    from amiss.features.hf_models import _parse
+    from amiss.features.hf_models import parse
 
     for config in (
         {"backbone": "someone/model"},
@@ -139,9 +139,9 @@ def test_a_saved_configuration_names_no_other_model():
     ):
         facts = {"config": config, "mean": [0], "std": [1], "licence": ""}
         with pytest.raises(InputError, match="must name no other model"):
-            _parse(json.dumps(facts), "someone/model")
+            parse(json.dumps(facts), "someone/model")
     with pytest.raises(InputError, match="not the JSON"):
-        _parse("[" * 100_000, "x")
+        parse("[" * 100_000, "x")
 
 
 def test_a_method_inside_another_imports_nothing(inspector, tmp_path, monkeypatch):
