@@ -134,7 +134,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(amiss, model, world, tmp_path, 
 
 def test_one_image_is_too_few(amiss, tmp_path):
     write_images(tmp_path / "parts", toy_part(1, seed=1).images)
-    code, _, err = amiss("fit", tmp_path / "parts", "--output", tmp_path / "m.amiss")
+    code, _, err = amiss("fit", tmp_path / "parts", "--method", "padim", *TINY, "--output", tmp_path / "m.amiss")
     assert code == 2 and "at least 2" in err and not (tmp_path / "m.amiss").exists()
 
 
@@ -254,7 +254,7 @@ def test_an_interrupted_fit_is_not_thrown_away(amiss, world, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("amiss.fitting._deploy", interrupt)
+        patch.setattr("amiss.fitting.deploy", interrupt)
         code, _, err = amiss(*command)
     assert code == 130 and "--resume" in err and not (tmp_path / "m.amiss").exists()
     code, _, err = amiss(*command)

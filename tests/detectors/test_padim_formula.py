@@ -80,16 +80,20 @@ def test_the_drawn_channels() -> None:
 @pytest.mark.parametrize("channels", [[0, 3, 8, 11, 19], [9, 12]])
 def test_features_from_disk_are_those_of_the_network(channels: list[int]) -> None:
     """What a field too large for one pass learns from; the second draw has no channel of the first stage."""
-    images, detector = toy_part(9, seed=0).images, PaDiM(**TINY)
-    detector.build(pretrained=True)
-    detector._take_channels(np.array(channels))
-    with torch.no_grad(), detector._passes(images, silent, once=False) as passes:
-        found = [torch.cat(list(passes())) for _ in range(2)]
-    with torch.no_grad(), detector._passes(images, silent, once=True) as passes:
-        wanted = torch.cat(list(passes()))
-    assert found[0].shape == (9, 16 * 16, len(channels))
-    for one in found:
-        torch.testing.assert_close(one, wanted)
+    images, found = toy_part(9, seed=0).images, []
+    for in_passes in (False, True):
+        detector = PaDiM(**{**TINY, "dimension": len(channels)})
+        detector.build(pretrained=True)
+        detector._take_channels(np.array(channels))
+        if in_passes:
+            detector._learn_in_passes(images, silent)
+        else:
+            state = detector.gather(images, range(9), np.random.default_rng(0), silent)
+            detector.fold(iter([state]), images, np.random.default_rng(0), silent)
+        found.append(detector.gaussians)
+    assert found[0].mean.shape == (16, 16, len(channels))
+    for name, tensor in found[0].state_dict().items():
+        torch.testing.assert_close(found[1].state_dict()[name], tensor)
 
 
 @pytest.mark.parametrize(("seed", "drawn"), [(0, [1, 0]), (3, [0, 1])])

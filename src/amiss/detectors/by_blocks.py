@@ -83,7 +83,7 @@ class ByBlocks(Detector):
             progress: See `amiss.core.progress`.
         """
 
-    before: int = 0
+    before = 0
     """Images that it had learned from before those that it is learning from."""
 
     @property
