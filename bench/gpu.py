@@ -3,19 +3,21 @@
     PYTHONPATH=src python bench/gpu.py [--device cuda] [--size 256] [--seconds 2] [--output docs/results/gpu.json]
 
 Needs torch and ONNX Runtime, and runs from a checkout; what is missing is skipped, and named. In torch every method
-runs in float16 and float32; on ONNX Runtime with CUDA, where it is there, in float32 as `--backend cuda` does. Weights
-are random: speed does not depend on them. Published for EfficientAD in half precision on an A6000 (arXiv 2303.14535):
-small 2.2 ms and 614 images/s, medium 4.5 ms and 269. It has not been run on a card yet: none was at hand.
-With `--device cpu --size 64 --seconds 0.1` it shows that it works.
+runs in float16 and float32; on ONNX Runtime, where it is there for cards, by CUDA and by TensorRT, in float32 and, as
+after `amiss quantise --to float16`, in float16. Weights are random: speed does not depend on them. Published for
+EfficientAD in half precision on an A6000 (arXiv 2303.14535): small 2.2 ms and 614 images/s, medium 4.5 ms and 269. It
+has not been run on a card yet: none was at hand. With `--device cpu --size 64 --seconds 0.1` it shows that it works.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +91,17 @@ def in_torch(detector: Detector, device: str, kind: torch.dtype, size: int, leas
     }
 
 
-def on_runtime(detector: Detector, size: int, least: float) -> dict[str, float]:
-    """The same on ONNX Runtime, uint8 images in, as `--backend cuda` runs it."""
+def on_runtime(name: str, size: int, least: float, *, backend: str, half: bool) -> dict[str, float]:
+    """The same on ONNX Runtime, uint8 images in, as `--backend` runs it."""
     import numpy as np
 
     from amiss.export import export_onnx
+    from amiss.quantise.half import halve_network
     from amiss.runtime import Graph
-    from amiss.runtime.cuda import cuda_engine
+    from amiss.runtime.choice import ENGINES
 
-    graph = Graph(export_onnx(detector.float().cpu(), (size, size)), cuda_engine)
+    model = export_onnx(made(name).float().cpu(), (size, size))
+    graph = Graph(halve_network(model) if half else model, ENGINES[backend])
     one, many = (np.zeros((count, size, size, 3), np.uint8) for count in (1, BATCH))
     return {
         "ms_batch_1": 1000 * seconds_of(lambda: graph.run(one), "cpu", least),
@@ -115,8 +119,11 @@ def measure(name: str, device: str, size: int, least: float, peaks: dict[str, fl
     ways: dict[str, Callable[[], dict[str, float]]] = {
         "torch_float32": lambda: in_torch(detector, device, torch.float32, size, least),
         "torch_float16": lambda: in_torch(detector, device, torch.float16, size, least),
-        "onnxruntime_cuda_float32": lambda: on_runtime(made(name), size, least),
     }
+    backends = ("cuda", "tensorrt") if device.startswith("cuda") else ("onnxruntime",)
+    for backend, half in itertools.product(backends, (False, True)):
+        way = f"{backend}_{'float16' if half else 'float32'}"
+        ways[way] = partial(on_runtime, name, size, least, backend=backend, half=half)
     for way, action in ways.items():
         try:
             found[way] = action()

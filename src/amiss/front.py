@@ -227,7 +227,7 @@ def update(
         CalibrationError: Too few new images for what the rule promises.
         DataError: None of the images is new, or a folder is named as one of defective parts.
         ImageError: An image cannot be used.
-        InputError: A method that cannot take in more images, or a model in int8.
+        InputError: A method that cannot take in more images, or a model in int8 or float16.
         MissingExtraError: torch is not installed.
     """
     with needs_fit("to update a model"):
@@ -255,7 +255,7 @@ def load(
 
     Args:
         path: What `Inspector.save` wrote.
-        backend: "onnxruntime", "openvino", "cuda", or "auto" for the quickest here, see `amiss.runtime`.
+        backend: "onnxruntime", "openvino", "cuda", "tensorrt", or "auto" for the quickest here, see `amiss.runtime`.
         method: The class of a method of your own that cannot be exported; others need none.
         trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
             when None, and any model where that is not set.

@@ -337,7 +337,7 @@ class Inspector:
 
         Args:
             path: What `save` wrote.
-            backend: "onnxruntime", "openvino", "cuda", or "auto" for the quickest here, see `amiss.runtime`.
+            backend: "onnxruntime", "openvino", "cuda", "tensorrt", or "auto" for the quickest of the processor's.
             method: The class of a method of your own that cannot be exported; others need none.
             trusted_key: File of public keys, one of which must have signed it, see `amiss.signature`; AMISS_TRUSTED_KEY
                 when None, and any model where that is not set.
@@ -372,10 +372,9 @@ class Inspector:
         except ParityError as error:
             if record.quantised is None:
                 raise
-            raise ParityError(
-                f"{error}; this model is in int8 and was calibrated on {record.quantised.runtime}: choose that "
-                "backend, or run amiss quantise on this machine"
-            ) from error
+            how = f"is in {record.quantised.precision} and was calibrated on {record.quantised.runtime}"
+            again = "choose that backend, or run amiss quantise on this machine"
+            raise ParityError(f"{error}; this model {how}: {again}") from error
         return inspector
 
     def check_parity(self) -> None:

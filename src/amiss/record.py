@@ -17,7 +17,7 @@ from amiss.core.words import counted_percent, low_to_high
 SCHEMA = 2
 
 MOST_TOLERANCE = 0.02
-"""Share of the largest golden score that golden images may score differently; what int8 needs."""
+"""Share of the largest golden score that golden images may score differently; what int8 and float16 need."""
 
 BETWEEN_LOTS = Sentence(
     "Of the variance of their scores (by rank) {correlation} lies between lots (95 % interval {interval}, if normally "
@@ -241,25 +241,29 @@ def _tile_words(fewest: int, most: int) -> str:
 
 
 class Quantised(_Part):
-    """What an int8 graph was made from.
+    """What an int8 or float16 graph was made from.
 
     Args:
+        precision: "int8" for the convolutions, or "float16" for the whole network.
         fingerprint: Fingerprint of the float32 inspector.
-        ranges_from: Number of images, of those learned from, that the ranges of the activations come from.
+        ranges_from: Number of images, of those learned from, that the ranges of the activations come from; 0 in
+            float16, which needs none.
         runtime: Where it was calibrated.
     """
 
-    precision: Literal["int8"] = "int8"
+    precision: Literal["int8", "float16"] = "int8"
     fingerprint: str
     ranges_from: int
     runtime: str
 
     def words(self) -> str:
         """A sentence for the statement."""
-        return (
-            f"The convolutions run in int8, with ranges from {self.ranges_from} images learned from; made from the "
-            f"float32 model {self.fingerprint[:12]} and recalibrated on {self.runtime}."
+        how = (
+            "The network runs in float16"
+            if self.precision == "float16"
+            else f"The convolutions run in int8, with ranges from {self.ranges_from} images learned from"
         )
+        return f"{how}; made from the float32 model {self.fingerprint[:12]} and recalibrated on {self.runtime}."
 
 
 class Updated(_Part):

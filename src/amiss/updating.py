@@ -73,7 +73,7 @@ def update(
         CalibrationError: Too few new images for what the rule promises.
         DataError: None of the images is new.
         ImageError: An image cannot be used.
-        InputError: A method that cannot take in more images, or a model in int8.
+        InputError: A method that cannot take in more images, or a model in int8 or float16.
     """
     learned, detector = before.learned, _detector(before, method)
     given, known = _new_images(before, images, origins, progress)
@@ -113,7 +113,10 @@ def _detector(before: Inspector, method: type[Detector] | None) -> Detector:
         InputError: It cannot.
     """
     if before.learned.quantised is not None:
-        raise InputError("a model in int8 cannot take in more images; update the one it was made from, then quantise")
+        raise InputError(
+            f"a model in {before.learned.quantised.precision} cannot take in more images; update the one it was made "
+            "from, then quantise"
+        )
     detector = before.detector(method)
     detector.worth = 1
     if not detector.takes_more:

@@ -106,6 +106,6 @@ def test_models_that_cannot_go_on(model: Path) -> None:
         updating.update(other, new)
     before = Inspector.load(model)
     with pytest.raises(InputError, match="int8"):
-        updating.update(with_graph(before, before.parts.graph or b"", learned_from=3), new)
+        updating.update(with_graph(before, before.parts.graph or b"", ranges=3), new)
     with pytest.raises(DataError, match="none of the 30 images is new"):
         updating.update(before, toy_part(30, seed=0).images)

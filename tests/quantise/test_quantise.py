@@ -17,7 +17,7 @@ from amiss.inspector import Inspector
 from amiss.metrics.roc import auroc
 from amiss.quantise import measure_price, quantise, quantise_convolutions
 from amiss.quantise.price import _difference
-from amiss.quantise.run import LEAST, TOLERANCE, check_price, with_graph
+from amiss.quantise.run import LEAST, TOLERANCES, check_price, with_graph
 from amiss.rules import Fixed
 from amiss.synthesis.defects import draw_defect
 from amiss.testing import toy_part
@@ -73,7 +73,7 @@ def test_it_is_saved_loaded_and_checked(both, tmp_path):
     int8 = both[0]
     int8.save(tmp_path / "int8.amiss")
     again = Inspector.load(tmp_path / "int8.amiss")
-    assert again.fingerprint == int8.fingerprint and again.record.tolerance == TOLERANCE
+    assert again.fingerprint == int8.fingerprint and again.record.tolerance == TOLERANCES["int8"]
     images = toy_part(4, seed=1, defective=True).images
     np.testing.assert_array_equal(again.score(images).map, int8.score(images).map)
     with pytest.raises(InputError, match="in int8 already"):
@@ -126,10 +126,10 @@ def test_the_price_is_what_counting_gives(both, float32, parts):
         alarms.append([verdict.label == "anomalous" for verdict in verdicts])
     one, other = np.array(alarms)
     assert vars(price.good) == dict(
-        n=24, changed=(one != other)[:24].sum(), float32=one[:24].sum(), int8=other[:24].sum()
+        n=24, changed=(one != other)[:24].sum(), float32=one[:24].sum(), lower=other[:24].sum()
     )
     assert vars(price.defective) == dict(
-        n=216, changed=(one != other)[24:].sum(), float32=one[24:].sum(), int8=other[24:].sum()
+        n=216, changed=(one != other)[24:].sum(), float32=one[24:].sum(), lower=other[24:].sum()
     )
     low, high = price.auroc.interval
     assert low <= price.auroc.difference <= high
@@ -157,7 +157,7 @@ def test_a_graph_that_detects_less_is_refused_with_both_figures(float32, parts):
     """Ranges of a grey image: every activation is cut off."""
     graph = quantise_convolutions(float32.parts.graph, [np.full((64, 64, 3), 128, np.uint8)])
     normal = calibrated_on(float32, parts)
-    blind = with_graph(float32, graph, learned_from=1)
+    blind = with_graph(float32, graph, ranges=1)
     blind = replace(blind, rule=blind.rule.calibrate(blind.image_scores(normal)))
     price = measure_price(float32, blind, normal)
     assert price.auroc.difference > 0.05

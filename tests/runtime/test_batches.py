@@ -12,6 +12,7 @@ from amiss.core.images import Images
 from amiss.core.verdict import Label
 from amiss.inspector import Inspector
 from amiss.runtime import Graph, cuda
+from amiss.runtime.choice import ENGINES
 from amiss.runtime.graph import Program, onnxruntime_engine
 from amiss.testing import toy_part, write_images
 
@@ -69,21 +70,24 @@ def test_a_few_images_go_one_by_one(inspector: Inspector, images: Images):
     assert card.scorer.on_one_core is card.scorer
 
 
-def test_without_cuda(inspector: Inspector, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("backend", ["cuda", "tensorrt"])
+def test_without_a_card(inspector: Inspector, monkeypatch: pytest.MonkeyPatch, backend: str):
     """What is missing is said: the package; or the card, where ONNX Runtime would silently take the processor."""
     graph = inspector.parts.graph
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(MissingExtraError, match=r"amiss\[cuda\]"):
-        Graph(graph, cuda.cuda_engine)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
+        Graph(graph, ENGINES[backend])
+    there = [*(name for name, _ in cuda.PROVIDERS.values()), "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
     asked: list[object] = []
     real = cuda.open_session
     monkeypatch.setattr(
         cuda, "open_session", lambda model, cores, providers: (asked.append(providers), real(model, cores))[1]
     )
     with pytest.raises(ArtefactError, match="needs an NVIDIA card"):
-        Graph(graph, cuda.cuda_engine)
-    assert asked == [[(cuda.PROVIDER, cuda.OPTIONS), "CPUExecutionProvider"]]
+        Graph(graph, ENGINES[backend])
+    chain = {"cuda": [cuda.PROVIDERS["cuda"]], "tensorrt": [*cuda.PROVIDERS.values()]}[backend]
+    assert asked == [[*chain, "CPUExecutionProvider"]]
 
 
 def test_a_card_that_is_there(inspector: Inspector, monkeypatch: pytest.MonkeyPatch):
@@ -94,15 +98,15 @@ def test_a_card_that_is_there(inspector: Inspector, monkeypatch: pytest.MonkeyPa
             self.real = real
 
         def get_providers(self) -> list[str]:
-            return [cuda.PROVIDER, "CPUExecutionProvider"]
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.real, name)
 
     real = cuda.open_session
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda.PROVIDER])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(cuda, "open_session", lambda model, cores, providers: Session(real(model, cores)))
-    found = Graph(inspector.parts.graph, cuda.cuda_engine)
+    found = Graph(inspector.parts.graph, ENGINES["cuda"])
     assert (found.program.runtime, found.program.batch) == ("cuda", 16)
     pixels = inspector.parts.golden.pixels
     assert np.array_equal(found.run(pixels).image, inspector.scorer.run(pixels).image)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 Backend = Annotated[
     str,
     typer.Option(
-        help="Runtime: onnxruntime, openvino, cuda, or auto (times those of the processor once and keeps the fastest)."
+        help="Runtime: onnxruntime, openvino, cuda, tensorrt, or auto (times those of the processor once and keeps the "
+        "fastest)."
     ),
 ]
 

@@ -1,9 +1,9 @@
-"""``amiss quantise``: a quicker model, its convolutions in int8."""
+"""``amiss quantise``: a quicker model, in int8 or float16."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,12 +13,15 @@ from amiss.cli.console import hold_file, progress_display, say, say_json, writte
 from amiss.cli.pages_option import Pages
 from amiss.cli.trust_options import Accepted, TrustedKey
 
+Precision = Literal["int8", "float16"]
+
 
 def quantise(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Float32 artefact written by `amiss fit`.")],
     data: Annotated[str, typer.Argument(help="The folder or data set that the artefact was made from.")],
     *,
+    to: Annotated[Precision, typer.Option(help="int8 for processors, float16 for cards (--backend cuda).")] = "int8",
     pages: Pages = "one",
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     backend: Backend = "onnxruntime",
@@ -27,7 +30,7 @@ def quantise(
     output: ModelOutput,
     json: Json = False,
 ) -> None:
-    """Convert the convolutions to int8 and recalibrate. Refused when detection of synthetic defects suffers."""
+    """Convert to int8 or float16 and recalibrate. Refused when detection of synthetic defects suffers."""
     from amiss.artefact import check_place
     from amiss.data import open_dataset
     from amiss.front import load
@@ -38,7 +41,9 @@ def quantise(
     before = load(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
     dataset = open_dataset(data, seed=before.record.seed, pages=pages)
     with progress_display() as progress:
-        after, price = make(before, dataset.normal, origins=dataset.normal_origins, seed=seed, progress=progress)
+        after, price = make(
+            before, dataset.normal, precision=to, origins=dataset.normal_origins, seed=seed, progress=progress
+        )
     after.save(output)
     if json:
         record = after.record.model_dump(mode="json")

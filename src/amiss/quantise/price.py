@@ -1,4 +1,4 @@
-"""What int8 costs in detections and brings in time, on the same images."""
+"""What int8 or float16 costs in detections and brings in time, on the same images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ DEFECTIVE = 200
 """Images with defects that are drawn at least; every normal image gets as many as any other."""
 
 AREAS = Sentence(
-    "Image AUROC on {good} good images and {defective} with synthetic defects: {first} in float32, {second} in int8; "
-    "the difference is {difference} ({confidence} interval {interval}).",
+    "Image AUROC on {good} good images and {defective} with synthetic defects: {first} in float32, {second} in "
+    "{precision}; the difference is {difference} ({confidence} interval {interval}).",
     "bench/interval_coverage.py paired",
 )
 
@@ -42,28 +42,34 @@ class Flips:
         n: Number of images.
         changed: Images on which the verdicts differ.
         float32: Alarms of the float32 inspector.
-        int8: Alarms of the int8 inspector.
+        lower: Alarms of the other.
     """
 
     n: int
     changed: int
     float32: int
-    int8: int
+    lower: int
+
+    def summary(self, precision: str) -> dict[str, int]:
+        """Plain JSON values."""
+        return {"n": self.n, "changed": self.changed, "float32": self.float32, precision: self.lower}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """A float32 inspector and its int8 twin on good images, and on the same with synthetic defects.
+    """A float32 inspector and its twin in int8 or float16 on good images, and on the same with synthetic defects.
 
     Args:
-        auroc: Image AUROC: first float32, second int8. For the interval, a good image and the
+        precision: "int8" or "float16".
+        auroc: Image AUROC: first float32, second the twin. For the interval, a good image and the
             defective ones made of it are one unit.
         good: Verdicts on the good images.
         defective: Verdicts on those with defects.
-        seconds: Fastest run of one image, in float32 and in int8; None without graphs.
+        seconds: Fastest run of one image, in float32 and of the twin; None without graphs.
         seed: Random seed of the defects.
     """
 
+    precision: str
     auroc: Difference
     good: Flips
     defective: Flips
@@ -74,8 +80,8 @@ class Price:
         """Plain JSON values."""
         return {
             "image_auroc": self.auroc.summary(),
-            "good": vars(self.good),
-            "defective": vars(self.defective),
+            "good": self.good.summary(self.precision),
+            "defective": self.defective.summary(self.precision),
             "milliseconds": None if self.seconds is None else [round(1000 * one, 3) for one in self.seconds],
             "seed": self.seed,
         }
@@ -88,13 +94,14 @@ class Price:
                 defective=self.defective.n,
                 first=f"{self.auroc.first:.4f}",
                 second=f"{self.auroc.second:.4f}",
+                precision=self.precision,
                 difference=f"{self.auroc.difference:.4f}",
                 confidence=sure(held("difference of auroc", several=True)),
                 interval=low_to_high(self.auroc.interval, ".4f"),
             ),
             *(
                 f"Verdicts that change: {one.changed} of {one.n} {name} images; alarms: {one.float32} in float32, "
-                f"{one.int8} in int8."
+                f"{one.lower} in {self.precision}."
                 for name, one in (("good", self.good), ("defective", self.defective))
             ),
         ]
@@ -102,17 +109,20 @@ class Price:
             return words
         before, after = self.seconds
         gain = f"{before / after:.2f} times as fast" if after < before else "not faster here: keep the float32 model"
-        return [*words, f"One image: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in int8: {gain}."]
+        return [
+            *words,
+            f"One image: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in {self.precision}: {gain}.",
+        ]
 
 
 def measure_price(
-    float32: Inspector, int8: Inspector, normal: Images, *, seed: int = 0, progress: Progress = silent
+    float32: Inspector, lower: Inspector, normal: Images, *, seed: int = 0, progress: Progress = silent
 ) -> Price:
     """Inspect good images, and the same with synthetic defects, with both.
 
     Args:
         float32: An inspector.
-        int8: The same with another graph.
+        lower: The same with another graph.
         normal: Good images that neither has learned from.
         seed: Random seed of the defects.
         progress: See `amiss.core.progress`.
@@ -124,15 +134,17 @@ def measure_price(
     images = normal.resized(float32.size) if float32.tiling is None else normal
     verdicts: tuple[list[Verdict], list[Verdict]] = ([], [])
     for done, image in enumerate(_images(images, rounds, seed), start=1):
-        for inspector, kept in zip((float32, int8), verdicts, strict=True):
+        for inspector, kept in zip((float32, lower), verdicts, strict=True):
             kept.append(_small(inspector.inspect_one(image)))
         progress("comparing", done, len(images) * (1 + rounds))
     shape = (1 + rounds, len(images))
     scores = [np.array([verdict.score for verdict in one], np.float32).reshape(shape) for one in verdicts]
-    graphs = [one.scorer for one in (float32, int8) if isinstance(one.scorer, Graph)]
+    graphs = [one.scorer for one in (float32, lower) if isinstance(one.scorer, Graph)]
     one = resize(images[0], float32.size)[None]
     times = fastest_runs(graphs, one, runs=10) if len(graphs) == 2 else None
+    made = lower.learned.quantised
     return Price(
+        precision="float32" if made is None else made.precision,
         auroc=_difference(scores[0], scores[1]),
         good=_flips(*(each[: len(images)] for each in verdicts)),
         defective=_flips(*(each[len(images) :] for each in verdicts)),
@@ -153,18 +165,18 @@ def _small(verdict: Verdict) -> Verdict:
     return Verdict(name=verdict.name, label=verdict.label, score=verdict.score)
 
 
-def _flips(float32: list[Verdict], int8: list[Verdict]) -> Flips:
-    labels = [[verdict.label for verdict in one] for one in (float32, int8)]
+def _flips(float32: list[Verdict], lower: list[Verdict]) -> Flips:
+    labels = [[verdict.label for verdict in one] for one in (float32, lower)]
     return Flips(
         n=len(float32),
         changed=sum(one is not other for one, other in zip(*labels, strict=True)),
         float32=labels[0].count(Label.ANOMALOUS),
-        int8=labels[1].count(Label.ANOMALOUS),
+        lower=labels[1].count(Label.ANOMALOUS),
     )
 
 
-def _difference(float32: NDArray[np.float32], int8: NDArray[np.float32]) -> Difference:
+def _difference(float32: NDArray[np.float32], lower: NDArray[np.float32]) -> Difference:
     """Of the AUROC; scores are (1 + rounds, n), the first row of good images, each column of one of them."""
     rounds, n = float32.shape
     units = units_of(np.repeat(np.arange(rounds) > 0, n), np.tile(np.arange(n), rounds))
-    return paired_difference(*(estimate_auroc(units, one.ravel()) for one in (float32, int8)))
+    return paired_difference(*(estimate_auroc(units, one.ravel()) for one in (float32, lower)))

@@ -18,15 +18,25 @@ from amiss.core.checks import check_choice
 from amiss.core.errors import ArtefactError, MissingExtraError
 from amiss.core.processor import processor
 from amiss.core.threads import threads
-from amiss.runtime.cuda import cuda_engine
+from amiss.runtime.cuda import PROVIDERS, cuda_engine, tensorrt_engine
 from amiss.runtime.graph import Engine, Graph, onnxruntime_engine
 from amiss.runtime.openvino import openvino_engine
 from amiss.storage import cache_folder, write_file
 
-ENGINES: dict[str, Engine] = {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine, "cuda": cuda_engine}
+ENGINES: dict[str, Engine] = {
+    "onnxruntime": onnxruntime_engine,
+    "openvino": openvino_engine,
+    "cuda": cuda_engine,
+    "tensorrt": tensorrt_engine,
+}
 """Runtimes by name."""
 
-PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "cuda": "onnxruntime-gpu"}
+PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "cuda": "onnxruntime-gpu",
+    "tensorrt": "onnxruntime-gpu",
+}
 """What each is installed by."""
 
 BACKENDS = (*ENGINES, "auto")
@@ -67,9 +77,7 @@ def open_graph(
     """
     if check_choice("backend", backend, BACKENDS) != "auto":
         return Graph(model, ENGINES[backend])
-    names = tuple(
-        name for name in installed() if name != "cuda"
-    )  # a card is asked for, not chosen: it rounds otherwise
+    names = tuple(name for name in installed() if name not in PROVIDERS)  # a card is asked for: it rounds otherwise
     if len(names) < 2:
         return Graph(model)
     identity = _identity(model)
