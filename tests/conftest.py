@@ -1,11 +1,14 @@
 """What all tests share: the command as a user meets it, and a cache folder that nobody else's files lie in."""
 
+import signal
 import sys
 from collections.abc import Callable
 
 import pytest
 
 from amiss.cli import main as entry
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what is in the background deaf to it
 
 
 @pytest.fixture(scope="session", autouse=True)
