@@ -1,5 +1,9 @@
-"""The chart thread records when something changes, and since which part; its process may die."""
+"""The chart thread records when something changes, and since which part; its process may die, and dies with it."""
 
+import os
+import pathlib
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -31,3 +35,34 @@ def test_a_change_of_light_is_an_event_and_its_end_another(station, inspector):
     charts = [event.data for event in found.reader.events(kind="chart")]
     assert charts[-1]["alarm"] and charts[-1]["last"] is None and abs(charts[-1]["first"] - 160) < 10
     assert charts[-1]["kind"] == "light" and "since event" in told[-1]
+
+
+PARENT = """
+import os, subprocess, sys
+command = [sys.executable, "-P", "-m", *sys.argv[1:], str(os.getpid())]
+print(subprocess.Popen(command).pid, flush=True)
+input()
+"""
+
+
+def is_there(process: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("program", [["charter"], ["decoder", "1000000000"]])
+def test_a_child_ends_with_a_station_that_is_killed(program):
+    """Also at once, and where something else holds its standard input open, so that no end of file tells it."""
+    source, kept = os.pipe()
+    command = [sys.executable, "-c", PARENT, f"amiss.station.{program[0]}", *program[1:]]
+    with subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE) as parent:
+        child = int(parent.stdout.readline())
+        assert is_there(child)
+        parent.kill()
+    end = time.monotonic() + 60
+    while is_there(child) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not is_there(child)
+    os.close(source), os.close(kept)

@@ -1,6 +1,6 @@
 """The program of the chart process: control charts over what a station has judged, at a low priority.
 
-    python -m amiss.station.charter
+    python -m amiss.station.charter STATION
 
 A request is a line of JSON with scores, names and measures of parts, and the model's calibration scores and threshold;
 so is the answer. It is a process, since designing charts takes seconds, and no thread that judges may wait for them.
@@ -17,12 +17,14 @@ from typing import Any
 
 from amiss.core.errors import AmissError
 from amiss.monitoring import Health, Stream, monitor
+from amiss.station.decoder import end_with
 
 
 def main() -> None:
     """Answer requests until there are no more."""
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends the station lets it drain first
         signal.signal(number, signal.SIG_IGN)
+    end_with(int(sys.argv[1]))
     with suppress(OSError, AttributeError):
         os.nice(10)
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")

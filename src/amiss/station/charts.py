@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -147,7 +148,7 @@ class Charts:
         if self._child is None or self._child.poll() is not None:
             self._end_child()
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "amiss.station.charter"],
+                [sys.executable, "-P", "-m", "amiss.station.charter", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """The program of a decoder child: it turns bytes that nobody trusts into pixels, with little memory and no rights.
 
-    python -m amiss.station.decoder BYTES
+    python -m amiss.station.decoder BYTES STATION
 
 A request on standard input is a line of JSON and then the bytes of an image file; the answer on standard output is a
 line of JSON and then pixels. It ends with its standard input. It may take BYTES of memory beyond what it began with.
@@ -42,7 +42,7 @@ def main() -> None:
 
 def _confine(allowed: int) -> None:
     """No more memory than this, no new rights, and no life without the station; where the system can."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with(int(sys.argv[2]))
     if sys.platform != "linux":
         return
     import ctypes
@@ -55,8 +55,12 @@ def _confine(allowed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (taken + allowed, taken + allowed))
 
 
-def _end_with(station: int) -> None:
-    """Standard input ends as well, but a child that hangs in an image does not see that."""
+def end_with(station: int) -> None:
+    """End within a second of that process. Standard input ends as well, but a child at work does not see that."""
+    threading.Thread(target=_watch, args=(station,), daemon=True).start()
+
+
+def _watch(station: int) -> None:
     while os.getppid() == station:
         time.sleep(1)
     os._exit(1)

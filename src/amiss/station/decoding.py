@@ -6,6 +6,7 @@ There is one more than threads that score, so that the death of one costs one pa
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -138,7 +139,8 @@ class Decoders:
 
 class _Child:
     def __init__(self, allowed: int) -> None:
-        command = [sys.executable, "-P", "-m", "amiss.station.decoder", str(allowed)]  # nothing from this folder
+        command = [sys.executable, "-P", "-m", "amiss.station.decoder"]  # nothing from this folder
+        command += [str(allowed), str(os.getpid())]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
