@@ -1,6 +1,6 @@
 """What 1, 2, 4 and 8 good images are worth.
 
-    python bench/few_shot.py ../shared/data/mvtec_bottle --output docs/results/few_shot.json
+    python bench/few_shot.py MVTEC/bottle --output docs/results/few_shot.json
     python bench/few_shot.py DATA... --methods patchcore,patchcore:few_shot --counts 1,4 --output FILE
 
 A line per data set, method and preset, number of images and seed, which draws the images and what learning draws:

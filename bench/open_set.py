@@ -1,6 +1,6 @@
 """Open-set recognition on wafer maps: what each statistic finds of patterns that the classifier has never seen.
 
-    python bench/open_set.py ../shared/data/wafer_maps --output docs/results/open_set.json
+    python bench/open_set.py WAFER_MAPS --output docs/results/open_set.json
 
 The folder has one folder per pattern, as the reader "classes" takes it. "none" is always known; each choice of two of
 the seven patterns is unknown once (21 choices). For each choice one classifier is learned under the statistics of
