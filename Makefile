@@ -46,7 +46,7 @@ test-slow: .venv/.dev
 test-service: .venv/.dev
 	-$(PIP) --editable '.[cluster]'
 	sh tests/service/install.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service tests/service tests/station
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m service tests/service tests/station
 
 kill: .venv/.dev
 	$(BIN)/python bench/kill.py

@@ -19,9 +19,11 @@ __all__ = ["inspector", "model", "station"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file is run by one process, as its fixtures are dear; and all that kill the workers of blocks by one."""
     for item in items:
         if "tests/service" in item.path.as_posix():
             item.add_marker(pytest.mark.service)
+            item.add_marker(pytest.mark.xdist_group("shards" if "shards" in item.path.stem else item.path.stem))
 
 
 @pytest.fixture(scope="session")
