@@ -108,7 +108,8 @@ class Price:
         if self.seconds is None:
             return words
         before, after = self.seconds
-        gain = f"{before / after:.2f} times as fast" if after < before else "not faster here: keep the float32 model"
+        slow = "keep the float32 model" if self.precision == "int8" else "it is meant for a card (--backend cuda)"
+        gain = f"{before / after:.2f} times as fast" if after < before else f"not faster here: {slow}"
         return [
             *words,
             f"One image: {1000 * before:.1f} ms in float32, {1000 * after:.1f} ms in {self.precision}: {gain}.",
