@@ -12,13 +12,24 @@ from amiss.testing.shared_fits import worlds
 
 FOLDER = Path(__file__).parent
 FEW_STEPS = {
+    **dict.fromkeys(("autoencoder", "dagmm", "mkd", "vae"), 10),
     **dict.fromkeys(
-        ("anogan", "autoencoder", "autoencoder_gmm", "dagmm", "draem", "f_anogan", "ganomaly", "mkd", "riad", "vae"), 10
+        ("dinomaly", "geom", "geom_features", "reverse_distillation", "reverse_distillation_pp", "riad", "uniad"), 3
     ),
-    **dict.fromkeys(("dinomaly", "reverse_distillation", "reverse_distillation_pp", "uniad"), 3),
+    **dict.fromkeys(("anogan", "draem"), 2),
+    **dict.fromkeys(("autoencoder_gmm", "f_anogan", "ganomaly", "pyramidflow", "simplenet"), 1),
     **dict.fromkeys(("class_knn", "class_mahalanobis", "energy", "max_logit", "msp", "openmax"), 30),
 }
-"""Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit."""
+"""Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit.
+
+A step of Adam goes by the sign of a small gradient, which rounding decides, and two networks that learn against each
+other double what differs. How far other processors are off is shown by ``ATEN_CPU_CAPABILITY=default
+ONEDNN_MAX_CPU_ISA=SSE41 pytest tests/golden``, which must pass as well.
+"""
+
+TOLERANCE = 1e-3
+SENSITIVE = dict.fromkeys(("autoencoder_gmm", "f_anogan", "simplenet"), 1e-2)
+"""How far a value may be from that of the file, as a share of the largest beside it; one step moves these more."""
 
 
 def score(method: str) -> dict[str, dict[str, list[float]]]:
@@ -50,7 +61,9 @@ def test_scores_are_those_of_the_golden_file(method: str) -> None:
     for world in wanted:
         assert wanted[world].keys() == found[world].keys()
         for kind, values in wanted[world].items():
-            np.testing.assert_allclose(found[world][kind], values, rtol=1e-3, err_msg=f"{method} {world} {kind}")
+            allowed = SENSITIVE.get(method, TOLERANCE) * np.abs(values).max()
+            name = f"{method} {world} {kind}"
+            np.testing.assert_allclose(found[world][kind], values, rtol=0, atol=allowed, err_msg=name)
 
 
 def test_every_golden_file_has_its_method() -> None:
