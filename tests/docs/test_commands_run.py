@@ -76,7 +76,7 @@ ELSEWHERE = {
     r"^amiss (serve|watch)": "tests/server/running.py",
     r"^amiss results": "tests/cli/test_results.py",
     r"my_module": "tests/rules/test_plugged_rules.py",
-    r"hf:|--device cuda|wafer_maps|magnetic_tile": "bench",
+    r"hf:|--(device|backend) cuda|wafer_maps|magnetic_tile": "bench",
     r"--install-completion": "tests/cli",
     r"^amiss (inspect|calibrate|certify|monitor) --|^amiss fit --bits 12|^amiss methods --": "tests/cli",
 }

