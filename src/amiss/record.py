@@ -240,6 +240,10 @@ def _tile_words(fewest: int, most: int) -> str:
     )
 
 
+Precision = Literal["int8", "float16"]
+"""What a graph may be quantised to."""
+
+
 class Quantised(_Part):
     """What an int8 or float16 graph was made from.
 
@@ -251,7 +255,7 @@ class Quantised(_Part):
         runtime: Where it was calibrated.
     """
 
-    precision: Literal["int8", "float16"] = "int8"
+    precision: Precision = "int8"
     fingerprint: str
     ranges_from: int
     runtime: str

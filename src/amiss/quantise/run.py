@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from amiss.inspector import Inspector
 from amiss.quantise.convolutions import quantise_convolutions
 from amiss.quantise.half import halve_network
 from amiss.quantise.price import Price, measure_price
-from amiss.record import Quantised
+from amiss.record import Precision, Quantised
 from amiss.runtime import Graph, Tiles, open_graph
 from amiss.splitting import parts_and_lots
 from amiss.synthesis.defects import draw_defect
@@ -33,8 +33,6 @@ LEAST = 32
 
 MOST = 64
 """Images learned from that are used."""
-
-Precision = Literal["int8", "float16"]
 
 PRECISIONS = get_args(Precision)
 
