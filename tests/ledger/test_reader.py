@@ -72,7 +72,7 @@ def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rea
 
 
 def test_lists_use_an_index(kept: Store, reader):
-    """As `bench/lists.py` measures on 100,000 parts; here SQLite says how it looks."""
+    """As `tests/service/test_station.py` counts on 100,000 parts; here SQLite says how it looks."""
     asked = [Filter(), *(Filter(**{name: "good"}) for name in ("label", "lot", "recipe", "serial"))]
     asked += [Filter(label="good", since="2026"), Filter(since="2026", until="2027")]
     part = tables.part

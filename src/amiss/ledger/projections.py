@@ -132,6 +132,7 @@ def _judged(event: Event, data: Mapping[str, Any]) -> Iterator[Change]:
             **{name: plain(data[name]) for name in ("regions", "ms", "runtime")},
             "health": None if health is None else plain(health),
             "late": False,
+            "block": event.seq // tables.BLOCK,
             **dict(zip(("height", "width"), data.get("size") or (None, None), strict=True)),
         },
     )

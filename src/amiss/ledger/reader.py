@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, ScalarSelect, Select, func, literal, select
 
 from amiss.core.errors import DataError, InputError
 from amiss.core.verdict import Label
@@ -19,6 +19,9 @@ from amiss.ledger.store import Store
 
 PAGE = 100
 """Parts of one page."""
+
+_BEHIND_ALL = 2**31 - 1
+"""No event has a number above it."""
 
 _JSON = ("regions", "health", "ms", "runtime")
 
@@ -92,11 +95,7 @@ class Reader:
             limit: Parts at most.
         """
         part = tables.part
-        asked = self._matching(select(part), only)
-        if before is not None:
-            asked = asked.where(part.c.seq < before)
-        if after is not None:
-            asked = asked.where(part.c.seq > after)
+        asked = self._matching(select(part), only, before=before, after=after)
         order = part.c.seq.desc() if after is None else part.c.seq
         return [_plain(row._mapping) for row in self._rows(asked.order_by(order).limit(limit))]
 
@@ -124,7 +123,7 @@ class Reader:
         if one is None and name != "":
             one = self._one(asked.where(part.c.serial == name).order_by(part.c.seq.desc()).limit(1))
         if one is None and number.isdecimal():
-            one = self._one(asked.where(part.c.seq == min(int(number), 2**31 - 1)))
+            one = self._one(asked.where(part.c.seq == min(int(number), _BEHIND_ALL)))
         if one is None:
             raise DataError(f"part must be an id, number or serial number of {self.store}, got {name!r}")
         found = _plain(one._mapping)
@@ -255,7 +254,9 @@ class Reader:
         )
         return [Event(**row._mapping) for row in self._rows(asked.order_by(box.c.seq).limit(limit))]
 
-    def _matching(self, asked: Select[Any], only: Filter) -> Select[Any]:
+    def _matching(
+        self, asked: Select[Any], only: Filter, *, before: int | None = None, after: int | None = None
+    ) -> Select[Any]:
         part = tables.part
         asked = asked.where(part.c.station == self.station)
         for name in ("label", "lot", "recipe", "serial"):
@@ -263,14 +264,39 @@ class Reader:
                 asked = asked.where(part.c[name] == value)
         if only.blind:
             asked = asked.where(~unlabelled_audit())
-        for edge, number, inside in (("since", func.min, ">="), ("until", func.max, "<")):
-            if (value := getattr(only, edge)) is None:
-                continue
-            in_time = part.c.at >= value if inside == ">=" else part.c.at < value
-            # the first or last number in time lets the order of the numbers be followed, whatever the clock did
-            bound = select(number(part.c.seq)).where(part.c.station == self.station, in_time).scalar_subquery()
-            asked = asked.where(in_time, part.c.seq >= bound if inside == ">=" else part.c.seq <= bound)
-        return asked
+        # The first and last block in time let the order of the numbers be followed, whatever the clock did. A database
+        # follows it from one bound to one other, so there is only one of each.
+        starts, ends = [] if after is None else [after + 1], [] if before is None else [before]
+        if only.since is not None:
+            asked = asked.where(part.c.at >= only.since)
+            starts.append(self._first_block(only.since))
+        if only.until is not None:
+            asked = asked.where(part.c.at < only.until)
+            ends.append(self._behind_last_block(only.until))
+        if starts:
+            asked = asked.where(part.c.seq >= max(starts))
+        return asked.where(part.c.seq < min(ends)) if ends else asked
+
+    def _first_block(self, since: str) -> int:
+        """Where the first block with a part of this time or later begins; behind all parts where there is none."""
+        block, newest = self._blocks(tables.part.c.at.desc())
+        first = self._one(select(func.min(block)).where(newest >= since))
+        return _BEHIND_ALL if first is None or first[0] is None else int(first[0]) * tables.BLOCK
+
+    def _behind_last_block(self, until: str) -> int:
+        """Where the last block with a part of before this time ends; 0 where there is none."""
+        block, oldest = self._blocks(tables.part.c.at)
+        last = self._one(select(func.max(block)).where(oldest < until))
+        return 0 if last is None or last[0] is None else (int(last[0]) + 1) * tables.BLOCK
+
+    def _blocks(self, order: ColumnElement[str]) -> tuple[ColumnElement[int], ScalarSelect[str]]:
+        """The numbers of all blocks, and the first time of each in an order: one look into an index for each block."""
+        part = tables.part
+        last = select(func.max(part.c.block)).where(part.c.station == self.station).scalar_subquery()
+        numbers = select(literal(0).label("number")).cte(recursive=True)
+        numbers = numbers.union_all(select(numbers.c.number + 1).where(numbers.c.number < last))
+        mine = select(part.c.at).where(part.c.station == self.station, part.c.block == numbers.c.number)
+        return numbers.c.number, mine.order_by(order).limit(1).scalar_subquery()
 
     def _one(self, asked: Select[Any]) -> Row[Any] | None:
         return next(iter(self._rows(asked)), None)

@@ -9,6 +9,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaD
 
 metadata = MetaData()
 
+BLOCK = 1000
+"""Numbers of one block of parts."""
+
 event = Table(
     "event",
     metadata,
@@ -53,6 +56,7 @@ part = Table(
     Column("runtime", Text, nullable=False),
     Column("height", Integer),
     Column("width", Integer),
+    Column("block", Integer),  # seq // BLOCK: times are looked for block by block
     Index("part_seq", "station", "seq", unique=True),
     Index("part_key", "station", "key", unique=True),
     Index("part_label", "station", "label", "seq"),
@@ -61,6 +65,7 @@ part = Table(
     Index("part_serial", "station", "serial", "seq"),
     Index("part_at", "station", "at", "seq"),
     Index("part_score", "station", "score", "seq"),
+    Index("part_block", "station", "block", "at"),
 )
 
 version = Table(
