@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -127,28 +128,31 @@ def memories(folder: Path) -> dict[str, object]:
     return {"model": "padim, tiny", "driver_bytes_by_rows": memory(make_tiny(folder), folder)}
 
 
-def clock(folder: Path) -> dict[str, object]:
+def clock(folder: Path, turns: int, images: int, *, ray: bool) -> dict[str, object]:
     """Seconds by the clock of one and two workers, and of two on Ray, in turns, each with all that a run takes.
 
     Only on a machine of at least two cores that does nothing else: three quarters of an hour on two slow ones.
     """
     model = folder / "model.amiss"
     amiss.fit(open_dataset("elpv:poly").normal.subset(range(100))).save(model)
-    table = make_images(folder, IMAGES)
+    table = make_images(folder, images)
     ways = {"one": ("--workers", 1), "two": ("--workers", 2), "ray": ("--on", "ray", "--workers", 2)}
+    ways = ways if ray else {name: ways[name] for name in ("one", "two")}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS):
+    for turn in range(turns):
         for name, words in ways.items():
             start = time.perf_counter()
             score(model, table, "--output", folder / f"{name}{turn}", *words)
             seconds[name].append(time.perf_counter() - start)
+            print(f"turn {turn + 1} of {turns}, {name}: {seconds[name][-1]:.0f} s", file=sys.stderr, flush=True)
     best = {name: min(each) for name, each in seconds.items()}
     return {
         "model": "ensemble",
-        "images": IMAGES,
+        "images": images,
+        "blocks": -(-images // 1000),
         "seconds": seconds,
         "two_workers_over_one": best["one"] / best["two"],
-        "ray_over_two_workers": best["ray"] / best["two"] - 1,
+        "ray_over_two_workers": best["ray"] / best["two"] - 1 if ray else None,
     }
 
 
@@ -164,9 +168,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("cost", "merge", "memory", "clock"))
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--turns", type=int, default=TURNS, help="of the clock")
+    parser.add_argument("--images", type=int, default=IMAGES, help="of the clock")
+    parser.add_argument("--no-ray", action="store_true", help="one and two workers only")
     asked = parser.parse_args()
+    timing = partial(clock, turns=asked.turns, images=asked.images, ray=not asked.no_ray)
+    what = {"cost": costs, "merge": merging, "memory": memories, "clock": timing}[asked.what]
     with tempfile.TemporaryDirectory() as name:
-        result = {"cost": costs, "merge": merging, "memory": memories, "clock": clock}[asked.what](Path(name))
+        result = what(Path(name))
     print(json.dumps(result))
     if asked.output:
         write_file(asked.output, (json.dumps(result, indent=1) + "\n").encode())

@@ -12,7 +12,7 @@ from amiss.ledger.events import ORIGIN, Draft, check_chain
 from amiss.ledger.images import write_images
 from amiss.ledger.store import Store, file_system, refuse_share
 from amiss.ledger.verify import verify
-from amiss.ledger.writer import Writer
+from amiss.ledger.writer import GROUP, Writer
 from amiss.storage import UNFINISHED
 from tests.ledger.drafts import bare, bytes_of, fill, judged, part_id
 
@@ -189,3 +189,17 @@ def test_a_store_of_a_newer_amiss_is_left_alone(tmp_path: Path):
         pass
     with pytest.raises(DataError, match="schema 9999"), store.reading():
         pass
+
+
+def test_a_commit_lingers_while_it_may(tmp_path: Path):
+    seconds = 0.0
+    with Writer(Store.make(tmp_path / "store"), linger=lambda: seconds) as writer:
+        seconds = 60.0
+        few = [writer.submit(bare(number)) for number in range(3)]
+        with pytest.raises(TimeoutError):
+            few[0].result(timeout=0.2)
+        rest = [writer.submit(bare(number)) for number in range(3, GROUP)]  # as many as are committed together
+        assert [one.result(timeout=30).event.seq for one in few + rest] == list(range(2, GROUP + 2))
+        last = writer.submit(bare(GROUP))
+        seconds = 0.0
+        assert last.result(timeout=30).event.seq == GROUP + 2

@@ -136,7 +136,7 @@ def test_no_room_no_model_no_disk(station, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(NotReadyError, match="recipe must be one that a model is deployed for"):
         busy.submit(job(1, recipe="other"))
     with stopped(busy):
-        tickets = [busy.submit(job(number), wait=5) for number in range(11)]
+        tickets = [busy.submit(job(number), wait=5) for number in range(12)]
         with pytest.raises(BusyError, match="no room for more than 10 parts"):
             busy.submit(job(50))
     busy.keeping = replace(busy.keeping, floor=10**18)

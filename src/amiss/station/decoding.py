@@ -1,6 +1,6 @@
 """Decoder children: each decodes one image at a time, and may die or hang without anybody else noticing.
 
-There is one more than threads that score, so that the death of one costs one part and no time.
+There is one more than cores, as of threads that score: the death of one costs one part and no time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Decoders:
     """Children that wait for work.
 
     Args:
-        count: How many threads may ask at once.
+        count: Cores.
         allowed: Bytes that decoding one image may take; those of `amiss.core.memory` when None.
         seconds: See `SECONDS`.
 

@@ -46,6 +46,7 @@ DRAIN = 12.0
 _TICK = 0.02
 _MEND_SECONDS = 0.2
 _PRUNE_SECONDS = 60.0
+_LINGER = 0.3
 
 
 class Station:
@@ -53,7 +54,7 @@ class Station:
 
     Args:
         store: Where the record is kept; nobody else writes it meanwhile.
-        cores: Threads that score; those of `amiss.core.threads` when None.
+        cores: Of the processor, to score with; those of `amiss.core.threads` when None.
         deadline: Seconds from arrival to answer, after which a part is rejected; None for no limit.
         audit: Share of parts that are drawn for an audit, whatever their verdict.
         keeping: Which images are kept, and how long.
@@ -97,7 +98,7 @@ class Station:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self.writer = stack.enter_context(Writer(self.store))
+            self.writer = stack.enter_context(Writer(self.store, linger=self._linger))
             self.reader = Reader(stack.enter_context(self.store.reading()), self.store)
             sweep_images(self.reader)
             self.recipes = Recipes(self.writer, self.reader)
@@ -112,7 +113,7 @@ class Station:
             stack.callback(self.shadows.stop)
             self._workers = [
                 threading.Thread(target=self._work, args=(number,), name=f"amiss-score-{number}", daemon=True)
-                for number in range(self.cores)
+                for number in range(self.cores + 1)  # while all cores score, one more has its image decoded
             ]
             self._keeper = threading.Thread(target=self._keep_watch, name="amiss-watch", daemon=True)
             tidy = threading.Thread(target=self._tidy, name="amiss-prune", daemon=True)
@@ -244,6 +245,12 @@ class Station:
         began = time.monotonic()
         future = self.writer.submit(draft, None if image is None else data)
         future.add_done_callback(lambda done: self._settle(ticket, found, done, began))
+
+    def _linger(self) -> float:
+        """Seconds that a verdict may wait to be written with others: some, while parts queue for longer than that."""
+        if self._queue.qsize() <= self.cores:
+            return 0.0
+        return _LINGER if self.deadline is None else min(_LINGER, self.deadline / 10)
 
     def _settle(self, ticket: Ticket, found: Found, done: Future[Committed], began: float) -> None:
         """Called by the writer when a verdict is on disk, or cannot be."""

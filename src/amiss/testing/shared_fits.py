@@ -17,6 +17,7 @@ from amiss.inspector import Inspector
 from amiss.rules import Conformal
 from amiss.testing.detector_words import Make
 from amiss.testing.toy import SIDE, ToyWorld, toy_classes, toy_other_classes, toy_part, toy_texture
+from amiss.testing.yardstick import yardstick
 
 BRIEF = 12
 """Training steps, set as the hyper-parameter `steps`, where a check asks how a method learns and not how well."""
@@ -43,7 +44,7 @@ class _Known:
 
     key: object = None
     fitted: dict[tuple[World, object], Detector] = field(default_factory=dict)
-    seconds: dict[tuple[World, object], float] = field(default_factory=dict)
+    yardsticks: dict[tuple[World, object], float] = field(default_factory=dict)
     deployed: tuple[Inspector, Detector] | None = None
 
 
@@ -71,16 +72,17 @@ def fitted(make: Make, world: World | None = None, *, few_steps: bool = False) -
     world = world or first_world(make)
     key = _key(detector, world)
     if key not in known.fitted:
-        start = time.process_time()
-        known.fitted[key] = detector.fit(world(16, seed=0).images)
-        known.seconds[key] = time.process_time() - start
+        before, images, start = yardstick(), world(16, seed=0).images, time.process_time()
+        known.fitted[key] = detector.fit(images)
+        taken = time.process_time() - start
+        known.yardsticks[key] = taken / ((before + yardstick()) / 2)
     return known.fitted[key]
 
 
-def fit_seconds(make: Make) -> float:
-    """CPU time that it took to learn from the 16 images of `first_world`."""
+def fit_yardsticks(make: Make) -> float:
+    """CPU time that it took to learn from the 16 images of `first_world`, in those of `amiss.testing.yardstick`."""
     fitted(make)
-    return _known(make).seconds[_key(make(), first_world(make))]
+    return _known(make).yardsticks[_key(make(), first_world(make))]
 
 
 def deployed(make: Make) -> tuple[Inspector, Detector]:
