@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from station_speed import LEARN, timed, write_parts
 
@@ -88,6 +88,13 @@ class Server:
             seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return seconds
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()  # where it has not ended yet
+        self.process.wait()
+
     def stop(self) -> int:
         """The usual end."""
         self.process.send_signal(signal.SIGTERM)
@@ -120,14 +127,14 @@ def throughput(folder: Path, images: int, seconds: int) -> dict[str, Any]:
         place = folder / f"serve{number}"
         place.mkdir()
         shutil.copy(model, place)
-        server = Server(place)
-        server.flood(folder / "parts", 5)  # warm
-        began, before, spent = time.monotonic(), server_count(server), server.cpu()
-        server.flood(folder / "parts", seconds)
-        count = server_count(server) - before
-        rounds.append(count / (time.monotonic() - began) / plain)
-        cpu.append((one, (server.cpu() - spent) / count))
-        server.stop()
+        with Server(place) as server:
+            server.flood(folder / "parts", 5)  # warm
+            began, before, spent = time.monotonic(), server_count(server), server.cpu()
+            server.flood(folder / "parts", seconds)
+            count = server_count(server) - before
+            rounds.append(count / (time.monotonic() - began) / plain)
+            cpu.append((one, (server.cpu() - spent) / count))
+            server.stop()
     quiet = os.getloadavg()[0] < os.cpu_count() + 1.5  # type: ignore[operator]
     return {
         "images": images,
@@ -156,13 +163,15 @@ def flood(folder: Path, count: int) -> dict[str, Any]:
         folder / "part.amiss"
     )
     write_images(folder / "parts", toy_part(40, seed=2).images)
-    server, memory, began = Server(folder), [], time.monotonic()
-    while (done := server_count(server)) < count:
-        if done >= len(memory) * count / 10:
-            memory.append(round(server.rss_mb(), 1))
-        server.flood(folder / "parts", 5)
-    seconds, told = time.monotonic() - began, server_count(server)
-    code = server.stop()
+    memory: list[float] = []
+    with Server(folder) as server:
+        began = time.monotonic()
+        while (done := server_count(server)) < count:
+            if done >= len(memory) * count / 10:
+                memory.append(round(server.rss_mb(), 1))
+            server.flood(folder / "parts", 5)
+        seconds, told = time.monotonic() - began, server_count(server)
+        code = server.stop()
     return {
         "requests": told,
         "in_the_record": judged(folder),
@@ -179,6 +188,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--flood", type=int, default=0)
     asked = parser.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is needed: apt-get install wrk")
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory(prefix="amiss-speed-") as scratch:
         if asked.flood:

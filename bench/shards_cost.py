@@ -3,7 +3,8 @@
     python bench/shards_cost.py cost --output docs/results/shards_cost.json
     python bench/shards_cost.py merge --output docs/results/shards_merge.json
     python bench/shards_cost.py memory --output docs/results/shards_memory.json
-    python bench/shards_cost.py clock --output docs/results/shards_clock.json
+    python bench/shards_cost.py clock --turns 2 --output docs/results/shards_clock.json
+    python bench/shards_cost.py clock --turns 1 --images 4000 --no-ray --output docs/results/shards_clock_even.json
 
 CPU seconds (user and system) of the driver and all its workers, which other work on the machine changes less than times
 of the clock. The model is the default method, learned from 100 cells of elpv:poly; images are those cells at 256 x 256,

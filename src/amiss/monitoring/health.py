@@ -67,12 +67,13 @@ def measure_health(image: NDArray[np.uint8]) -> Health:
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
     low, high = _quantiles(grey[::2, ::2], (0.05, 0.95))
     mean, deviation = (float(each[0, 0]) for each in cv2.meanStdDev(grey))
-    edges = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0])
+    laplacian = cv2.Laplacian(grey, cv2.CV_16S)
+    edges = cv2.norm(laplacian) ** 2 / laplacian.size - cv2.mean(laplacian)[0] ** 2  # variance
     red, _, blue, _ = cv2.mean(small)
     return Health(
         brightness=mean,
         contrast=high - low,
-        sharpness=edges**2 / deviation**2 if deviation**2 > 0.01 else 0.0,
+        sharpness=edges / deviation**2 if deviation**2 > 0.01 else 0.0,
         colour=(red - blue) / (red + blue) if red + blue > 0 else 0.0,
     )
 
