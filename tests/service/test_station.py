@@ -118,10 +118,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ids=str,
 )
 def test_lists_of_a_hundred_thousand_parts(large: Store, only: Filter):
-    """By index: SQLite counts its own steps, of which one look at every part needs 300,000 at least.
-
-    50 ms are wanted on a small PC, which does about 1,000 steps in one of them.
-    """
+    """By index: SQLite counts its own steps. A look at every part in time took a million, and 50 ms or more."""
     steps = 0
 
     def count() -> int:
@@ -137,7 +134,7 @@ def test_lists_of_a_hundred_thousand_parts(large: Store, only: Filter):
         for edge in ({}, {"before": 50_000}, {"after": 50_000}):
             steps = 0
             page = reader.parts(only, **edge, limit=100)
-            assert steps < 25_000, f"{steps} steps for {len(page)} parts"
+            assert 0 < steps < 25_000, f"{steps} steps for {len(page)} parts"
 
 
 def test_memory_stays_flat_over_a_hundred_thousand_parts(large: Store):
