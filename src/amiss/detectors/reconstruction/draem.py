@@ -103,7 +103,7 @@ class DRAEM(Detector):
                 "code": 16,
                 "levels": 2,
                 "width": 8,
-                "steps": 60,
+                "steps": 50,
                 "batch": 4,
                 "rate": 1e-2,
                 "smoothing": 8.0,

@@ -90,11 +90,11 @@ class FastAnoGAN(Detector):
             "default": {},
             "paper": {"width": 64, "steps": 20_000, "encoder_steps": 10_000, "batch": 64, "smoothing": 0.0},
             "tiny": {
-                "levels": 3,
+                "levels": 2,
                 "latent": 8,
                 "width": 8,
                 "critic_updates": 1,
-                "steps": 100,
+                "steps": 60,
                 "encoder_steps": 120,
                 "batch": 8,
                 "rate": 2e-3,

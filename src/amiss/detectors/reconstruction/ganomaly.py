@@ -86,7 +86,7 @@ class GANomaly(Detector):
         presets={
             "default": {},
             "paper": {"code": 100, "width": 64, "steps": 3000, "batch": 64, "smoothing": 0.0},
-            "tiny": {"code": 4, "levels": 2, "width": 8, "steps": 80, "batch": 8, "rate": 2e-3, "smoothing": 8.0},
+            "tiny": {"code": 4, "levels": 2, "width": 8, "steps": 60, "batch": 8, "rate": 2e-3, "smoothing": 8.0},
         },
     )
 

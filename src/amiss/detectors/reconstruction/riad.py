@@ -91,7 +91,7 @@ class RIAD(Detector):
                 "sets": 2,
                 "width": 8,
                 "levels": 3,
-                "steps": 70,
+                "steps": 60,
                 "batch": 2,
                 "rate": 5e-3,
                 "smoothing": 12.0,
