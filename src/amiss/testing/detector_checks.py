@@ -59,7 +59,7 @@ AUROC_FLOOR = 0.9
 PEAK_FLOOR = 0.6
 """Share of defective toy images whose largest map value lies on the defect, or at most 4 pixels beside it."""
 BUDGET = 120
-"""CPU time of fit and score, in those of `amiss.testing.yardstick`: 5 to 10 s. The slowest methods take 45 to 65 here."""
+"""CPU time of fit and score, in those of `amiss.testing.yardstick`: 5 to 10 s. The slowest take 45 to 65 here."""
 
 
 def check_detector(make: Make) -> None:

@@ -7,7 +7,7 @@ from statistics import median
 
 
 def yardstick() -> float:
-    """CPU seconds of five gradient steps of a small convolutional network on 8 images of 32 x 32, the median of five."""
+    """CPU seconds of five gradient steps of a small convolutional network on 8 images of 32 x 32: median of five."""
     import torch
     from torch import nn
 
