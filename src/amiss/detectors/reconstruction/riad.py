@@ -120,7 +120,7 @@ class RIAD(Detector):
                 batch = pixels.draw(self.batch, draw)
                 square = self.squares[int(draw.integers(len(self.squares)))]
                 masks = deal((batch.shape[2], batch.shape[3]), square, self.sets, int(draw.integers(2**31)))
-                return residual(batch, self.inpaint(batch, masks))
+                return residual(batch, self.inpaint(batch, masks[None])[0])
 
             train(
                 self.network,
@@ -135,18 +135,18 @@ class RIAD(Detector):
             )
 
     def inpaint(self, batch: Tensor, masks: NDArray[np.float32]) -> Tensor:
-        """The image that was drawn, (N, 3, H, W), of an image (N, 3, H, W) and the squares of each set (S, H, W)."""
-        missing = torch.from_numpy(masks).to(batch)[:, None, None]  # (S, 1, 1, H, W)
-        holed = (batch * (1 - missing)).flatten(0, 1)  # (S N, 3, H, W)
-        drawn: Tensor = self.network(holed).sigmoid().unflatten(0, (len(masks), -1))
-        return (drawn * missing).sum(dim=0)
+        """Images drawn (K, N, 3, H, W) of images (N, 3, H, W), one for each way of dealing: its sets (K, S, H, W)."""
+        missing = torch.from_numpy(masks).to(batch)[:, :, None, None]  # (K, S, 1, 1, H, W)
+        holed = (batch * (1 - missing)).flatten(0, 2)  # (K S N, 3, H, W)
+        drawn: Tensor = self.network(holed).sigmoid().unflatten(0, (*masks.shape[:2], -1))
+        return (drawn * missing).sum(dim=1)
 
     def statistic(self, batch: Tensor) -> Tensor:
         size = (batch.shape[2], batch.shape[3])
-        maps = []
-        for square in self.squares:
-            maps.append(1 - ms_gms(batch, self.inpaint(batch, _same(size, square, self.sets))))
-        return smooth_upsample(torch.stack(maps).mean(dim=0), size, smoothing=self.smoothing)
+        drawn = self.inpaint(batch, np.stack([_same(size, square, self.sets) for square in self.squares]))
+        found = 1 - ms_gms(batch.repeat(len(drawn), 1, 1, 1), drawn.flatten(0, 1))  # (K N, H, W)
+        mean = found.unflatten(0, (len(drawn), -1)).mean(dim=0)
+        return smooth_upsample(mean, size, smoothing=self.smoothing)
 
 
 @lru_cache(maxsize=16)
