@@ -51,10 +51,10 @@ position. If parts lie anywhere, PaDiM is left out, and `fit` says so. For parts
 also try `efficient_ad`, but measure it: on juice bottles it reached .915 where the ensemble has .925. For one number
 per image from very few images, look at `mahalanobis`.
 
-Nothing here was chosen on synthetic defects alone: in published studies they picked the best model only 2 times out
-of 15. The table is over six data sets of real parts (`docs/methods.md` has each of them), which also chose the
-defaults; your parts are another set. Measure on your own defects as soon as you have some: `amiss evaluate`, and `amiss compare` for
-two models.
+Nothing here was chosen on synthetic defects alone: in published studies they picked the best model only 2 times out of
+15. The table is over six data sets of real parts (`docs/methods.md` has each of them), which also chose the defaults;
+your parts are another set. Measure on your own defects as soon as you have some: `amiss evaluate`, and `amiss compare`
+for two models.
 """
 
 CHOICE_HEAD = """| method | preset | image AUROC, mean over six sets | sets x seeds | ms per image | MB to learn |
