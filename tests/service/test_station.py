@@ -45,6 +45,12 @@ def count(tmp_path: Path, least: int) -> None:
         time.sleep(0.05)
 
 
+def until(child: subprocess.Popen[str], words: str) -> None:
+    """Read what it says up to a line with these words."""
+    while words not in (line := child.stdout.readline()):
+        assert line or child.poll() is None, "it has ended"
+
+
 def test_kills(tmp_path: Path):
     """200 of them: bench/station_kill.py."""
     assert run(5, 0, None, tmp_path, 2.0)["answers"] > 0
@@ -64,11 +70,11 @@ def test_sigterm_sighup_and_kill(tmp_path: Path, model: Path):
         child.send_signal(signal.SIGTERM)
         assert child.wait(timeout=30) == 0 and time.monotonic() - began < 20
     with watching(tmp_path, mine) as child:
+        until(child, "will be rejected")  # it watches; all that was there may have been judged before
         count(tmp_path, 100)
         amiss.load(model).with_rule(Fixed(-1.0)).save(mine)
         child.send_signal(signal.SIGHUP)
-        while "version 2 of mine judges from now on" not in child.stdout.readline():
-            assert child.poll() is None
+        until(child, "version 2 of mine judges from now on")
         [next(made) for _ in range(50)]
         count(tmp_path, 130)
         os.kill(child.pid, signal.SIGKILL)

@@ -120,8 +120,8 @@ def watch(
     with telling, engine, _signals(engine, telling) as ends:
         engine.recipes.deploy(named, inspector, reason="amiss watch")
         source = FolderSource(engine, how, telling.line, telling.verdict)
-        telling.begin(engine, source, inspector.statement())
-        with _reloading(engine, named, load, telling):
+        with _reloading(engine, named, load, telling):  # it may be told as soon as it says that it watches
+            telling.begin(engine, source, inspector.statement())
             source.run(ends.event)
     _conclude(engine, source, telling, ends.number, once=once)
 
