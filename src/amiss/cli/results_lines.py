@@ -48,8 +48,8 @@ def part_lines(part: Mapping[str, Any], path: str | None) -> list[str]:
     ]
     lines += [f"label:      {one['truth']}, {one['by']}, {one['at']} {one['comment']}" for one in part["labels"]]
     for one in part["outbox"]:
-        state = (
-            f"told {one['done_at']}" if one["done_at"] else f"not told yet, {one['tries']} tries, {one['error'] or ''}"
-        )
+        state = f"told {one['done_at']}" if one["done_at"] and not one["error"] else one["error"] or ""
+        if not one["done_at"]:
+            state = f"not told yet, {one['tries']} tries, {state}"
         lines.append(f"{one['sink'] + ':':<11} {state}")
     return lines

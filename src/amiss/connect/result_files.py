@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from amiss.core.errors import AmissError, OutputError
+from amiss.core.errors import AmissError
 from amiss.core.plain_json import parse_json
 from amiss.core.verdict import Label
 from amiss.ledger import outbox
-from amiss.ledger.events import Draft, Event, now
+from amiss.ledger.events import Draft, Event
 from amiss.ledger.reader import Reader
 from amiss.ledger.writer import Writer
 from amiss.storage import sweep, write_files
@@ -28,12 +29,32 @@ SINK = "result-folder"
 
 _TOGETHER = 64
 _RETRY_SECONDS = 1.0
+_OUTDATED = "not written: there is a newer image of this name"
 
 
 @dataclass(frozen=True)
 class _Told:
     event: Event
     accept: bool
+
+    @property
+    def seq(self) -> int:
+        return self.event.seq
+
+
+@dataclass
+class _Late:
+    """What could not be written yet.
+
+    Args:
+        accept: What was answered.
+        tries: How many there were.
+        due: When the next one may be, by `time.monotonic`.
+    """
+
+    accept: bool
+    tries: int = 0
+    due: float = 0.0
 
 
 class ResultFiles:
@@ -51,10 +72,11 @@ class ResultFiles:
         self._writer, self._reader, self._deadline = writer, reader, deadline
         self._queue: SimpleQueue[_Told | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="amiss-results", daemon=True)
-        self._accept: dict[int, bool] = {}  # of what could not be written yet
+        self._late: dict[int, _Late] = {}
+        self._next_try = 0.0
         self._swept: set[Path] = set()
+        self._upto = self._looked = self._newest = 0
         self.error = ""
-        self.written = self._upto = 0
 
     def start(self) -> None:
         """Begin, with what an earlier station did not come to tell.
@@ -62,9 +84,8 @@ class ResultFiles:
         Raises:
             OutputError: The folder cannot be written.
         """
-        write_files({self.folder / ".amiss-try": b""})
-        (self.folder / ".amiss-try").unlink()
-        self._upto = self._writer.head[0]
+        self._touch()
+        self._upto = self._newest = self._writer.head[0]
         self._thread.start()
 
     def stop(self, seconds: float = 5.0) -> None:
@@ -82,30 +103,56 @@ class ResultFiles:
         self._queue.put(_Told(event, accept))
 
     def _run(self) -> None:
-        self._tell_left(self._upto)
         ends = False
+        self._try_again()
         while not ends:
-            some: list[_Told] = []
-            with suppress(Empty):
-                while len(some) < _TOGETHER:
-                    one = self._queue.get(timeout=0 if some else _RETRY_SECONDS)
-                    if one is None:
-                        ends = True
-                        break
-                    some.append(one)
-            self._write(some or [_Told(e, self._accept[e.seq]) for e in self._left() if e.seq in self._accept])
+            some, ends = self._fresh()
+            self._write(some)
+            if ends or time.monotonic() >= self._next_try:
+                self._try_again()
 
-    def _tell_left(self, upto: int) -> None:
-        """What was committed before this station began, and not told."""
-        while some := [event for event in self._left() if event.seq <= upto]:
-            self._write([_Told(event, self._after_restart(event)) for event in some])
+    def _fresh(self) -> tuple[list[_Told], bool]:
+        """What was answered since, and whether the end is asked for; waits until the next try at most."""
+        some: list[_Told] = []
+        with suppress(Empty):
+            while len(some) < _TOGETHER:
+                one = self._queue.get(timeout=0 if some else _RETRY_SECONDS)
+                if one is None:
+                    return some, True
+                some.append(one)
+        return some, False
 
-    def _left(self) -> list[Event]:
-        """What is not told yet and may be tried now."""
+    def _try_again(self) -> None:
+        """What an earlier station left, and what has failed and may be tried now, as long as nothing else comes."""
+        self._next_try = time.monotonic() + _RETRY_SECONDS
         try:
-            return self._reader.waiting(SINK, _TOGETHER, now())
-        except AmissError:
-            return []
+            self._find_left()
+            while some := self._due():
+                if not self._write(some) or not self._queue.empty():
+                    break
+        except AmissError as error:
+            self.error = str(error)
+            return
+        if not self._late:
+            self.error = ""
+
+    def _find_left(self) -> None:
+        """What was committed before this station began, and not told, whenever an earlier one meant to try again."""
+        while self._looked < self._upto:
+            some = self._reader.waiting(SINK, after=self._looked, limit=_TOGETHER)
+            for event in some:
+                if event.seq <= self._upto:
+                    self._late[event.seq] = _Late(self._after_restart(event))
+            self._looked = some[-1].seq if some else self._upto
+
+    def _due(self) -> list[_Told]:
+        """The oldest of what may be tried now."""
+        at = time.monotonic()
+        seqs = sorted(seq for seq, one in self._late.items() if one.due <= at)[:_TOGETHER]
+        found = self._reader.waiting(SINK, only=seqs) if seqs else []
+        for seq in set(seqs) - {event.seq for event in found}:
+            del self._late[seq]
+        return [_Told(event, self._late[event.seq].accept) for event in found]
 
     def _after_restart(self, event: Event) -> bool:
         """Nobody has waited so long: with a deadline, what could not be told before is no accept, and is noted so."""
@@ -119,29 +166,88 @@ class ResultFiles:
             self._writer.submit(Draft("late", late)).result()
         return False
 
-    def _write(self, some: list[_Told]) -> None:
-        """Write some files together, and note it; what fails is tried again later."""
-        if not some:
-            return
+    def _write(self, some: Sequence[_Told]) -> bool:
+        """Write some files; what fails is tried again later. Whether there is a place to write to."""
+        try:
+            outdated = self._outdated(some)
+        except AmissError as error:
+            self._failed(some, str(error))
+            return False
+        self._newest = max([self._newest, *(one.seq for one in some)])
+        self._noted([one for one in some if one.seq in outdated], _OUTDATED)
+        rest = [one for one in some if one.seq not in outdated]
+        why = self._put(rest)
+        if why and not self._is_there():
+            self._failed(rest, why)
+            return False
+        if why:
+            self._write_each(rest)
+        else:
+            self._noted(rest)
+        return True
+
+    def _write_each(self, some: Sequence[_Told]) -> None:
+        """Write each alone, so that one that cannot be written takes no other with it."""
+        for one in some:
+            why = self._put([one])
+            if why:
+                self._failed([one], why)
+            else:
+                self._noted([one])
+
+    def _outdated(self, some: Sequence[_Told]) -> set[int]:
+        """Numbers of events whose image has been followed by another one of its name: their files say more."""
+        last = {self.path(one.event.data["name"]): one.seq for one in sorted(some, key=lambda one: one.seq)}
+        found = {one.seq for one in some} - set(last.values())
+        late = [one.event for one in some if one.seq <= self._newest and one.seq not in found]
+        return found | self._reader.followed(SINK, late)
+
+    def _put(self, some: Sequence[_Told]) -> str:
+        """Write some files together; why they cannot be written, or "". Then some of them may have been."""
         files = {self.path(one.event.data["name"]): result(one.event, one.accept) for one in some}
-        seqs = [one.event.seq for one in some]
         try:
             for folder in {path.parent for path in files} - self._swept:
                 sweep(folder)
                 self._swept.add(folder)
             write_files(files)
-        except OutputError as error:
-            self.error = str(error)
-            self._accept.update((one.event.seq, one.accept) for one in some)
-            with suppress(AmissError):
-                outbox.failed(self._writer, SINK, seqs, str(error)).result()
-            return
-        self.error = ""
-        self.written += len(some)
-        for seq in seqs:
-            self._accept.pop(seq, None)
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def _touch(self) -> None:
+        write_files({self.folder / ".amiss-try": b""})
+        (self.folder / ".amiss-try").unlink(missing_ok=True)
+
+    def _is_there(self) -> bool:
+        """Whether the folder can be written at all."""
+        try:
+            self._touch()
+        except OSError:
+            return False
+        return True
+
+    def _failed(self, some: Sequence[_Told], why: str) -> None:
+        self.error = why
+        for one in some:
+            late = self._late.setdefault(one.seq, _Late(one.accept))
+            late.due = time.monotonic() + outbox.pause(late.tries)
+            late.tries += 1
         with suppress(AmissError):
-            outbox.delivered(self._writer, SINK, seqs).result()
+            outbox.failed(self._writer, SINK, [one.seq for one in some], why).result()
+
+    def _noted(self, some: Sequence[_Told], why: str | None = None) -> None:
+        """Note that some are told, or why they need not be; where that cannot be noted, they are told again."""
+        if not some:
+            return
+        try:
+            outbox.delivered(self._writer, SINK, [one.seq for one in some], why).result()
+        except AmissError as error:
+            self._failed(some, str(error))
+            return
+        for one in some:
+            self._late.pop(one.seq, None)
+        if not self._late:
+            self.error = ""
 
     def path(self, name: str) -> Path:
         """The result file of an image, given its path below the folder that is watched."""

@@ -16,18 +16,23 @@ LONGEST = 300.0
 """Seconds between two tries at most."""
 
 
-def delivered(writer: Writer, sink: str, seqs: Sequence[int]) -> Future[None]:
-    """Note that a sink has taken the messages of some events."""
+def pause(tries: int) -> float:
+    """Seconds until the next try, after so many earlier ones: 1, 2, 4, ..., up to 5 minutes."""
+    return min(LONGEST, 2.0 ** min(tries, 16))
+
+
+def delivered(writer: Writer, sink: str, seqs: Sequence[int], why: str | None = None) -> Future[None]:
+    """Note that a sink has taken the messages of some events, or why it need not."""
     at = now()
 
     def note(connection: Connection) -> None:
-        _change(connection, writer, sink, seqs, {"done_at": at, "error": None})
+        _change(connection, writer, sink, seqs, {"done_at": at, "error": why})
 
     return writer.call(note)
 
 
 def failed(writer: Writer, sink: str, seqs: Sequence[int], error: str) -> Future[None]:
-    """Note that a try has failed, and when the next one may be: after 1, 2, 4, ... seconds, up to 5 minutes."""
+    """Note that a try has failed, and when the next one may be, see `pause`."""
     began = datetime.now(UTC)
 
     def note(connection: Connection) -> None:
@@ -35,7 +40,7 @@ def failed(writer: Writer, sink: str, seqs: Sequence[int], error: str) -> Future
         station = writer.store.station
         asked = select(box.c.seq, box.c.tries).where(box.c.station == station, box.c.sink == sink, box.c.seq.in_(seqs))
         for seq, tries in connection.execute(asked).all():
-            next_at = spell(began + timedelta(seconds=min(LONGEST, 2.0 ** min(tries, 16))))
+            next_at = spell(began + timedelta(seconds=pause(tries)))
             _change(connection, writer, sink, [seq], {"tries": tries + 1, "next_at": next_at, "error": error[:500]})
 
     return writer.call(note)

@@ -15,6 +15,7 @@ from amiss.core.verdict import Label
 from amiss.ledger import tables
 from amiss.ledger.database import working
 from amiss.ledger.events import ORIGIN, Event
+from amiss.ledger.projections import text
 from amiss.ledger.store import Store
 
 PAGE = 100
@@ -243,16 +244,40 @@ class Reader:
                 found.setdefault(row.path, set()).add((row.size, row.mtime_ns))
         return found
 
-    def waiting(self, sink: str, limit: int, at: str) -> list[Event]:
-        """Events that a sink has not delivered and may try now, the oldest first."""
+    def waiting(
+        self, sink: str, *, after: int = 0, only: Sequence[int] | None = None, limit: int | None = None
+    ) -> list[Event]:
+        """Events that a sink has not delivered, the oldest first.
+
+        Args:
+            sink: Which.
+            after: Numbers above this one.
+            only: Of these numbers; None for all.
+            limit: Events at most.
+        """
         box, event = tables.outbox, tables.event
         asked = (
             select(event)
             .join(box, (box.c.station == event.c.station) & (box.c.seq == event.c.seq))
-            .where(box.c.station == self.station, box.c.sink == sink, box.c.done_at.is_(None))
-            .where(box.c.next_at.is_(None) | (box.c.next_at <= at))
+            .where(box.c.station == self.station, box.c.sink == sink, box.c.done_at.is_(None), box.c.seq > after)
         )
+        if only is not None:
+            asked = asked.where(box.c.seq.in_(only))
         return [Event(**row._mapping) for row in self._rows(asked.order_by(box.c.seq).limit(limit))]
+
+    def followed(self, sink: str, events: Sequence[Event]) -> set[int]:
+        """Numbers of those events whose file was judged again later, for the same sink."""
+        seen, box = tables.watched, tables.outbox
+        paths = {event.seq: text(event.data["watched"]["path"]) for event in events if event.data["watched"]}
+        if not paths:
+            return set()
+        asked = (
+            select(seen.c.path, func.max(seen.c.seq))
+            .join(box, (box.c.station == seen.c.station) & (box.c.seq == seen.c.seq))
+            .where(seen.c.station == self.station, seen.c.path.in_(set(paths.values())), box.c.sink == sink)
+        )
+        last = {path: int(seq) for path, seq in map(tuple, self._rows(asked.group_by(seen.c.path)))}
+        return {seq for seq, path in paths.items() if last.get(path, 0) > seq}
 
     def _matching(
         self, asked: Select[Any], only: Filter, *, before: int | None = None, after: int | None = None
