@@ -95,8 +95,8 @@ def test_images_that_are_not_what_was_judged(store: Store, reader):
 
 def test_everything_is_made_anew_from_the_events(store: Store, reader):
     with Writer(store) as writer:
-        outbox.delivered(writer, "result-folder", [4, 5]).result()
-        outbox.failed(writer, "result-folder", [6], "no such folder").result()
+        outbox.delivered(writer, ["result-folder"], [4, 5]).result()
+        outbox.failed(writer, ["result-folder"], [6], "no such folder").result()
     with reader(store) as found, found.connect() as connection:
         before = [sorted(map(tuple, connection.execute(table.select())), key=repr) for table in tables.PROJECTIONS]
     change(

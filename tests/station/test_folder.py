@@ -12,7 +12,7 @@ import pytest
 
 from amiss.connect.folder import FolderSource, Watching, check_places
 from amiss.connect.names import About, NamePattern, read_sidecar
-from amiss.connect.result_files import SINK, ResultFiles, witnessed
+from amiss.connect.result_files import ResultFiles, sink_of, witnessed
 from amiss.core.errors import DataError, InputError
 from amiss.ledger.events import Draft
 from amiss.ledger.reader import Filter
@@ -174,7 +174,7 @@ def test_results_are_told_once_their_folder_is_back(station: Begin, tmp_path: Pa
     sink.start()
     results.rmdir()
     results.write_text("a file in its place")
-    event = found.submit(job(1, sinks=(SINK,)), wait=30).committed.result(timeout=30)
+    event = found.submit(job(1, sinks=(sink.sink,)), wait=30).committed.result(timeout=30)
     sink.tell(event, True)
     limit = time.monotonic() + 20
     while not sink.error and time.monotonic() < limit:
@@ -193,7 +193,7 @@ def test_results_are_told_once_their_folder_is_back(station: Begin, tmp_path: Pa
 def test_what_a_restart_left_untold(station: Begin, tmp_path: Path, deadline: bool):
     """With a deadline nobody waits so long: it is told as reject, and the record says so too."""
     found = station()
-    event = found.submit(job(1, sinks=(SINK,)), wait=30).committed.result(timeout=30)
+    event = found.submit(job(1, sinks=(sink_of(tmp_path / "results"),)), wait=30).committed.result(timeout=30)
     sink = ResultFiles(tmp_path / "results", found.writer, found.reader, deadline=deadline)
     sink.start()
     path, limit = tmp_path / "results" / "1.png.json", time.monotonic() + 20

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from amiss.connect.result_files import SINK, ResultFiles
-from amiss.core.errors import OutputError
+from amiss.connect.result_files import SINK, ResultFiles, sink_of
+from amiss.core.errors import DataError, OutputError
+from amiss.ledger import outbox
 from amiss.ledger.events import Event
 from amiss.ledger.reader import Reader
 from amiss.ledger.store import Store
@@ -42,9 +43,18 @@ def store(tmp_path: Path) -> Iterator[tuple[Writer, Reader]]:
         yield writer, Reader(engine, made)
 
 
-def judge(writer: Writer, number: int, name: str, label: str = "good", sink: str = SINK) -> Event:
-    """A verdict on disk, of the file of this name."""
-    watched = {"path": f"/in/{name}", "size": 1, "mtime_ns": number}
+def begin(folder: Path, store: tuple[Writer, Reader], **more: object) -> ResultFiles:
+    """Results of the images of /in, without a deadline."""
+    sink = ResultFiles(folder, *store, **{"deadline": False, "images": "/in", **more})
+    sink.start()
+    return sink
+
+
+def judge(
+    writer: Writer, number: int, name: str, label: str = "good", *, sink: str = SINK, folder: str = "/in"
+) -> Event:
+    """A verdict on disk, of the file of this name, that is to be told."""
+    watched = {"path": f"{folder}/{name}", "size": 1, "mtime_ns": number}
     return writer.submit(bare(number, label=label, name=name, watched=watched, sinks=[sink])).result().event
 
 
@@ -62,8 +72,7 @@ def told(path: Path) -> bool:
 def test_an_older_result_does_not_replace_a_newer_one(tmp_path: Path, store, share: Share):
     """A camera that always writes latest.bmp, and a share that is gone for one part, which was good."""
     writer, reader = store
-    sink, path = ResultFiles(tmp_path / "out", writer, reader, deadline=False), tmp_path / "out" / "latest.bmp.json"
-    sink.start()
+    sink, path = begin(tmp_path / "out", store), tmp_path / "out" / "latest.bmp.json"
     share.gone = True
     good = judge(writer, 0, "latest.bmp")
     sink.tell(good, True)
@@ -78,8 +87,8 @@ def test_an_older_result_does_not_replace_a_newer_one(tmp_path: Path, store, sha
 
 def test_of_two_results_written_together_the_newer_one_stays(tmp_path: Path, store, share: Share):
     """Also where the older one is told last."""
-    writer, reader = store
-    sink, path = ResultFiles(tmp_path / "out", writer, reader, deadline=False), tmp_path / "out" / "latest.bmp.json"
+    writer, _ = store
+    sink, path = ResultFiles(tmp_path / "out", *store, deadline=False), tmp_path / "out" / "latest.bmp.json"
     events = [judge(writer, 0, "latest.bmp"), judge(writer, 2, "latest.bmp", "anomalous")]
     for event in reversed(events):
         sink.tell(event, event is events[0])
@@ -90,9 +99,8 @@ def test_of_two_results_written_together_the_newer_one_stays(tmp_path: Path, sto
 
 
 def test_results_that_failed_are_written_while_others_come(tmp_path: Path, store, share: Share):
-    writer, reader = store
-    sink, number = ResultFiles(tmp_path / "out", writer, reader, deadline=False), 1
-    sink.start()
+    writer, _ = store
+    sink, number = begin(tmp_path / "out", store), 1
     share.gone = True
     sink.tell(judge(writer, 0, "0.png"), True)
     assert soon(lambda: bool(sink.error))
@@ -107,8 +115,7 @@ def test_results_that_failed_are_written_while_others_come(tmp_path: Path, store
 
 def test_a_name_that_cannot_be_written_holds_up_no_other(tmp_path: Path, store):
     writer, reader = store
-    sink = ResultFiles(tmp_path / "out", writer, reader, deadline=False)
-    sink.start()
+    sink = begin(tmp_path / "out", store)
     names = ["0.png", "x" * 252, "2.png"]
     events = [judge(writer, number, name) for number, name in enumerate(names)]
     for event in events:
@@ -124,3 +131,57 @@ def test_a_name_that_cannot_be_written_holds_up_no_other(tmp_path: Path, store):
     assert "cannot be written" in sink.error  # as long as one is missing
     sink.stop()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png.json", "2.png.json"]
+
+
+def test_what_was_left_for_one_folder_goes_to_no_other(tmp_path: Path, store):
+    """A crash before a result of b was told; then both begin again, a first."""
+    writer, reader = store
+    left = judge(writer, 0, "1.png", sink=sink_of(tmp_path / "b"))
+    one, other = begin(tmp_path / "a", store), begin(tmp_path / "b", store)
+    assert soon((tmp_path / "b" / "1.png.json").exists)
+    one.stop(), other.stop()
+    assert list((tmp_path / "a").iterdir()) == [] and reader.part(left.data["id"])["outbox"][0]["done_at"]
+
+
+def test_what_an_older_amiss_left_goes_with_its_images(tmp_path: Path, store):
+    """It had one name for all folders; its paths tell whose images they were."""
+    writer, reader = store
+    events = [judge(writer, 0, "1.png", folder="/in a"), judge(writer, 1, "1.png", folder="/in b")]
+    events.append(judge(writer, 2, "1.png", folder="/in c"))  # which nobody watches any more
+    both = [begin(tmp_path / name, store, images=f"/in {name}") for name in "ab"]
+    assert soon(lambda: all((tmp_path / name / "1.png.json").exists() for name in "ab"))
+    [sink.stop() for sink in both]
+    ids = [json.loads((tmp_path / name / "1.png.json").read_text())["id"] for name in "ab"]
+    assert ids == [event.data["id"] for event in events[:2]]
+    done = [reader.part(event.data["id"])["outbox"][0]["done_at"] for event in events]
+    assert all(done[:2]) and done[2] is None
+
+
+def test_a_restart_waits_for_no_try_that_was_meant_for_later(tmp_path: Path, store):
+    writer, _ = store
+    left = judge(writer, 0, "1.png", sink=sink_of(tmp_path / "out"))
+    for _ in range(9):
+        outbox.failed(writer, [sink_of(tmp_path / "out")], [left.seq], "the share was gone").result()
+    sink = begin(tmp_path / "out", store)
+    assert soon((tmp_path / "out" / "1.png.json").exists)
+    sink.stop()
+
+
+def test_a_database_that_cannot_be_read_at_the_start_costs_no_result(
+    tmp_path: Path, store, monkeypatch: pytest.MonkeyPatch
+):
+    writer, reader = store
+    judge(writer, 0, "1.png", sink=sink_of(tmp_path / "out"))
+    real, fails = reader.part, [True]
+
+    def part(name: str) -> dict:
+        if fails[0]:
+            raise DataError("the store: cannot be read")
+        return real(name)
+
+    monkeypatch.setattr(reader, "part", part)
+    sink = begin(tmp_path / "out", store)
+    assert soon(lambda: "cannot be read" in sink.error)
+    fails[0] = False
+    assert soon((tmp_path / "out" / "1.png.json").exists) and soon(lambda: not sink.error)
+    sink.stop()

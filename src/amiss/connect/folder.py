@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amiss.connect.names import About, NamePattern, read_sidecar
-from amiss.connect.result_files import SINK, ResultFiles
+from amiss.connect.result_files import ResultFiles
 from amiss.core.decode import read_bytes
 from amiss.core.errors import AmissError, BusyError, DataError, ImageError, InputError, NotReadyError, OutputError
 from amiss.core.listing import ENDINGS, HEAD, is_image_start
@@ -102,8 +102,13 @@ class FolderSource:
         """
         if self._how.results is not None:
             station = self._station
-            deadline = station.deadline is not None
-            self._sink = ResultFiles(self._how.results, station.writer, station.reader, deadline=deadline)
+            self._sink = ResultFiles(
+                self._how.results,
+                station.writer,
+                station.reader,
+                deadline=station.deadline is not None,
+                images=self._root,
+            )
             self._sink.start()
         try:
             while not ends.is_set():
@@ -206,7 +211,7 @@ class FolderSource:
             camera=about.camera,
             taken_at=about.time,
             watched={"path": self._stored(path), "size": state[0], "mtime_ns": state[1]},
-            sinks=() if self._sink is None else (SINK,),
+            sinks=() if self._sink is None else (self._sink.sink,),
             trouble=trouble,
         )
         return self._submit(job, path, state, ends)

@@ -7,6 +7,7 @@ is a witness of the chain (`amiss results verify STORE --witness FOLDER`).
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,13 @@ from amiss.core.plain_json import parse_json
 from amiss.core.verdict import Label
 from amiss.ledger import outbox
 from amiss.ledger.events import Draft, Event
+from amiss.ledger.projections import text
 from amiss.ledger.reader import Reader
 from amiss.ledger.writer import Writer
 from amiss.storage import sweep, write_files
 
 SINK = "result-folder"
+"""Of an Amiss that had one name for all folders; what it left goes where the results of those images go now."""
 
 _TOGETHER = 64
 _RETRY_SECONDS = 1.0
@@ -65,10 +68,12 @@ class ResultFiles:
         writer: Of the store, where it is noted what was written.
         reader: Of the same store.
         deadline: Whether answers have a deadline: then what was not told before a restart is told as reject.
+        images: Folder whose images they are about, as the paths in the store begin.
     """
 
-    def __init__(self, folder: Path, writer: Writer, reader: Reader, *, deadline: bool) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, writer: Writer, reader: Reader, *, deadline: bool, images: str = "") -> None:
+        self.folder, self.sink, self._images = folder, sink_of(folder), images
+        self._sinks = (self.sink, SINK)
         self._writer, self._reader, self._deadline = writer, reader, deadline
         self._queue: SimpleQueue[_Told | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="amiss-results", daemon=True)
@@ -139,17 +144,23 @@ class ResultFiles:
     def _find_left(self) -> None:
         """What was committed before this station began, and not told, whenever an earlier one meant to try again."""
         while self._looked < self._upto:
-            some = self._reader.waiting(SINK, after=self._looked, limit=_TOGETHER)
+            some = self._reader.waiting(self._sinks, after=self._looked, limit=_TOGETHER)
             for event in some:
-                if event.seq <= self._upto:
+                if event.seq <= self._upto and self._owns(event):
                     self._late[event.seq] = _Late(self._after_restart(event))
             self._looked = some[-1].seq if some else self._upto
+
+    def _owns(self, event: Event) -> bool:
+        """Whether it was to be told here, or by an Amiss that did not say where, of an image of this folder."""
+        seen = event.data["watched"]
+        named = text(f"{self._images}/{event.data['name']}")
+        return self.sink in event.data["sinks"] or (seen is not None and text(seen["path"]) == named)
 
     def _due(self) -> list[_Told]:
         """The oldest of what may be tried now."""
         at = time.monotonic()
         seqs = sorted(seq for seq, one in self._late.items() if one.due <= at)[:_TOGETHER]
-        found = self._reader.waiting(SINK, only=seqs) if seqs else []
+        found = self._reader.waiting(self._sinks, only=seqs) if seqs else []
         for seq in set(seqs) - {event.seq for event in found}:
             del self._late[seq]
         return [_Told(event, self._late[event.seq].accept) for event in found]
@@ -200,7 +211,7 @@ class ResultFiles:
         last = {self.path(one.event.data["name"]): one.seq for one in sorted(some, key=lambda one: one.seq)}
         found = {one.seq for one in some} - set(last.values())
         late = [one.event for one in some if one.seq <= self._newest and one.seq not in found]
-        return found | self._reader.followed(SINK, late)
+        return found | self._reader.followed(self._sinks, late)
 
     def _put(self, some: Sequence[_Told]) -> str:
         """Write some files together; why they cannot be written, or "". Then some of them may have been."""
@@ -233,14 +244,14 @@ class ResultFiles:
             late.due = time.monotonic() + outbox.pause(late.tries)
             late.tries += 1
         with suppress(AmissError):
-            outbox.failed(self._writer, SINK, [one.seq for one in some], why).result()
+            outbox.failed(self._writer, self._sinks, [one.seq for one in some], why).result()
 
     def _noted(self, some: Sequence[_Told], why: str | None = None) -> None:
         """Note that some are told, or why they need not be; where that cannot be noted, they are told again."""
         if not some:
             return
         try:
-            outbox.delivered(self._writer, SINK, [one.seq for one in some], why).result()
+            outbox.delivered(self._writer, self._sinks, [one.seq for one in some], why).result()
         except AmissError as error:
             self._failed(some, str(error))
             return
@@ -252,6 +263,11 @@ class ResultFiles:
     def path(self, name: str) -> Path:
         """The result file of an image, given its path below the folder that is watched."""
         return self.folder / f"{name}.json"
+
+
+def sink_of(folder: Path) -> str:
+    """What a folder for results is called in the store: what is left for it goes nowhere else."""
+    return f"{SINK} {text(os.path.realpath(folder))}"
 
 
 def result(event: Event, accept: bool) -> bytes:

@@ -21,35 +21,39 @@ def pause(tries: int) -> float:
     return min(LONGEST, 2.0 ** min(tries, 16))
 
 
-def delivered(writer: Writer, sink: str, seqs: Sequence[int], why: str | None = None) -> Future[None]:
-    """Note that a sink has taken the messages of some events, or why it need not."""
+def delivered(writer: Writer, sinks: Sequence[str], seqs: Sequence[int], why: str | None = None) -> Future[None]:
+    """Note that whichever of these sinks was to be told of some events has been, or why it need not."""
     at = now()
 
     def note(connection: Connection) -> None:
-        _change(connection, writer, sink, seqs, {"done_at": at, "error": why})
+        _change(connection, writer, sinks, seqs, {"done_at": at, "error": why})
 
     return writer.call(note)
 
 
-def failed(writer: Writer, sink: str, seqs: Sequence[int], error: str) -> Future[None]:
+def failed(writer: Writer, sinks: Sequence[str], seqs: Sequence[int], error: str) -> Future[None]:
     """Note that a try has failed, and when the next one may be, see `pause`."""
     began = datetime.now(UTC)
 
     def note(connection: Connection) -> None:
         box = tables.outbox
         station = writer.store.station
-        asked = select(box.c.seq, box.c.tries).where(box.c.station == station, box.c.sink == sink, box.c.seq.in_(seqs))
+        asked = select(box.c.seq, box.c.tries).where(
+            box.c.station == station, box.c.sink.in_(sinks), box.c.seq.in_(seqs)
+        )
         for seq, tries in connection.execute(asked).all():
             next_at = spell(began + timedelta(seconds=pause(tries)))
-            _change(connection, writer, sink, [seq], {"tries": tries + 1, "next_at": next_at, "error": error[:500]})
+            _change(connection, writer, sinks, [seq], {"tries": tries + 1, "next_at": next_at, "error": error[:500]})
 
     return writer.call(note)
 
 
-def _change(connection: Connection, writer: Writer, sink: str, seqs: Sequence[int], values: dict[str, object]) -> None:
+def _change(
+    connection: Connection, writer: Writer, sinks: Sequence[str], seqs: Sequence[int], values: dict[str, object]
+) -> None:
     box = tables.outbox
     connection.execute(
         update(box)
-        .where(box.c.station == writer.store.station, box.c.sink == sink, box.c.seq.in_(seqs))
+        .where(box.c.station == writer.store.station, box.c.sink.in_(sinks), box.c.seq.in_(seqs))
         .values(**values)
     )

@@ -245,12 +245,12 @@ class Reader:
         return found
 
     def waiting(
-        self, sink: str, *, after: int = 0, only: Sequence[int] | None = None, limit: int | None = None
+        self, sinks: Sequence[str], *, after: int = 0, only: Sequence[int] | None = None, limit: int | None = None
     ) -> list[Event]:
-        """Events that a sink has not delivered, the oldest first.
+        """Events that one of these sinks has not delivered, the oldest first.
 
         Args:
-            sink: Which.
+            sinks: Which.
             after: Numbers above this one.
             only: Of these numbers; None for all.
             limit: Events at most.
@@ -259,14 +259,14 @@ class Reader:
         asked = (
             select(event)
             .join(box, (box.c.station == event.c.station) & (box.c.seq == event.c.seq))
-            .where(box.c.station == self.station, box.c.sink == sink, box.c.done_at.is_(None), box.c.seq > after)
+            .where(box.c.station == self.station, box.c.sink.in_(sinks), box.c.done_at.is_(None), box.c.seq > after)
         )
         if only is not None:
             asked = asked.where(box.c.seq.in_(only))
         return [Event(**row._mapping) for row in self._rows(asked.order_by(box.c.seq).limit(limit))]
 
-    def followed(self, sink: str, events: Sequence[Event]) -> set[int]:
-        """Numbers of those events whose file was judged again later, for the same sink."""
+    def followed(self, sinks: Sequence[str], events: Sequence[Event]) -> set[int]:
+        """Numbers of those events whose file was judged again later, for one of the same sinks."""
         seen, box = tables.watched, tables.outbox
         paths = {event.seq: text(event.data["watched"]["path"]) for event in events if event.data["watched"]}
         if not paths:
@@ -274,7 +274,7 @@ class Reader:
         asked = (
             select(seen.c.path, func.max(seen.c.seq))
             .join(box, (box.c.station == seen.c.station) & (box.c.seq == seen.c.seq))
-            .where(seen.c.station == self.station, seen.c.path.in_(set(paths.values())), box.c.sink == sink)
+            .where(seen.c.station == self.station, seen.c.path.in_(set(paths.values())), box.c.sink.in_(sinks))
         )
         last = {path: int(seq) for path, seq in map(tuple, self._rows(asked.group_by(seen.c.path)))}
         return {seq for seq, path in paths.items() if last.get(path, 0) > seq}

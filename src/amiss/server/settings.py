@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -164,7 +165,9 @@ def read_settings(path: Path) -> Settings:
         raise DataError(f"{path} must be TOML ({error})") from error
     except ValidationError as error:
         raise DataError(f"{path}: {_words(error)}") from error
-    return _rooted(found, path.resolve().parent)
+    rooted = _rooted(found, path.resolve().parent)
+    _check_results(path, rooted.connect)
+    return rooted
 
 
 def _words(error: ValidationError) -> str:
@@ -174,6 +177,23 @@ def _words(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting"
     return f"{where}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"[:300]
+
+
+def _check_results(path: Path, connect: dict[str, FolderTable]) -> None:
+    """Results go by the names of images, which are the same in many folders.
+
+    Raises:
+        DataError: Two sources have one folder for them.
+    """
+    taken: dict[str, str] = {}
+    for name, source in connect.items():
+        if source.results is not None:
+            other = taken.setdefault(os.path.realpath(source.results), name)
+            if other != name:
+                raise DataError(
+                    f"{path}: connect.{name}: results must be a folder of their own, got {source.results!r}, which "
+                    f"connect.{other} has"
+                )
 
 
 def _rooted(found: Settings, root: Path) -> Settings:
