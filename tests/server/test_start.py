@@ -9,6 +9,10 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from amiss.core.errors import OutputError
+from amiss.server.run import _watch
 from tests.server.running import start
 
 
@@ -39,3 +43,24 @@ def test_ready_is_said_only_once_it_listens(toy_model: Path, tmp_path: Path) -> 
         asks.join(timeout=60)
         assert running.stop() == 0
     assert said == [200]
+
+
+def test_a_source_that_is_stopped_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a share for results comes later than the server; it is said once."""
+    monkeypatch.setattr("amiss.server.run._AGAIN", 0.01)
+    ends, told = threading.Event(), list[str]()
+    fails = [OutputError("the share cannot be written"), OutputError("the share cannot be written"), KeyError("name")]
+
+    class Source:
+        def run(self, ends: threading.Event) -> None:
+            if fails:
+                raise fails.pop(0)
+            ends.set()
+
+    thread = threading.Thread(target=_watch, args=("camera", Source(), ends, told.append))
+    thread.start(), thread.join(timeout=20)
+    assert ends.is_set() and not fails
+    assert told == [
+        "camera takes no parts: the share cannot be written; it tries again",
+        "camera takes no parts: KeyError: 'name'; it tries again",
+    ]

@@ -218,6 +218,50 @@ def test_a_full_queue_makes_the_folder_wait(station: Begin, tmp_path: Path):
     assert sorted(part["name"] for part in found.reader.every_part()) == [f"{number:02d}.png" for number in range(20)]
 
 
+def test_a_look_that_fails_is_not_the_last_one(station: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A database that begins anew, a folder that is gone for a while, a disk that cannot be looked at."""
+    monkeypatch.setattr("amiss.connect.folder._AGAIN", 0.05)
+    found, folder, told, ends = station(), tmp_path / "in", [], threading.Event()
+    folder.mkdir()
+    source = FolderSource(found, Watching(folder, "toy", 0.05), told.append)
+
+    def failing(real: Callable[..., object], *fails: Exception) -> Callable[..., object]:
+        left = list(fails)
+
+        def call(*words: object) -> object:
+            if left:
+                raise left.pop()
+            return real(*words)
+
+        return call
+
+    monkeypatch.setattr(
+        found.reader, "known", failing(found.reader.known, *[DataError("the store: cannot be read")] * 5)
+    )
+    thread = threading.Thread(target=source.run, args=(ends,))
+    thread.start()
+
+    def put(name: str, count: int) -> None:
+        (folder / name).write_bytes(png(job_image(count)))
+        limit = time.monotonic() + 20
+        while found.counts["good"] < count and time.monotonic() < limit:
+            time.sleep(0.02)
+
+    put("a.png", 1)
+    assert told == ["no part is taken: the store: cannot be read", f"{folder} is looked through again"]
+    folder.rename(tmp_path / "away")
+    limit = time.monotonic() + 20
+    while not source.trouble and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert "cannot be looked through" in source.trouble
+    (tmp_path / "away").rename(folder)
+    monkeypatch.setattr("shutil.disk_usage", failing(shutil.disk_usage, OSError(5, "Input/output error")))
+    put("b.png", 2)
+    ends.set(), thread.join()
+    assert found.counts["good"] == 2 and not source.trouble
+    assert [line for line in told if "its disk cannot be looked at (Input/output error)" in line]
+
+
 def test_places(tmp_path: Path):
     with pytest.raises(DataError, match="no such folder"):
         check_places(Watching(tmp_path / "none", "toy"), tmp_path)

@@ -29,6 +29,7 @@ from amiss.station.jobs import Job, Ticket
 SIDECAR_SECONDS = 30.0
 """How long an image waits for the file beside it; then it is an error, for nobody knows which part it shows."""
 
+_AGAIN = 1.0  # seconds after a look that failed
 _GROWING = frozenset((".tmp", ".part", ".partial", ".crdownload", ".filepart"))
 """Endings of files that are going to get another name."""
 
@@ -89,7 +90,7 @@ class FolderSource:
         self._flying: dict[str, State] = {}
         self._lock = threading.Lock()
         self._sink: ResultFiles | None = None
-        self._trouble = ""
+        self._trouble = self._unseen = ""
         self._next_try = 0.0
         self.ignored: Counter[str] = Counter()
         self.failed = 0
@@ -99,6 +100,7 @@ class FolderSource:
 
         Raises:
             OutputError: Results cannot be written to their folder.
+            DataError: With `once`: the folder or the store cannot be read.
         """
         if self._how.results is not None:
             station = self._station
@@ -113,7 +115,7 @@ class FolderSource:
         try:
             while not ends.is_set():
                 began = time.monotonic()
-                rest = self._look(ends)
+                rest = self._try_to_look(ends)
                 if self._how.once and not rest and not self._flying:
                     break
                 ends.wait(max(0.02, self._how.seconds - (time.monotonic() - began)))
@@ -125,7 +127,24 @@ class FolderSource:
     @property
     def trouble(self) -> str:
         """Why no part is taken just now, or results are not written; "" when all is well."""
-        return self._trouble or ("" if self._sink is None else self._sink.error)
+        return self._unseen or self._trouble or ("" if self._sink is None else self._sink.error)
+
+    def _try_to_look(self, ends: threading.Event) -> int:
+        """As `_look`. One that fails, as while a database begins anew, is told, and the next one may do better."""
+        try:
+            rest = self._look(ends)
+        except (AmissError, OSError) as error:
+            if self._how.once:
+                raise
+            if str(error) != self._unseen:
+                self._unseen = str(error)
+                self._tell(f"no part is taken: {error}")
+            ends.wait(_AGAIN)
+            return 1
+        if self._unseen:
+            self._unseen = ""
+            self._tell(f"{self._how.folder} is looked through again")
+        return rest
 
     def _look(self, ends: threading.Event) -> int:
         """One look through the folder; how many files are not judged yet."""
@@ -148,7 +167,11 @@ class FolderSource:
         return len(todo)
 
     def _scan(self) -> Iterator[tuple[str, State]]:
-        """Files that are or claim to be images, by their path below the folder, with slashes."""
+        """Files that are or claim to be images, by their path below the folder, with slashes.
+
+        Raises:
+            DataError: The folder cannot be looked through.
+        """
         folders = [self._how.folder]
         self.ignored.clear()
         while folders:
@@ -158,7 +181,7 @@ class FolderSource:
                     found = list(entries)
             except OSError as error:
                 if folder == self._how.folder:
-                    self._say(f"{folder} cannot be looked through ({error.strerror or error})")
+                    raise DataError(f"{folder} cannot be looked through ({error.strerror or error})") from error
                 continue
             for entry in found:
                 with suppress(OSError):  # gone meanwhile
@@ -198,7 +221,7 @@ class FolderSource:
         except FileNotFoundError:
             return True
         except (ImageError, OSError) as error:
-            if not where.exists():
+            if not os.path.exists(where):  # noqa: PTH110 - whatever keeps it from being looked at
                 return True
             trouble = trouble or (error.reason if isinstance(error, ImageError) else str(error.strerror or error))
         job = Job(
@@ -227,7 +250,7 @@ class FolderSource:
                 except BusyError:
                     if ends.is_set():
                         raise
-        except AmissError as error:
+        except (AmissError, OSError) as error:
             with self._lock:
                 self._flying.pop(path, None)
             if isinstance(error, OutputError):

@@ -35,6 +35,8 @@ from amiss.station.views import Views
 CONNECTIONS = 64
 """At the same time."""
 
+_AGAIN = 5.0  # seconds until a source that was stopped begins again
+
 log = logging.getLogger("amiss.server")
 
 
@@ -131,10 +133,17 @@ def _sources(found: Context, tell: Callable[[str], None]) -> Iterator[threading.
 
 
 def _watch(name: str, source: FolderSource, ends: threading.Event, tell: Callable[[str], None]) -> None:
-    try:
-        source.run(ends)
-    except AmissError as error:
-        tell(f"{name} takes no more parts: {error}")
+    """Run a source until the end. Whatever stops it is told once, and it begins again."""
+    said = ""
+    while not ends.is_set():
+        try:
+            source.run(ends)
+        except Exception as error:  # of any kind: nobody else would see that no part is taken
+            words = str(error) if isinstance(error, (AmissError, OSError)) else f"{type(error).__name__}: {error}"
+            if words != said:
+                tell(f"{name} takes no parts: {words}; it tries again")
+            said = words
+            ends.wait(_AGAIN)
 
 
 def _run(

@@ -162,9 +162,13 @@ class Station:
         """Refuse parts before the disk is full.
 
         Raises:
-            OutputError: Less is free than the floor.
+            OutputError: Less is free than the floor, or nobody can tell.
         """
-        free = shutil.disk_usage(self.store.folder).free
+        try:
+            free = shutil.disk_usage(self.store.folder).free
+        except OSError as error:
+            self.counts["refused"] += 1
+            raise OutputError(f"{self.store}: its disk cannot be looked at ({error.strerror or error})") from error
         if free < self.keeping.floor:
             self.counts["refused"] += 1
             raise OutputError(
