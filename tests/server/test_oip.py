@@ -102,6 +102,22 @@ def test_one_bad_image_fails_all(server: Running) -> None:
     assert reply.status == 422 and reply.json["accept"] is False and "not a PNG" in reply.json["error"]
 
 
+def test_the_record_says_of_a_failed_request_what_its_client_was_told(server: Running) -> None:
+    assert infer(server, as_base64(png(415), b"junk", parameters={"lot": "L False"})).status == 422
+    for _ in range(2):
+        asked = as_base64(png(415), png(416), parameters={"lot": "L True", "key": "all"})
+        assert infer(server, asked).status == 200
+    assert infer(server, as_base64(png(415), png(417), parameters={"key": "all"})).status == 409  # 415 was told before
+    parts = {told: server.get(f"/api/v1/parts?lot=L%20{told}").json["parts"] for told in (True, False)}
+    assert [part["accept"] for part in parts[True]] == [True, True]
+    assert {(part["label"], part["accept"]) for part in parts[False]} == {("error", False), ("good", False)}
+
+
+def test_as_many_images_as_may_come_have_room(server: Running) -> None:
+    reply = infer(server, as_base64(*[png(415)] * 16, outputs=[{"name": "label"}]))
+    assert reply.status == 200 and reply.json["outputs"][0]["data"] == ["good"] * 16
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

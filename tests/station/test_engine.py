@@ -24,7 +24,7 @@ from amiss.ledger.verify import verify
 from amiss.rules import Fixed
 from amiss.station.decoding import Decoders
 from amiss.station.engine import Station
-from amiss.station.jobs import is_drawn, new_id
+from amiss.station.jobs import TOGETHER, is_drawn, new_id
 from amiss.station.replay import DIFFERENT, EQUAL, MISSING, WITHIN, Replay, compare
 from amiss.testing import toy_part
 from tests.station.toy_station import job, png, stopped
@@ -136,16 +136,38 @@ def test_no_room_no_model_no_disk(station, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(NotReadyError, match="recipe must be one that a model is deployed for"):
         busy.submit(job(1, recipe="other"))
     with stopped(busy):
-        tickets = [busy.submit(job(number), wait=5) for number in range(12)]
-        with pytest.raises(BusyError, match="no room for more than 10 parts"):
+        tickets = [busy.submit(job(number), wait=5) for number in range(20)]
+        with pytest.raises(BusyError, match="no room for more than 18 parts"):
             busy.submit(job(50))
     busy.keeping = replace(busy.keeping, floor=10**18)
     with pytest.raises(OutputError, match="must stay free on its disk"):
         busy.submit(job(51))
-    assert all(ticket.answer.result(timeout=30).accept for ticket in tickets)
+    assert all(ticket.answer.result(timeout=30).event for ticket in tickets)
     assert busy.drain() and busy.drain()
     with pytest.raises(NotReadyError, match="it is ending"):
         busy.submit(job(52))
+
+
+def test_parts_that_come_together_are_all_taken_or_none(station):
+    busy = station()
+    with stopped(busy):
+        some = busy.submit_all([job(number) for number in range(TOGETHER)])
+        with pytest.raises(BusyError, match="no room"):
+            busy.submit_all([job(50 + number) for number in range(TOGETHER)])
+        assert busy.waiting == TOGETHER and busy.counts["refused"] == TOGETHER
+    assert all(ticket.answer.result(timeout=30).event for ticket in some)
+    assert busy.drain() and len(busy.reader.parts()) == TOGETHER
+
+
+def test_what_nobody_was_told_is_not_accepted(station):
+    found = station()
+    tickets = [found.submit(job(1), wait=30), found.submit(job(2, b"junk"), wait=30)]
+    assert [ticket.answer.result(timeout=30).accept for ticket in tickets] == [True, False]
+    again = found.submit(job(1), wait=30)
+    assert again.answer.result(timeout=30).accept and not found.untold([again], "told before")
+    (done,) = found.untold(tickets, "nobody heard")
+    assert done.result(timeout=30).event.data["reason"] == "nobody heard"
+    assert not any(part["accept"] for part in found.reader.parts()) and verify(found.reader).faults == 0
 
 
 def test_what_is_not_on_disk_is_not_accepted_and_the_station_goes_on(station):

@@ -207,15 +207,15 @@ def test_what_a_restart_left_untold(station: Begin, tmp_path: Path, deadline: bo
 def test_a_full_queue_makes_the_folder_wait(station: Begin, tmp_path: Path):
     found, folder = station(), tmp_path / "in"
     folder.mkdir()
-    for number in range(20):
+    for number in range(28):
         (folder / f"{number:02d}.png").write_bytes(png(job_image(number)))
     with stopped(found):
         thread = threading.Thread(target=watch_once, args=(found, folder))
         thread.start()
         time.sleep(0.5)
-        assert found.waiting <= 12 + 1
+        assert found.waiting <= 20 + 1
     thread.join(timeout=60)
-    assert sorted(part["name"] for part in found.reader.every_part()) == [f"{number:02d}.png" for number in range(20)]
+    assert sorted(part["name"] for part in found.reader.every_part()) == [f"{number:02d}.png" for number in range(28)]
 
 
 def test_a_look_that_fails_is_not_the_last_one(station: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -31,7 +31,7 @@ KINDS = (
     "shadow",  # a version judges in the shadow of the one that judges from now on, or none does any more
     "judged",  # a verdict on one part
     "compared",  # what the version in the shadow says of the same part
-    "late",  # what came of a part after its deadline
+    "late",  # what came of a part after its deadline, or was not told
     "labelled",  # what a person says of a part
     "quarantined",  # a person sets parts aside
     "chart",  # a control chart alarms, or does so no more

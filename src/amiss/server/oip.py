@@ -6,6 +6,7 @@ Inputs are one of `image`, BYTES [N], the bytes of image files, and `pixels`, UI
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -84,13 +85,11 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
     files, parameters = images_of(asked, rest), asked.get("parameters") or {}
     wanted = _wanted(asked)
     jobs = [_job(model, data, at, parameters, "map" in wanted) for at, data in enumerate(files)]
-    tickets = [submit(here, job) for job in jobs]
+    tickets = submit(here, *jobs)
     answers = [await answer_of(ticket) for ticket in tickets]
     for ticket, answer in zip(tickets, answers, strict=True):
-        if answer.event is None:
-            return await no_verdict(ticket, answer)
-        if answer.label is Label.ERROR:
-            return refuse(422, answer.reason, part=answer.part)
+        if answer.event is None or answer.label is Label.ERROR:
+            return await _failed(here, tickets, ticket, answer)
     outputs = [one for name in wanted if (one := _output(name, tickets, answers)) is not None]
     head = {
         "model_name": model,
@@ -99,6 +98,15 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
         "parameters": {"parts": ",".join(answer.event.data["id"] for answer in answers if answer.event is not None)},
     }
     return _packed(head, outputs, _binary(asked))
+
+
+async def _failed(here: Context, tickets: list[Ticket], ticket: Ticket, answer: Answer) -> Response:
+    """Refuse a whole request for one of its parts. Those that are good are recorded as not accepted first."""
+    untold = here.station.untold(tickets, "not told: another image of its request got no verdict")
+    await asyncio.gather(*map(asyncio.wrap_future, untold), return_exceptions=True)
+    if answer.event is None:
+        return await no_verdict(ticket, answer)
+    return refuse(422, answer.reason, part=answer.part)
 
 
 def _find(here: Context, model: str, version: str | None) -> Deployed:

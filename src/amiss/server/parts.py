@@ -16,7 +16,7 @@ from amiss.server.context import Context, given_context
 from amiss.server.desk import blinded
 from amiss.server.people import Who
 from amiss.server.schemas import Labelling
-from amiss.station.jobs import Job, new_id
+from amiss.station.jobs import Job, Ticket, new_id
 from amiss.station.replay import Replay
 
 router = APIRouter(prefix="/api/v1", tags=["parts"])
@@ -63,17 +63,17 @@ async def post_part(
         name=serial or "image", data=data, recipe=recipe, key=key, serial=serial, lot=lot, camera=camera,
         taken_at=taken_at,
     )  # fmt: skip
-    return await judged(submit(here, job), here.about(recipe))
+    return await judged(submit(here, job)[0], here.about(recipe))
 
 
-def submit(here: Context, job: Job) -> Any:
-    """A part to the station; what refuses it is counted.
+def submit(here: Context, *jobs: Job) -> list[Ticket]:
+    """Parts to the station, all of them or none; what refuses them is counted.
 
     Raises:
         AmissError: No room, no model, no disk.
     """
     try:
-        return here.station.submit(job)
+        return here.station.submit_all(jobs)
     except (BusyError, NotReadyError, OutputError) as error:
         here.metrics.refused.labels(type(error).__name__.removesuffix("Error").lower()).inc()
         raise

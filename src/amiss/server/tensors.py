@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from amiss.core.errors import InputError
+from amiss.station.jobs import TOGETHER
 
-MOST = 16
+MOST = TOGETHER
 """Images of one request."""
 
 TYPES = {"BOOL": ("?", 1), "UINT8": ("B", 1), "FP32": ("f", 4), "FP64": ("d", 8)}

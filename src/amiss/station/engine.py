@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from amiss.ledger.store import Store
 from amiss.ledger.writer import Committed, Writer
 from amiss.station.charts import Charts
 from amiss.station.decoding import Decoders
-from amiss.station.jobs import Job, Ticket, is_drawn, new_id
+from amiss.station.jobs import TOGETHER, Job, Line, Ticket, is_drawn, new_id
 from amiss.station.recipes import Recipes
 from amiss.station.shadows import Shadows
 from amiss.station.systemd import notify, watchdog_seconds
@@ -88,7 +88,7 @@ class Station:
         self.counts: Counter[str] = Counter()
         self.delays: deque[dict[str, float]] = deque(maxlen=1000)
         self._charted = charts
-        self._queue: queue.Queue[Ticket | None] = queue.Queue(2 * self.cores + 8)
+        self._queue = Line(2 * self.cores + TOGETHER)
         self._open: dict[str, Ticket] = {}
         self._busy: dict[int, float] = {}
         self._lock = threading.Lock()
@@ -141,22 +141,68 @@ class Station:
             NotReadyError: The station ends, or no model is deployed for the recipe.
             OutputError: The disk has less room than it must.
         """
+        return self._admit([job], wait)[0]
+
+    def submit_all(self, jobs: Sequence[Job]) -> list[Ticket]:
+        """Have parts of one recipe judged that came together: all of them are taken, or none.
+
+        Args:
+            jobs: The parts, up to `TOGETHER`.
+
+        Returns:
+            Their tickets.
+
+        Raises:
+            BusyError: There is no room for all of them.
+            NotReadyError: The station ends, or no model is deployed for the recipe.
+            OutputError: The disk has less room than it must.
+        """
+        return self._admit(jobs, None)
+
+    def _admit(self, jobs: Sequence[Job], wait: float | None) -> list[Ticket]:
         if self._draining.is_set():
             raise NotReadyError("the station takes no more parts: it is ending")
-        self.recipes.current(job.recipe)
+        for recipe in {job.recipe for job in jobs}:
+            self.recipes.current(recipe)
         self.check_room()
-        part = new_id()
-        ticket = Ticket(job, part, is_drawn(part, self.store.secret, self.audit), self.deadline)
+        tickets = []
+        for job in jobs:
+            part = new_id()
+            tickets.append(Ticket(job, part, is_drawn(part, self.store.secret, self.audit), self.deadline))
         with self._lock:
-            self._open[part] = ticket
+            self._open |= {ticket.part: ticket for ticket in tickets}
         try:
-            self._queue.put(ticket, block=wait is not None, timeout=wait)
+            if wait is None:
+                self._queue.put_all(tickets)
+            else:
+                for ticket in tickets:
+                    self._queue.put(ticket, timeout=wait)
         except queue.Full:
             with self._lock:
-                del self._open[part]
-            self.counts["refused"] += 1
+                for ticket in tickets:
+                    self._open.pop(ticket.part, None)
+            self.counts["refused"] += len(tickets)
             raise BusyError(f"the station has no room for more than {self._queue.maxsize} parts; come again") from None
-        return ticket
+        return tickets
+
+    def untold(self, tickets: Sequence[Ticket], reason: str) -> list[Future[Committed]]:
+        """Record that parts are not accepted whose verdict is on disk, because whoever sent them is told no verdict.
+
+        Args:
+            tickets: Answered. Those that were not accepted stay as they are, and so do verdicts that were told before.
+            reason: Why.
+
+        Returns:
+            One for each part that this concerns, done when it is on disk.
+        """
+        done = []
+        for ticket in tickets:
+            answer = ticket.answer.result()
+            event = answer.event
+            if answer.accept and event is not None and event.data["id"] == ticket.part:
+                late = {"part": ticket.part, "label": str(answer.label), "score": event.data["score"], "reason": reason}
+                done.append(self.writer.submit(Draft("late", late)))
+        return done
 
     def check_room(self) -> None:
         """Refuse parts before the disk is full.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,9 @@ from typing import Any
 
 from amiss.core.verdict import Label
 from amiss.ledger.events import Event
+
+TOGETHER = 16
+"""Parts that may come together, at most: all of them are taken, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,24 @@ class Ticket:
         ms = 1000 * (time.monotonic() - self.began)
         self.answer.set_result(Answer(self.part, accept, label, reason, event, ms))
         return True
+
+
+class Line(queue.Queue[Ticket | None]):
+    """Tickets that wait for whoever judges them; None ends one who waits for a ticket."""
+
+    def put_all(self, tickets: Sequence[Ticket]) -> None:
+        """Add some together.
+
+        Raises:
+            queue.Full: There is no room for all of them; then none is added.
+        """
+        with self.mutex:
+            if self._qsize() + len(tickets) > self.maxsize:
+                raise queue.Full
+            for ticket in tickets:
+                self._put(ticket)
+            self.unfinished_tasks += len(tickets)
+            self.not_empty.notify(len(tickets))
 
 
 def new_id() -> str:
