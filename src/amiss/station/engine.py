@@ -104,7 +104,7 @@ class Station:
             self.recipes = Recipes(self.writer, self.reader)
             self.decoders = Decoders(self.cores)
             stack.callback(self.decoders.close)
-            self.charts = Charts(self.writer, self.tell)
+            self.charts = Charts(self.writer, self.reader, self.tell)
             if self._charted:
                 self.charts.start()
                 stack.callback(self.charts.stop)
