@@ -3,6 +3,9 @@
 import resource
 import sqlite3
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,6 +107,67 @@ def test_images_of_alarms_come_before_their_verdict_and_good_ones_are_best_effor
         assert good.result().event.data["image"] is None
     with reader(store) as found:
         assert [part["label"] for part in found.parts()] == ["good"] and found.kept() == {}
+
+
+def files_of(store: Store) -> set[str]:
+    return {path.name for path in store.images.glob("*/*")}
+
+
+def test_images_of_what_is_not_written_are_not_left_behind(tmp_path: Path, reader):
+    """A key of other bytes, alone and in one group with the first; a repeat whose image is gone; no event at all."""
+    store = Store.make(tmp_path / "store")
+    with Writer(store) as writer:
+        first = writer.submit(judged(2), bytes_of(2)).result().event
+        with pytest.raises(ConflictError):
+            writer.submit(judged(8, key="key 2"), bytes_of(8)).result()
+        store.image(first.data["sha256"]).unlink()
+        assert not writer.submit(judged(2), bytes_of(2)).result().fresh
+        assert files_of(store) == set()
+        with stalled(writer):
+            group = [writer.submit(judged(number, key="key 3"), bytes_of(number)) for number in (3, 9)]
+            twins = [writer.submit(judged(4), bytes_of(4)), writer.submit(judged(4, key="other"), bytes_of(4))]
+        assert group[0].result().fresh and isinstance(group[1].exception(), ConflictError)
+        assert twins[0].result().fresh and isinstance(twins[1].exception(), OutputError)  # an id twice
+        writer.call(lambda connection: None).result()
+        assert files_of(store) == {judged(number).data["sha256"] for number in (3, 4)}
+
+
+def test_a_full_disk_leaves_no_images(tmp_path: Path):
+    store = Store.make(tmp_path / "store")
+    log = store.folder / "ledger.sqlite-wal"
+    with Writer(store) as writer:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 100, before[1]))
+        try:
+            failed = [writer.submit(judged(number), bytes_of(number)) for number in (1, 2)]
+            assert all(isinstance(one.exception(), OutputError) for one in failed)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        writer.call(lambda connection: None).result()
+        assert files_of(store) == set()
+
+
+def test_an_image_that_was_there_before_stays_whatever_fails(tmp_path: Path):
+    """As where the table was lost: a file that this writer has not made is none of its business."""
+    store = Store.make(tmp_path / "store")
+    path = store.image(judged(8).data["sha256"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes_of(8))
+    with Writer(store) as writer, stalled(writer):
+        both = [writer.submit(judged(number, key="key"), bytes_of(number)) for number in (2, 8)]
+    assert both[0].result().fresh and isinstance(both[1].exception(), ConflictError) and path.exists()
+
+
+@contextmanager
+def stalled(writer: Writer) -> Iterator[None]:
+    """What comes meanwhile is written as one group."""
+    goes_on = threading.Event()
+    writer.call(lambda connection: goes_on.wait(20))
+    time.sleep(0.1)
+    try:
+        yield
+    finally:
+        goes_on.set()
 
 
 def test_an_image_that_was_cut_off_is_written_again(tmp_path: Path):

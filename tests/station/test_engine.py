@@ -232,6 +232,19 @@ def test_audits_are_drawn_before_anybody_has_looked(station):
     assert 150 < sum(is_drawn(one, found.store.secret, 0.1) for one in ids) < 250
 
 
+def test_all_images_that_must_go_do_so(station, monkeypatch: pytest.MonkeyPatch):
+    """In one round, however many came since the one before."""
+    monkeypatch.setattr("amiss.ledger.prune.BATCH", 1)
+    found = station()
+    [answered(found, number) for number in range(15)]
+    found.keeping = Keeping.of(quota="0")
+    rounds = iter([False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr(found._ends, "wait", lambda seconds: next(rounds) if seconds > 1 else time.sleep(0.01))
+        found._tidy()
+    assert not found.reader.kept() and verify(found.reader).faults == 0
+
+
 def test_systemd_hears_of_progress(tmp_path: Path, inspector, monkeypatch: pytest.MonkeyPatch):
     heard, path = [], tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:

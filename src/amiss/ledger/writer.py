@@ -39,6 +39,9 @@ _NEW_EVENT = insert(tables.event)
 _KEYS = select(tables.part.c.seq, tables.part.c.key).where(
     tables.part.c.station == bindparam("station"), tables.part.c.key.in_(bindparam("keys", expanding=True))
 )
+_KEPT = select(tables.image.c.sha256).where(
+    tables.image.c.sha256.in_(bindparam("hashes", expanding=True)), tables.image.c.state == "kept"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ class _Waiting:
     draft: Draft
     image: bytes | None
     future: Future[Committed] = field(default_factory=Future)
+    repeats: bool = False
+    """Whether its key was given before."""
+    new_file: bool = False
+    """Whether the file of its image was not there before."""
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether its image is to be written."""
+        return self.image is not None and not self.repeats
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has become an event of its own."""
+        return self.future.exception() is None and self.future.result().fresh
 
 
 @dataclass
@@ -181,18 +198,43 @@ class Writer:
 
     def _take(self, group: Sequence[_Waiting | _Work]) -> None:
         """Write a group. When that fails, each alone, so that one that cannot be written takes no other with it."""
-        drafts = self._with_images([one for one in group if isinstance(one, _Waiting)])
+        events = [one for one in group if isinstance(one, _Waiting)]
+        drafts = self._with_images(self._looked_up(events))
         works = [one for one in group if isinstance(one, _Work)]
         ready: list[_Waiting | _Work] = [*drafts, *works]
-        if not ready or self._commit(ready) is None:
-            return
         failures: list[Exception] = []
-        for one in ready:
+        for one in ready if ready and self._commit(ready) is not None else []:
             hopeless = len(failures) > 1 and isinstance(failures[-1], OutputError)  # the disk, not the event
             why = failures[-1] if hopeless else self._commit([one])
             failures = [] if why is None else [*failures, why]
             if why is not None:
                 one.future.set_exception(why)
+        self._drop_images(events)
+
+    def _looked_up(self, group: Sequence[_Waiting]) -> list[_Waiting]:
+        """Those to go on with: without a database that says which keys are known no image is written."""
+        imaged = [one for one in group if one.image is not None]
+        why = self._look_up(imaged) if imaged else None
+        if why is not None:  # once more, on a new connection
+            why = self._look_up(imaged)
+        if why is None:
+            return list(group)
+        for one in imaged:
+            one.future.set_exception(why)
+        return [one for one in group if one.image is None]
+
+    def _look_up(self, group: Sequence[_Waiting]) -> AmissError | None:
+        """Note which keys were given before, whose images must not be written once more; what has gone wrong."""
+        try:
+            with self._writing() as connection:
+                known = _known(connection, self.store.station, [one.draft for one in group])
+            for one in group:
+                one.repeats = one.draft.data.get("key") in known
+        except AmissError as error:
+            return error
+        except Exception:  # one of them is no event: it fails alone when it is written
+            return None
+        return None
 
     def _commit(self, ready: Sequence[_Waiting | _Work]) -> Exception | None:
         """Write some of them together; what has gone wrong, if anything has. Then nothing was written."""
@@ -213,8 +255,10 @@ class Writer:
         """Write the images first. Without a durable one its event fails; without a good one it only says so."""
         ready = []
         for durable in (True, False):
-            own = [one for one in group if one.image is not None and (_class(one.draft) in DURABLE) is durable]
+            own = [one for one in group if one.needs_file and (_class(one.draft) in DURABLE) is durable]
             paths = [self.store.image(one.draft.data["sha256"]) for one in own]
+            for path, one in zip(paths, own, strict=True):
+                one.new_file = not path.exists()
             failed = write_images([(p, one.image or b"") for p, one in zip(paths, own, strict=True)], durable=durable)
             for path, one in zip(paths, own, strict=True):
                 if path not in failed:
@@ -225,7 +269,18 @@ class Writer:
                     one.draft = replace(one.draft, data={**one.draft.data, "image": None})
                     ready.append(one)
         kept = {id(one) for one in ready}
-        return [one for one in group if one.image is None or id(one) in kept]
+        return [one for one in group if not one.needs_file or id(one) in kept]
+
+    def _drop_images(self, group: Sequence[_Waiting]) -> None:
+        """Remove the files that were made for what has not become an event, as far as no part has such an image."""
+        made = {one.draft.data["sha256"] for one in group if one.new_file and not one.is_fresh}
+        if not made:
+            return
+        with contextlib.suppress(AmissError, OSError):  # a file too many does no harm
+            with self._writing() as connection:
+                needed = set(connection.execute(_KEPT, {"hashes": list(made)}).scalars())
+            for sha256 in made - needed:
+                self.store.image(sha256).unlink(missing_ok=True)
 
     def _write(self, ready: Sequence[_Waiting | _Work]) -> list[tuple[_Waiting, Committed]]:
         group = [one for one in ready if isinstance(one, _Waiting)]

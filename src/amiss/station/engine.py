@@ -46,6 +46,7 @@ DRAIN = 12.0
 _TICK = 0.02
 _MEND_SECONDS = 0.2
 _PRUNE_SECONDS = 60.0
+_PRUNE_PAUSE = 0.2
 _LINGER = 0.3
 
 
@@ -116,8 +117,8 @@ class Station:
                 for number in range(self.cores + 1)  # while all cores score, one more has its image decoded
             ]
             self._keeper = threading.Thread(target=self._keep_watch, name="amiss-watch", daemon=True)
-            tidy = threading.Thread(target=self._tidy, name="amiss-prune", daemon=True)
-            for thread in (*self._workers, self._keeper, tidy):
+            self._tidier = threading.Thread(target=self._tidy, name="amiss-prune", daemon=True)
+            for thread in (*self._workers, self._keeper, self._tidier):
                 thread.start()
             self._stack = stack.pop_all()
         return self
@@ -255,6 +256,7 @@ class Station:
                 thread.join(timeout=max(0.1, end - time.monotonic()))
             self._ends.set()
             self._keeper.join(timeout=2)
+            self._tidier.join(timeout=2)
         return not rest
 
     def hurry(self) -> None:
@@ -367,10 +369,12 @@ class Station:
                 fed = now
 
     def _tidy(self) -> None:
-        """Remove images whose time is over, a few at a time."""
+        """Remove images whose time is over, or that are too many: a few at a time, until none is left to go."""
         while not self._ends.wait(_PRUNE_SECONDS):
             try:
-                prune(self.writer, self.reader, self.keeping, most=10)
+                while any(of["images"] for of in prune(self.writer, self.reader, self.keeping, most=1).values()):
+                    if self._ends.wait(_PRUNE_PAUSE):
+                        break
             except AmissError as error:
                 self.tell(f"images cannot be removed: {error}")
 
