@@ -111,6 +111,7 @@ class Writer:
         self._connection: Connection | None = None
         self._stack = ExitStack()
         self._since_checkpoint = 0
+        self._made: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="amiss-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -272,15 +273,19 @@ class Writer:
         return [one for one in group if not one.needs_file or id(one) in kept]
 
     def _drop_images(self, group: Sequence[_Waiting]) -> None:
-        """Remove the files that were made for what has not become an event, as far as no part has such an image."""
-        made = {one.draft.data["sha256"] for one in group if one.new_file and not one.is_fresh}
-        if not made:
+        """Remove the files that were made for what has not become an event, as far as no part has such an image.
+
+        Where that fails, as on a full disk, it is tried again with the next group.
+        """
+        self._made |= {one.draft.data["sha256"] for one in group if one.new_file and not one.is_fresh}
+        if not self._made:
             return
-        with contextlib.suppress(AmissError, OSError):  # a file too many does no harm
+        with contextlib.suppress(AmissError, OSError):
             with self._writing() as connection:
-                needed = set(connection.execute(_KEPT, {"hashes": list(made)}).scalars())
-            for sha256 in made - needed:
+                needed = set(connection.execute(_KEPT, {"hashes": list(self._made)}).scalars())
+            for sha256 in self._made - needed:
                 self.store.image(sha256).unlink(missing_ok=True)
+            self._made.clear()
 
     def _write(self, ready: Sequence[_Waiting | _Work]) -> list[tuple[_Waiting, Committed]]:
         group = [one for one in ready if isinstance(one, _Waiting)]
