@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from amiss import load
+from amiss.core.verdict import Label
 from amiss.ledger.reader import Reader
 from amiss.ledger.store import Store
 from amiss.ledger.verify import verify
+from amiss.server.answers import answer_of
+from amiss.station.jobs import Job, Ticket
 from tests.server.running import Running, png
 
 
@@ -213,3 +217,14 @@ def test_events_go_both_ways(server: Running) -> None:
             back += [row["seq"] for row in page["events"]]
             before = page["next"]
         assert back == forward[::-1] and forward
+
+
+def test_whoever_gives_up_takes_no_answer_with_it() -> None:
+    ticket = Ticket(Job(name="a", data=b"", recipe="toy", key="a"), "id", False, None)
+
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(answer_of(ticket), 0.01)
+
+    asyncio.run(impatient())
+    assert ticket.say(Label.ERROR, "late", None) and ticket.answer.result().reason == "late"

@@ -110,8 +110,8 @@ def part_of(row: dict[str, Any], truth: str | None = None) -> dict[str, Any]:
 
 
 async def answer_of(ticket: Ticket) -> Answer:
-    """Wait for the answer to a part."""
-    return await asyncio.wrap_future(ticket.answer)
+    """Wait for the answer to a part. It is given even where whoever waits gives up: then nobody hears it."""
+    return await asyncio.shield(asyncio.wrap_future(ticket.answer))
 
 
 async def failure_of(ticket: Ticket) -> Exception | None:

@@ -103,7 +103,7 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
 async def _failed(here: Context, tickets: list[Ticket], ticket: Ticket, answer: Answer) -> Response:
     """Refuse a whole request for one of its parts. Those that are good are recorded as not accepted first."""
     untold = here.station.untold(tickets, "not told: another image of its request got no verdict")
-    await asyncio.gather(*map(asyncio.wrap_future, untold), return_exceptions=True)
+    await asyncio.shield(asyncio.gather(*map(asyncio.wrap_future, untold), return_exceptions=True))
     if answer.event is None:
         return await no_verdict(ticket, answer)
     return refuse(422, answer.reason, part=answer.part)
