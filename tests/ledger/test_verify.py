@@ -2,18 +2,24 @@
 
 import random
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amiss.core.errors import DataError
 from amiss.ledger import outbox, tables
-from amiss.ledger.events import link
+from amiss.ledger import verify as checks
+from amiss.ledger.events import Draft, link
+from amiss.ledger.images import Keeping
+from amiss.ledger.prune import prune
+from amiss.ledger.reader import Reader
 from amiss.ledger.store import Store
 from amiss.ledger.verify import rebuild, verify
 from amiss.ledger.writer import Writer
-from tests.ledger.drafts import every_kind, judged
+from tests.ledger.drafts import bytes_of, every_kind, judged, part_id
 from tests.ledger.tamper import WAYS, tamper
 
 
@@ -62,6 +68,33 @@ def test_what_is_found_is_said(store: Store, reader, statement: str, fault: str)
     change(store, statement)
     with reader(store) as found:
         assert any(fault in one for one in verify(found).shown)
+
+
+def test_what_is_written_meanwhile_is_no_fault(store: Store, reader, monkeypatch: pytest.MonkeyPatch):
+    """Between the events and the tables, and between the rows of images and their files."""
+    check_tables, kept_images = checks._check_tables, checks._kept_images
+    with Writer(store) as writer, reader(store) as found:
+        before = found.head()
+        gone = store.image(judged(25).data["sha256"])  # a chart speaks of it, so that it is not pruned
+        gone.unlink()
+
+        def write_first(*args: Any) -> None:
+            late = {"part": part_id(7), "label": "good", "score": 0.1, "reason": "640 ms"}
+            writer.submit(judged(50), bytes_of(50)), writer.submit(Draft("late", late)).result()
+            assert prune(writer, found, Keeping({}, 20 * 72))["quota"]["images"]
+            check_tables(*args)
+
+        def prune_first(one: Reader) -> Iterator[Any]:
+            rows = list(kept_images(one))
+            assert prune(writer, found, Keeping({}, 0))["quota"]["images"]
+            yield from rows
+
+        monkeypatch.setattr(checks, "_check_tables", write_first)
+        monkeypatch.setattr(checks, "_kept_images", prune_first)
+        checked = verify(found, read_images=True)
+        assert (checked.events, checked.head) == before
+        assert [one.partition(":")[0] for one in checked.shown] == [f"image of event {25 + 4}"]
+        assert found.head()[0] > before[0]
 
 
 def test_a_forged_chain_is_found_by_whoever_has_seen_its_head(store: Store, reader):

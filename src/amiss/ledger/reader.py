@@ -75,9 +75,16 @@ class Reader:
         self.store, self.station = store, station or store.station
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A connection for queries of one's own."""
+    def connect(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """A connection for queries of one's own.
+
+        Args:
+            snapshot: Whether all queries see what the first one did, whatever is written meanwhile. In SQLite they do
+                anyway, and its log grows as long as the connection is open.
+        """
         with working(self.store, reading=True), self._engine.connect() as connection:
+            if snapshot and connection.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     def stations(self) -> list[str]:

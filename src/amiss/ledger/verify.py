@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, text
+from sqlalchemy import Connection, Row, Table, delete, select, text
 
 from amiss.core.errors import AmissError, DataError
 from amiss.ledger import tables
@@ -62,6 +62,8 @@ class Verification:
 def verify(reader: Reader, *, heads: dict[str, str] | None = None, read_images: bool = False) -> Verification:
     """Check everything that can be checked from inside, and against what witnesses have seen.
 
+    A station may write meanwhile: events and tables are those of one moment.
+
     Args:
         reader: Of the store.
         heads: Hashes that somebody outside has been told, with where; each must be in the chain. Only they can show
@@ -72,12 +74,12 @@ def verify(reader: Reader, *, heads: dict[str, str] | None = None, read_images: 
     try:
         _check_file(reader, found)
         missing = dict(heads or {})
-        for fault in check_chain(_counted(reader, found, missing)):
-            found.add(fault)
-        for head, where in missing.items():
-            found.add(f"{where}: event {head[:12]} is not in the chain; events were cut off or replaced")
-        with tempfile.TemporaryDirectory() as folder:
-            _check_tables(reader, found, Path(folder) / "again.sqlite")
+        with tempfile.TemporaryDirectory() as folder, reader.connect(snapshot=True) as connection:
+            for fault in check_chain(_counted(_events(connection, reader.station), found, missing)):
+                found.add(fault)
+            for head, where in missing.items():
+                found.add(f"{where}: event {head[:12]} is not in the chain; events were cut off or replaced")
+            _check_tables(connection, found, Path(folder) / "again.sqlite")
         _check_images(reader, found)
     except DataError as error:  # so damaged that the database itself gives up
         found.add(str(error))
@@ -92,31 +94,31 @@ def _check_file(reader: Reader, found: Verification) -> None:
                     found.add(f"database: {row[0]}")
 
 
-def _counted(reader: Reader, found: Verification, missing: dict[str, str]) -> Iterator[Event]:
-    for event in reader.events():
+def _counted(events: Iterator[Event], found: Verification, missing: dict[str, str]) -> Iterator[Event]:
+    for event in events:
         found.events += 1
         found.head = event.hash
         missing.pop(event.hash, None)
         yield event
 
 
-def _check_tables(reader: Reader, found: Verification, path: Path) -> None:
+def _check_tables(connection: Connection, found: Verification, path: Path) -> None:
     """Make all projections again beside, and compare them row by row."""
     again = memory_engine(path)
     tables.metadata.create_all(again)
     try:
-        with again.begin() as connection:
-            project_all(connection, reader.events())
+        with again.begin() as beside:
+            project_all(beside, _events(connection, found.station))
     except (AmissError, ValueError) as error:
         found.add(f"tables cannot be made again: {error}")
         return
     except Exception as error:  # a forged event that no table takes
         found.add(f"tables cannot be made again: {' '.join(str(error).split())[:200]}")
         return
-    with again.connect() as one, reader.connect() as other:
+    with again.connect() as beside:
         for table in tables.PROJECTIONS:
             for seq, wanted, is_now in _apart(
-                _groups(one, table, reader.station), _groups(other, table, reader.station)
+                _groups(beside, table, found.station), _groups(connection, table, found.station)
             ):
                 what = "is missing" if not is_now else "is not from any event" if not wanted else "was changed"
                 found.add(f"table {table.name}: the row of event {seq} {what}")
@@ -127,7 +129,7 @@ def _groups(connection: Connection, table: Table, station: str) -> Iterator[Grou
     """Rows of one event at a time, without the columns that no event tells."""
     columns = [c for c in table.columns if c.name not in tables.OPERATIONAL.get(table.name, ())]
     asked = select(table.c.seq, *columns).where(table.c.station == station).order_by(table.c.seq)
-    rows = connection.execution_options(yield_per=1000).execute(asked)
+    rows = connection.execute(asked, execution_options={"yield_per": 1000})
     for seq, same in itertools.groupby(rows, key=lambda row: row[0]):
         yield int(seq), sorted((tuple(row) for row in same), key=repr)
 
@@ -150,22 +152,38 @@ def _apart(wanted: Iterator[Group], found: Iterator[Group]) -> Iterator[tuple[in
 
 def _check_images(reader: Reader, found: Verification) -> None:
     """Every kept image is there, of its size; when asked, of its hash."""
-    image = tables.image
-    asked = select(image.c.seq, image.c.sha256, image.c.bytes).where(
+    for row in _kept_images(reader):
+        found.images += 1
+        path = reader.store.image(row.sha256)
+        try:
+            length = path.stat().st_size
+            same = not found.read or hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256
+        except OSError as error:
+            if _is_kept(reader, row.part):  # not pruned since it was listed: the table says so before the file goes
+                found.add(f"image of event {row.seq}: {path} cannot be read ({error.strerror})")
+            continue
+        if length != row.bytes or not same:
+            found.add(f"image of event {row.seq}: {path} is not what was judged")
+
+
+def _kept_images(reader: Reader) -> Iterator[Row[Any]]:
+    """Rows of images that are kept, some at a time: no connection stays open while images are read."""
+    image, after = tables.image, -1
+    asked = select(image.c.part, image.c.seq, image.c.sha256, image.c.bytes).where(
         image.c.station == reader.station, image.c.state == "kept"
     )
+    while True:
+        with reader.connect() as connection:
+            page = connection.execute(asked.where(image.c.seq > after).order_by(image.c.seq).limit(1000)).all()
+        yield from page
+        if not page:
+            return
+        after = page[-1].seq
+
+
+def _is_kept(reader: Reader, part: str) -> bool:
     with reader.connect() as connection:
-        for seq, sha256, size in connection.execution_options(yield_per=1000).execute(asked):
-            found.images += 1
-            path = reader.store.image(sha256)
-            try:
-                length = path.stat().st_size
-                same = not found.read or hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-            except OSError as error:
-                found.add(f"image of event {seq}: {path} cannot be read ({error.strerror})")
-                continue
-            if length != size or not same:
-                found.add(f"image of event {seq}: {path} is not what was judged")
+        return connection.execute(select(tables.image.c.state).where(tables.image.c.part == part)).scalar() == "kept"
 
 
 def rebuild(writer: Writer) -> int:
