@@ -93,6 +93,7 @@ def watch(
         from amiss.connect.names import NamePattern
         from amiss.ledger.images import Keeping
         from amiss.ledger.store import Store
+        from amiss.signature import signature_path
         from amiss.station.engine import Station
 
     if demo:
@@ -113,14 +114,14 @@ def watch(
 
         return load_model(model, backend=backend, trusted_key=trusted_key, accepted=accepted)
 
-    inspector = load()
+    inspector, signature = load(), signature_path(model)
     telling = Telling(json=json)
     record = Store.make(store, station, database)
     engine = Station(record, deadline=deadline or None, audit=audit, keeping=keeping, tell=telling.line)
     with telling, engine, _signals(engine, telling) as ends:
-        engine.recipes.deploy(named, inspector, reason="amiss watch")
+        engine.recipes.deploy(named, inspector, reason="amiss watch", signature=signature)
         source = FolderSource(engine, how, telling.line, telling.verdict)
-        with _reloading(engine, named, load, telling):  # it may be told as soon as it says that it watches
+        with _reloading(engine, named, signature, load, telling):  # it may be told as soon as it says that it watches
             telling.begin(engine, source, inspector.statement())
             source.run(ends.event)
     _conclude(engine, source, telling, ends.number, once=once)
@@ -158,7 +159,7 @@ def _signals(engine: Station, telling: Telling) -> Iterator[_Ends]:
 
 
 @contextmanager
-def _reloading(engine: Station, recipe: str, load: Any, telling: Telling) -> Iterator[None]:
+def _reloading(engine: Station, recipe: str, signature: Path, load: Any, telling: Telling) -> Iterator[None]:
     """SIGHUP: what lies at MODEL now judges from now on, if it can be loaded and scores as it must."""
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None:
@@ -173,7 +174,7 @@ def _reloading(engine: Station, recipe: str, load: Any, telling: Telling) -> Ite
             if over.is_set():
                 return
             try:
-                ready = engine.recipes.deploy(recipe, load(), reason="SIGHUP")
+                ready = engine.recipes.deploy(recipe, load(), reason="SIGHUP", signature=signature)
             except AmissError as error:
                 telling.line(f"the model stays as it was: {error}")
             else:

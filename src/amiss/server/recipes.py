@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi import Path as Part
 
 from amiss.core.errors import DataError
-from amiss.inspector import Inspector
 from amiss.ledger.events import Draft, read_time
 from amiss.ledger.labels import quarantines, set_aside
 from amiss.server.answers import Refused, may
@@ -18,6 +17,7 @@ from amiss.server.context import Context
 from amiss.server.parts import IMAGE_BODY, Here, Reading, Text
 from amiss.server.people import Who
 from amiss.server.schemas import Deploying, Quarantining, Reason, Recalibrating, Seq, Shadowing
+from amiss.signature import signature_path
 from amiss.station import questions
 from amiss.station.learnings import trade_table
 from amiss.station.pools import pools, tried
@@ -48,8 +48,17 @@ def list_recipes(here: Here, _: Reading) -> dict[str, Any]:
 
 
 @router.post("/recipes/{recipe}/versions", status_code=201, openapi_extra=IMAGE_BODY)
-async def add_version(request: Request, here: Here, who: Changer, recipe: str) -> dict[str, Any]:
-    """A model as a version of a recipe, from the bytes of its .amiss file: verified and tried, not deployed."""
+async def add_version(
+    request: Request,
+    here: Here,
+    who: Changer,
+    recipe: str,
+    amiss_signature: Annotated[str | None, Header(max_length=8000)] = None,
+) -> dict[str, Any]:
+    """A model as a version of a recipe, from the bytes of its .amiss file: verified and tried, not deployed.
+
+    Where the station has a trusted key, Amiss-Signature must be what the .sig file of the model says, on one line.
+    """
     from starlette.concurrency import run_in_threadpool
 
     with tempfile.TemporaryDirectory(dir=here.station.store.folder, prefix=".upload-") as folder:
@@ -57,13 +66,15 @@ async def add_version(request: Request, here: Here, who: Changer, recipe: str) -
         with path.open("wb") as file:
             async for piece in request.stream():
                 file.write(piece)
+        if amiss_signature is not None:
+            signature_path(path).write_text(amiss_signature, encoding="utf-8")
         return await run_in_threadpool(_add, here, recipe, path, who.name)
 
 
 def _add(here: Context, recipe: str, path: Path, actor: str) -> dict[str, Any]:
-    inspector = Inspector.load(path)
-    known = inspector.fingerprint in {row["fingerprint"] for row in here.station.reader.versions()}
-    return {**_summary(here.station.recipes.add(recipe, inspector, actor=actor)), "known": known}
+    before = {row["fingerprint"] for row in here.station.reader.versions()}
+    ready = here.station.recipes.add_file(recipe, path, actor=actor)
+    return {**_summary(ready), "known": ready.fingerprint in before}
 
 
 @router.post("/recipes/{recipe}/deployments")
@@ -86,14 +97,17 @@ def roll_back(here: Here, who: Changer, recipe: str, asked: Reason) -> dict[str,
 def recalibrate(here: Here, who: Changer, recipe: str, asked: Recalibrating) -> dict[str, Any]:
     """What judges now with another rule, or calibrated on audited parts, as a new version that is not deployed.
 
-    `trial` says what both do with the parts that are kept to certify.
+    `trial` says what both do with the parts that are kept to certify; `refused`, why it may not judge, such as that
+    nobody has signed it.
     """
     here.check_recipe(recipe)
     station = here.station
     before = station.recipes.current(recipe).inspector
     pool = station.reader if asked.scores == "audited" else None
     ready = station.recipes.recalibrate(recipe, asked.rule, asked.alpha, pool=pool, actor=who.name)
-    return {**_summary(ready), "known": False, "trial": tried(station.reader, recipe, before, ready.inspector)}
+    refused = station.recipes.refusal(recipe, ready.version)
+    trial = tried(station.reader, recipe, before, ready.inspector)
+    return {**_summary(ready), "known": False, "trial": trial, "refused": refused}
 
 
 @router.get("/recipes/{recipe}/versions/{version}/trial")

@@ -27,6 +27,7 @@ from amiss.server.metrics import Metrics
 from amiss.server.people import People
 from amiss.server.protocol import ImpatientProtocol
 from amiss.server.settings import Settings
+from amiss.signature import signature_path
 from amiss.station.engine import Station
 from amiss.station.learnings import Learnings
 from amiss.station.systemd import notify
@@ -104,11 +105,13 @@ def serve(
 def _load(found: Context, load: Callable[[str], Inspector], tell: Callable[[str], None]) -> None:
     """What judged last judges again; a recipe that is new begins with the artefact of the settings."""
     recipes = found.station.recipes
+    recipes.hold_to(load)
     for recipe, failure in recipes.resume().items():
         tell(f"recipe {recipe} cannot judge: {failure}")
     for name, table in found.settings.recipe.items():
         if table.artefact is not None and not recipes.has(name):
-            recipes.deploy(name, load(table.artefact), reason="first version, by the settings")
+            inspector, signature = load(table.artefact), signature_path(table.artefact)
+            recipes.deploy(name, inspector, reason="first version, by the settings", signature=signature)
     found.ready = True
 
 

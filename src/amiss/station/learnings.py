@@ -27,6 +27,7 @@ from amiss.station.choices import Choices
 from amiss.station.decoding import Decoders
 from amiss.station.jobs import new_id
 from amiss.station.recipes import Recipes
+from amiss.station.stored import load_own
 from amiss.storage import sweep, write_file
 
 STATES = ("collecting", "running", "cancelled", "failed", "done")
@@ -53,6 +54,7 @@ class Learning:
         version: Of the recipe, once it is done.
         statement: What the model promises, once it is done.
         trade: What other alphas would mean, once it is done.
+        refused: Why the version may not judge, such as that nobody has signed it; empty where it may.
         stage: What is being done; nothing of this line is kept.
         done: Units of it, of `total`.
         total: Units in all.
@@ -72,6 +74,7 @@ class Learning:
     version: int | None = None
     statement: str = ""
     trade: list[dict[str, Any]] = field(default_factory=list)
+    refused: str = ""
     stage: str = ""
     done: int = 0
     total: int = 0
@@ -220,8 +223,9 @@ class Learnings:
 
     def _finish(self, one: Learning) -> None:
         try:
-            inspector = Inspector.load(self._place(one) / "model.amiss")
+            inspector = load_own(str(self._place(one) / "model.amiss"))
             one.version = self._recipes.add(one.recipe, inspector, actor=one.actor).version
+            one.refused = self._recipes.refusal(one.recipe, one.version)
         except AmissError as error:
             one.state, one.error = "failed", str(error)
             return

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from amiss.core.errors import AmissError, ConflictError, InputError, NotReadyError
+from amiss.core.errors import AmissError, ConflictError, InputError, NotReadyError, UntrustedArtefactError
 from amiss.core.threads import threads
 from amiss.inspector import Inspector
 from amiss.ledger.events import Draft
@@ -17,7 +19,9 @@ from amiss.ledger.reader import Reader
 from amiss.ledger.writer import Writer
 from amiss.rules.parse import parse_rule, parse_value
 from amiss.scoring import MANY, for_many
+from amiss.signature import signature_path
 from amiss.station.pools import calibrated_on_pool
+from amiss.station.stored import keep_model, load_own, read_model
 
 LOADED = 3
 """Versions of one recipe that stay in memory, for a quick way back."""
@@ -83,6 +87,7 @@ class Recipes:
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
+        self._load_judge: Callable[[str], Inspector] = load_own
         self._loaded: dict[str, list[Deployed]] = {}
         self._lock = threading.Lock()
         self._known: dict[str, list[tuple[int, str]]] = {}
@@ -94,6 +99,14 @@ class Recipes:
         self._current = {recipe: versions[-1] for recipe, versions in self._history.items()}
         self._shadows: dict[str, Deployed] = {}
         self._shadowing = reader.shadows()
+
+    def hold_to(self, load: Callable[[str], Inspector]) -> None:
+        """Let only such models judge, and come in from outside, as this loads: signed ones, where it asks for that.
+
+        Args:
+            load: From an artefact's path to its inspector; a signature lies beside the artefact, in the store as well.
+        """
+        self._load_judge = load
 
     def current(self, recipe: str) -> Deployed:
         """What judges a kind of part now.
@@ -136,17 +149,43 @@ class Recipes:
                     failures[f"{recipe}, in the shadow,"] = str(error)
         return failures
 
-    def add(self, recipe: str, inspector: Inspector, *, actor: str = "station") -> Deployed:
+    def add(
+        self, recipe: str, inspector: Inspector, *, actor: str = "station", signature: Path | None = None
+    ) -> Deployed:
         """Make an inspector a version of a recipe, ready but not in use. The same artefact again is the same version.
 
         It is loaded, tried, stored and recorded; it judges once it is deployed.
+
+        Args:
+            recipe: What kind of part.
+            inspector: The version.
+            actor: Who adds it.
+            signature: File of its signature, which is kept with it; there may be none.
 
         Raises:
             ParityError: Its golden images score differently.
             OutputError: The store cannot be written; then nothing has changed.
         """
         with self._lock:
-            return self._add(recipe, inspector, actor)
+            return self._add(recipe, inspector, actor, signature)
+
+    def add_file(self, recipe: str, path: Path, *, actor: str) -> Deployed:
+        """Make a model from outside a version of a recipe, ready but not in use; its signature lies beside it.
+
+        Raises:
+            ArtefactError: It cannot be used, or is not one that may judge, see `hold_to`.
+            OutputError: The store cannot be written; then nothing has changed.
+        """
+        return self.add(recipe, self._load_judge(str(path)), actor=actor, signature=signature_path(path))
+
+    def refusal(self, recipe: str, version: int) -> str:
+        """Why a version that is in the store may not judge; empty where it may."""
+        with self._lock:
+            try:
+                self._load(recipe, version)
+            except AmissError as error:
+                return str(error)
+        return ""
 
     def recalibrate(
         self, recipe: str, rule: str, alpha: str | None, *, pool: Reader | None = None, actor: str = "station"
@@ -173,14 +212,14 @@ class Recipes:
         )
 
     def version(self, recipe: str, version: int) -> Deployed:
-        """A version that is in the store, ready but not in use.
+        """A version that is in the store, to be tried and not to judge, so that nobody need have signed it.
 
         Raises:
             InputError: No such version.
             ArtefactError: Its artefact cannot be used.
         """
         with self._lock:
-            return self._load(recipe, version)
+            return self._in_memory(recipe, version) or self._from_store(recipe, version, load_own)
 
     def put_in_shadow(self, recipe: str, version: int | None, *, reason: str, actor: str = "station") -> None:
         """Let a version judge beside the one that judges, in idle time and without a say; None lets none do so.
@@ -208,15 +247,30 @@ class Recipes:
         if ready is not None:
             self._shadows[recipe] = ready
 
-    def deploy(self, recipe: str, inspector: Inspector, *, reason: str, actor: str = "station") -> Deployed:
+    def deploy(
+        self,
+        recipe: str,
+        inspector: Inspector,
+        *,
+        reason: str,
+        actor: str = "station",
+        signature: Path | None = None,
+    ) -> Deployed:
         """Let an inspector judge a kind of part from now on; parts on their way stay with the one before.
+
+        Args:
+            recipe: What kind of part.
+            inspector: The version.
+            reason: Why, for those who read the record.
+            actor: Who does it.
+            signature: File of its signature, which is kept with it; there may be none.
 
         Raises:
             ParityError: Its golden images score differently.
             OutputError: The store cannot be written; then nothing has changed.
         """
         with self._lock:
-            ready = self._add(recipe, inspector, actor)
+            ready = self._add(recipe, inspector, actor, signature)
             self._switch(ready, reason, actor)
         return ready
 
@@ -261,14 +315,12 @@ class Recipes:
             self._switch(ready, reason, actor)
         return ready
 
-    def _add(self, recipe: str, inspector: Inspector, actor: str) -> Deployed:
+    def _add(self, recipe: str, inspector: Inspector, actor: str, signature: Path | None) -> Deployed:
         known = self._known.setdefault(recipe, [])
         fingerprint = inspector.fingerprint
         version = next((number for number, one in known if one == fingerprint), len(known) + 1)
         ready = prepare(recipe, version, inspector)
-        path = self._writer.store.model(fingerprint)
-        if not path.exists():
-            inspector.save(path)
+        keep_model(self._writer.store, inspector, signature)
         if version > len(known):
             about = about_inspector(inspector)
             facts = {"recipe": recipe, "version": version, "fingerprint": fingerprint, "about": about}
@@ -277,14 +329,24 @@ class Recipes:
         return ready
 
     def _load(self, recipe: str, version: int) -> Deployed:
-        """A version that is in memory, or else in the store."""
-        for one in [*self._loaded.get(recipe, []), *filter(None, [self._shadows.get(recipe)])]:
-            if one.version == version:
-                return one
+        """A version that may judge: in memory, or else in the store."""
+        try:
+            return self._in_memory(recipe, version) or self._from_store(recipe, version, self._load_judge)
+        except UntrustedArtefactError as error:
+            raise UntrustedArtefactError(
+                f"version {version} of {recipe!r} may not judge: {error}; have this very model signed (amiss sign) or "
+                "accepted (amiss accept), and add it again with its signature"
+            ) from error
+
+    def _in_memory(self, recipe: str, version: int) -> Deployed | None:
+        ready = [*self._loaded.get(recipe, []), *filter(None, [self._shadows.get(recipe)])]
+        return next((one for one in ready if one.version == version), None)
+
+    def _from_store(self, recipe: str, version: int, load: Callable[[str], Inspector]) -> Deployed:
         fingerprint = dict(self._known.get(recipe, [])).get(version)
         if fingerprint is None:
             raise InputError(f"version must be one of recipe {recipe!r}, got {version}")
-        return prepare(recipe, version, Inspector.load(self._writer.store.model(fingerprint)))
+        return prepare(recipe, version, read_model(self._writer.store, fingerprint, load))
 
     def _before(self, recipe: str) -> int | None:
         """The version that judged before the present one; going back is no step forward."""

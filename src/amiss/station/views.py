@@ -16,6 +16,7 @@ from amiss.ledger.store import Store
 from amiss.reporting.overlay import ColourScale, fit_inside, overlay
 from amiss.station.decoding import Decoders
 from amiss.station.recipes import Recipes
+from amiss.station.stored import read_model
 
 THUMB, LARGE = 320, 1600
 """Pixels of the long side."""
@@ -96,7 +97,7 @@ class Views:
         with self._lock:
             if self._loaded is None or self._loaded[0] != fingerprint:
                 try:
-                    self._loaded = fingerprint, Inspector.load(self._store.model(fingerprint))
+                    self._loaded = fingerprint, read_model(self._store, fingerprint)
                 except AmissError as error:
                     raise DataError(f"the model {fingerprint[:12]} cannot be used: {error}") from error
             return self._loaded[1]

@@ -20,7 +20,7 @@ export function onLoggedOut(call) {
 }
 
 /** Ask the server; the body is sent as JSON unless it is a file. */
-export async function call(method, path, body, { patience = PATIENCE, signal } = {}) {
+export async function call(method, path, body, { patience = PATIENCE, signal, headers = {} } = {}) {
   const file = body instanceof Blob;
   const limit = patience ? AbortSignal.timeout(patience) : null;
   const signals = [limit, signal].filter(Boolean);
@@ -29,7 +29,7 @@ export async function call(method, path, body, { patience = PATIENCE, signal } =
     answer = await fetch(path.startsWith("/") ? path.slice(1) : ROOT + path, {
       method,
       body: body === undefined ? undefined : file ? body : JSON.stringify(body),
-      headers: body === undefined ? {} : { "content-type": file ? "application/octet-stream" : "application/json" },
+      headers: body === undefined ? headers : { "content-type": file ? "application/octet-stream" : "application/json", ...headers },
       signal: signals.length ? AbortSignal.any(signals) : undefined,
     });
   } catch (error) {

@@ -80,7 +80,7 @@ function One({ one, changed }) {
     ${one.state === "collecting" && html`<${Drop} upload=${upload} /><${Sent} upload=${upload} />`}
     ${one.state === "running" && html`<${Progress} one=${one} />`}
     ${one.error && html`<p class="alarm"><${Shape} of="error" /><span>${one.error}</span></p>`}
-    ${one.state === "done" && html`<p class="statement">${one.statement}</p>${one.trade?.length ? html`<${Trade} rows=${one.trade} />` : null}`}
+    ${one.state === "done" && html`<p class="statement">${one.statement}</p>${one.refused ? html`<p class="alarm"><${Shape} of="error" /><span>${one.refused}</span></p>` : null}${one.trade?.length ? html`<${Trade} rows=${one.trade} />` : null}`}
     <${Failed} error=${go.error} />
     <div class="row">
       ${one.state === "collecting" && html`<button class="primary" disabled=${!one.images || upload.busy || go.busy} onClick=${() => go.run("start")}>${W.run(count(one.images), one.images)}</button>`}

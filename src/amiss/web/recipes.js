@@ -6,6 +6,8 @@ import { percent, score, time } from "./format.js";
 import { Pools, PutInShadow, Shadow, Trial, TrialOf } from "./shadow.js";
 import { recipes as W } from "./words.js";
 
+/** What a signature says, on one line and in ASCII, as a header must be. */
+const encoded = (text) => text.replace(/\s+/g, " ").replace(/[^ -~]/g, "?").trim();
 const of = (recipe, what) => `recipes/${encodeURIComponent(recipe)}/${what}`;
 
 export function Recipes() {
@@ -37,7 +39,7 @@ function One({ one, ask, fresh }) {
       <button disabled=${!current} onClick=${() => ask({ kind: "again", recipe: one.recipe, about: current.about })}>${W.recalibrate}</button>
       <button class="danger" disabled=${!before || !current} onClick=${() => ask({ kind: "back", recipe: one.recipe, current: one.current })}>${W.back}</button></div>`}</div>
     ${current ? html`<p class="statement">${current.about.statement}</p>` : html`<p class="alarm"><${Shape} of="error" /><span>${W.nothing}</span></p>`}
-    ${fresh && html`<div class="fresh" role="status"><p><${Shape} of="good" /> ${fresh.known ? W.known(fresh.version) : W.added(fresh.version)}</p><p class="statement">${fresh.about?.statement}</p>${fresh.trade?.length ? html`<${Trade} rows=${fresh.trade} />` : null}
+    ${fresh && html`<div class="fresh" role="status"><p><${Shape} of="good" /> ${fresh.known ? W.known(fresh.version) : W.added(fresh.version)}</p><p class="statement">${fresh.about?.statement}</p>${fresh.refused ? html`<p class="alarm"><${Shape} of="error" /><span>${fresh.refused}</span></p>` : null}${fresh.trade?.length ? html`<${Trade} rows=${fresh.trade} />` : null}
       ${fresh.trial && current ? html`<${Trial} found=${fresh.trial} before=${W.before(one.current)} after=${W.before(fresh.version)} />` : null}</div>`}
     ${one.shadow !== null && html`<${Shadow} one=${one} ask=${ask} />`}
     ${current && html`<${Pools} recipe=${one.recipe} />`}
@@ -70,8 +72,14 @@ function Again({ asked, close, got }) {
 
 function Upload({ asked, close, got }) {
   const [name, setName] = useState(asked.recipe);
-  const act = async () => got(await call("POST", of(name.trim(), "versions"), document.getElementById("model-file").files[0], { patience: 0 }));
+  const file = (id) => document.getElementById(id).files[0];
+  async function act() {
+    const signature = file("signature-file");
+    const headers = signature ? { "amiss-signature": encoded(await signature.text()) } : {};
+    got(await call("POST", of(name.trim(), "versions"), file("model-file"), { patience: 0, headers }));
+  }
   return html`<${Ask} title=${W.uploadTitle} text=${W.uploadText} action=${W.uploadAction} reason=${false} close=${close} act=${act}>
     <${Field} label=${W.recipe} hint=${W.recipeHint}><input required maxlength="64" readonly=${Boolean(asked.recipe)} value=${name} onInput=${(event) => setName(event.target.value)} /><//>
-    <div class="field"><label for="model-file">${W.file}</label><input id="model-file" type="file" accept=".amiss" required /></div><//>`;
+    <div class="field"><label for="model-file">${W.file}</label><input id="model-file" type="file" accept=".amiss" required /></div>
+    <div class="field"><label for="signature-file">${W.signature}</label><input id="signature-file" type="file" accept=".sig" /></div><//>`;
 }

@@ -324,6 +324,7 @@ export const recipes = {
   recipe: "Recipe",
   recipeHint: "The kind of part that it judges.",
   file: "File (.amiss)",
+  signature: "Its signature (.sig), where this station asks for one",
 };
 
 export const shadow = {
