@@ -7,6 +7,7 @@ learnings/<id>/model.amiss  what came of it, which is also a version of its reci
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -135,24 +136,35 @@ class Learnings:
     def put(self, name: str, file: str, data: bytes) -> int:
         """Keep a good image, once it has shown that it can be decoded; the same name again replaces it.
 
+        Args:
+            name: Id of the learning.
+            file: Name of the image, with the folders that it lies in; another one is another image.
+            data: Its bytes.
+
         Returns:
             How many there are.
 
         Raises:
             ConflictError: It learns already.
+            DataError: There is no such learning, or not any more.
             ImageError: It cannot be used.
             OutputError: It cannot be written.
         """
+        self._collecting(name)
+        self._decoders.decode(data, (8, 8), None)
+        with self._lock:
+            one = self._collecting(name)  # it may have been started, or removed, meanwhile
+            write_file(self._place(one) / "images" / file_name(file), data)
+            one.images = self._count(one)
+            one.state = "collecting"
+            self._keep(one)
+            return one.images
+
+    def _collecting(self, name: str) -> Learning:
         one = self.get(name)
         if one.state == "running":
             raise ConflictError(f"learning {name} is running; it takes no more images")
-        self._decoders.decode(data, (8, 8), None)
-        safe = _NAME.sub("_", Path(file.replace("\\", "/")).name)[-120:].lstrip(".") or "image"
-        write_file(self._place(one) / "images" / safe, data)
-        one.images = self._count(one)
-        one.state = "collecting"
-        self._keep(one)
-        return one.images
+        return one
 
     def start(self, name: str) -> Learning:
         """Learn, or go on where it was cancelled.
@@ -161,8 +173,8 @@ class Learnings:
             BusyError: One is running already; two at once would slow what inspects.
             InputError: There is no image.
         """
-        one = self.get(name)
         with self._lock:
+            one = self.get(name)
             if any(other.state == "running" for other in self._all.values()):
                 raise BusyError("one model is being learned already; wait for it, or cancel it")
             if one.images == 0:
@@ -193,8 +205,9 @@ class Learnings:
     def remove(self, name: str) -> None:
         """Forget one, with its images; the version that came of it stays."""
         one = self.cancel(name)
-        del self._all[one.id]
-        shutil.rmtree(self._place(one), ignore_errors=True)
+        with self._lock:
+            self._all.pop(one.id, None)
+            shutil.rmtree(self._place(one), ignore_errors=True)
 
     def close(self) -> None:
         """End what is running."""
@@ -202,6 +215,19 @@ class Learnings:
             self.cancel(name)
 
     def _follow(self, one: Learning, child: subprocess.Popen[str]) -> None:
+        with child:
+            self._listen(one, child)
+        with self._lock:
+            if one.state != "running" or self._child is not child:  # cancelled, and perhaps begun again since
+                return
+        if child.returncode == 0:
+            self._finish(one)
+        else:
+            one.state, one.error = "failed", one.error or f"the process ended with exit code {child.returncode}"
+        self._keep(one)
+
+    def _listen(self, one: Learning, child: subprocess.Popen[str]) -> None:
+        """What a child says, until it ends."""
         began: dict[str, float] = {}
         for line in child.stdout or ():
             with suppress(ValueError):
@@ -212,14 +238,6 @@ class Learnings:
                     one.stage, one.done, one.total = said["stage"], said["done"], said["total"]
                     spent = time.monotonic() - began.setdefault(one.stage, time.monotonic())
                     one.seconds_left = spent / one.done * (one.total - one.done) if one.done and spent > 1 else None
-        code = child.wait()
-        if one.state != "running":
-            return
-        if code == 0:
-            self._finish(one)
-        else:
-            one.state, one.error = "failed", one.error or f"the process ended with exit code {code}"
-        self._keep(one)
 
     def _finish(self, one: Learning) -> None:
         try:
@@ -244,6 +262,13 @@ class Learnings:
         passing = ("stage", "done", "total", "seconds_left")
         kept = {name: value for name, value in asdict(one).items() if name not in passing}
         write_file(self._place(one) / "job.json", json.dumps(kept).encode())
+
+
+def file_name(given: str) -> str:
+    """The name under which an image is kept: another one for each name that is given, folders and all."""
+    last = Path(given.replace("\\", "/")).name
+    safe = Path(_NAME.sub("_", last)[-100:].lstrip(".") or "image")
+    return f"{safe.stem}-{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}{safe.suffix}"
 
 
 def trade_table(inspector: Inspector) -> list[dict[str, Any]]:
