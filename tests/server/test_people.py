@@ -7,12 +7,13 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from amiss.server.people import PAUSE, People
+from amiss.server.people import FAILURES, PAUSE, People
 from tests.server.running import Running, amiss, png, start
 
 PASSWORDS = {
@@ -257,3 +258,45 @@ def test_the_pause_grows_and_ends(tmp_path: Path) -> None:
     assert isinstance(session, tuple) and people.of_session(session[0]) is not None
     now[0] += 13 * 3600
     assert people.of_session(session[0]) is None
+
+
+def test_guesses_at_the_same_time_are_counted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = People(tmp_path)
+    people.add_person("ann", "operator", "long enough")
+    busy: list[str] = []
+    most: list[int] = []
+
+    def slow(password: str, salt: bytes) -> str:
+        busy.append(password)
+        most.append(len(busy))
+        time.sleep(0.02)
+        busy.remove(password)
+        return "00"
+
+    monkeypatch.setattr("amiss.server.people._hash", slow)
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda number: people.log_in("ann", f"guess {number}"), range(20)))
+    assert found.count(0.0) == FAILURES and len(most) == FAILURES, "the others have to wait"
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda number: people.log_in(f"name {number}", "guess"), range(10)))
+    assert set(most) == {1}, "never two cores at once, whatever the names"
+
+
+def test_a_session_is_of_one_password(tmp_path: Path) -> None:
+    people = People(tmp_path)
+
+    def session(password: str) -> str:
+        found = people.log_in("ann", password)
+        assert isinstance(found, tuple)
+        return found[0]
+
+    people.add_person("ann", "operator", "the first one")
+    first = session("the first one")
+    found = people.of_session(first)
+    assert found is not None and found.role == "operator"
+    people.add_person("ann", "operator", "the second one")
+    assert people.of_session(first) is None
+    second = session("the second one")
+    people.remove("ann")
+    people.add_person("ann", "engineer", "the second one")  # somebody else of that name
+    assert people.of_session(second) is None

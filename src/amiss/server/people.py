@@ -72,7 +72,8 @@ class People:
     def __init__(self, folder: Path, clock: Any = time.monotonic) -> None:
         self._path, self._clock = folder / FILE, clock
         self._lock = threading.Lock()
-        self._sessions: dict[str, tuple[Who, float]] = {}
+        self._hashing = threading.Lock()  # one at a time, whatever the names: scrypt takes a core, which scores parts
+        self._sessions: dict[str, tuple[str, str, float]] = {}
         self._failed: dict[str, tuple[int, float]] = {}
         self._read: tuple[Any, dict[str, Any]] | None = None
 
@@ -135,39 +136,49 @@ class People:
 
     def log_in(self, name: str, password: str) -> tuple[str, Who] | float:
         """A new session, or the seconds to wait; 0 when name or password are wrong."""
-        with self._lock:
-            count, until = self._failed.get(name, (0, 0.0))
-            if until > self._clock():
-                return float(until - self._clock())
-        person: dict[str, Any] | None = self._data["persons"].get(name)
-        salt = bytes.fromhex(person["salt"]) if person else b"\0" * 16  # a name that is not there takes as long
-        right = hmac.compare_digest(_hash(password, salt), person["hash"] if person else "")
-        with self._lock:
+        with self._hashing:
+            if (seconds := self._pause(name)) > 0:
+                return seconds
+            person: dict[str, Any] | None = self._data["persons"].get(name)
+            salt = bytes.fromhex(person["salt"]) if person else b"\0" * 16  # a name that is not there takes as long
+            right = hmac.compare_digest(_hash(password, salt), person["hash"] if person else "")
             if person is None or not right:
-                count += 1
-                pause = PAUSE * 2 ** (count - FAILURES) if count >= FAILURES else 0.0
-                if len(self._failed) > 10_000:
-                    self._failed.clear()
-                self._failed[name] = (count, self._clock() + min(pause, 3600.0))
+                self._fail(name)
                 return 0.0
             self._failed.pop(name, None)
-            session = secrets.token_urlsafe(32)
-            who = Who(name, str(person["role"]), ROLES[person["role"]])
-            self._sessions = {key: one for key, one in self._sessions.items() if one[1] > self._clock()}
-            self._sessions[_digest(session)] = (who, self._clock() + 3600 * HOURS)
-        return session, who
+        session, role = secrets.token_urlsafe(32), str(person["role"])
+        with self._lock:
+            self._sessions = {key: one for key, one in self._sessions.items() if one[2] > self._clock()}
+            self._sessions[_digest(session)] = (name, _password_of(person), self._clock() + 3600 * HOURS)
+        return session, Who(name, role, ROLES[role])
+
+    def _pause(self, name: str) -> float:
+        """Seconds for which a name has to wait."""
+        _, until = self._failed.get(name, (0, 0.0))
+        return float(until - self._clock())
+
+    def _fail(self, name: str) -> None:
+        """Count a wrong password."""
+        count = self._failed.get(name, (0, 0.0))[0] + 1
+        pause = PAUSE * 2 ** (count - FAILURES) if count >= FAILURES else 0.0
+        if len(self._failed) > 10_000:
+            self._failed.clear()
+        self._failed[name] = (count, self._clock() + min(pause, 3600.0))
 
     def log_out(self, session: str) -> None:
         """End a session."""
-        self._sessions.pop(_digest(session), None)
+        with self._lock:
+            self._sessions.pop(_digest(session), None)
 
     def of_session(self, session: str) -> Who | None:
-        """Whose session it is: with the role that the person has now."""
-        who, until = self._sessions.get(_digest(session), (None, 0.0))
-        if who is None or until <= self._clock():
+        """Whose session it is: with the role that the person has now; nobody's once the password is another one."""
+        name, password, until = self._sessions.get(_digest(session), ("", "", 0.0))
+        if until <= self._clock():
             return None
-        person = self._data["persons"].get(who.name)
-        return None if person is None else Who(who.name, person["role"], ROLES[person["role"]])
+        person = self._data["persons"].get(name)
+        if person is None or not hmac.compare_digest(_password_of(person), password):
+            return None
+        return Who(name, person["role"], ROLES[person["role"]])
 
     def of_token(self, token: str) -> Who | None:
         """Whose token it is."""
@@ -207,6 +218,11 @@ def _check_name(name: str) -> None:
 
 def _hash(password: str, salt: bytes) -> str:
     return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, **_COST).hex()
+
+
+def _password_of(person: dict[str, Any]) -> str:
+    """What tells a password from the one before, and a person from another of the same name: the salts are new."""
+    return _digest(f"{person['salt']} {person['hash']}")
 
 
 def _digest(token: str) -> str:
