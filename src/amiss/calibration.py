@@ -150,7 +150,9 @@ def weigh(
     return found._replace(rule=rule, calibration=found.calibration.model_copy(update={"recent": facts}))
 
 
-def change_rule(rule: Rule, present: Calibrated, future: str | None, product: str | None) -> Calibrated:
+def change_rule(
+    rule: Rule, present: Calibrated, future: str | None, product: str | None, classes: Sequence[str] = ()
+) -> Calibrated:
     """Calibrate another rule on scores that are known already.
 
     Args:
@@ -158,6 +160,7 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
         present: What is calibrated on the scores so far.
         future: See `change_future`.
         product: The product whose scores count; None for those of all.
+        classes: Those that the method has learned: a promise for each needs scores of every one.
 
     Raises:
         CalibrationError: The scores cannot support the rule's promise, or are weighted and it counts all alike, or are
@@ -181,9 +184,12 @@ def change_rule(rule: Rule, present: Calibrated, future: str | None, product: st
     if product is not None and weights is not None:
         raise InputError(f"product must be left out where scores are weighted, got {product!r}; choose it before")
     if product is not None:
-        scores, lots, products = only_product(products, product, scores.image, lots)
+        scores, lots, products = only_product(products, product, scores, lots)
         count = None if lots is None else lots.count
         changed |= {"products": products.counts, "images": len(scores), "lots": count, "variance": None}
+    if isinstance(rule, EachClass) and scores.classes is not None:
+        found = np.bincount(scores.classes, minlength=len(classes))
+        rule.check_classes({name: int(count) for name, count in zip(classes, found, strict=True)})
     made = rule_for(rule, len(scores)).calibrate(scores, lots)
     made = made if weights is None else made.weighted(weights)
     return Calibrated(made, present.calibration.model_copy(update=changed), products)

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amiss.arrangement import check_learnable, plan_fit
 from amiss.artefact import Golden, Parts, SeenImages
-from amiss.calibration import calibrate_rule, shown_classes
-from amiss.core.card import Card, Learning, LearnsFrom
-from amiss.core.classes import class_numbers, find_classes
-from amiss.core.errors import CalibrationError, InputError, ParityError
+from amiss.calibration import calibrate_rule
+from amiss.core.card import LearnsFrom
+from amiss.core.classes import class_numbers
+from amiss.core.errors import ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, inside, silent
-from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.survey import distinct, first_of_each, survey
 from amiss.core.tiling import Tiling
@@ -40,7 +40,7 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, count_parts, hint_at_so_few, plan_apart, plan_calibration, rule_for
+from amiss.splitting import CalibrationPlan, count_parts, hint_at_so_few
 from amiss.synthesis.altered import altered_copies
 from amiss.tensors import pack_state
 
@@ -86,7 +86,7 @@ def fit_inspector(
     check_learnable(detector.card, images, tiling, apart=calibrate_on is not None)
     learn = None if calibrate_on is None else len(images)
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
-    _plan(detector, recipe, images, origins, learn)  # refused at once
+    plan_fit(detector.card, recipe, images, origins, learn)  # refused at once
     found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
     given = distinct(images, origins, found.identities)
     images, origins = given.images.with_bits(recipe.bits), given.origins
@@ -94,7 +94,7 @@ def fit_inspector(
     learn = None if learn is None else int((first_of_each(found.identities) < learn).sum())
     asked, recipe = recipe, recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
     detector = _detector(recipe, method)
-    rule, plan = _plan(detector, recipe, images, origins, learn)
+    rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -123,30 +123,6 @@ def fit_inspector(
     )
 
 
-def check_learnable(card: Card, images: Images, tiling: Tiling | None, *, apart: bool = False) -> None:
-    """Refuse at once images from which this method cannot learn, or cannot be calibrated.
-
-    Args:
-        card: The method's.
-        images: What it is to learn from.
-        tiling: How images are cut, or None.
-        apart: Whether it is calibrated on other images, which are good.
-
-    Raises:
-        InputError: It learns classes, and the images have no labels of them, or are to be cut into tiles.
-        CalibrationError: It learns from unlabelled images, from which no rate of false alarms can be promised.
-    """
-    if card.learns_from is LearnsFrom.UNLABELLED and not apart:
-        raise CalibrationError(
-            f"{card.name} learns from unlabelled images: nobody knows which of them are good, so they cannot calibrate "
-            "a rule; give good images for it, with --calibrate-on or calibrate_on"
-        )
-    if card.learns_from is LearnsFrom.CLASSES:
-        find_classes(images)
-        if tiling is not None:
-            raise InputError(f"images must be resized as a whole for {card.name}, which tells classes, got tiles")
-
-
 def _detector(recipe: Recipe, method: type[Detector] | None) -> Detector:
     """That of a recipe, which has not learned yet."""
     detector = create(recipe.method if method is None else method, recipe.preset, **recipe.settings)
@@ -158,26 +134,6 @@ def _detector(recipe: Recipe, method: type[Detector] | None) -> Detector:
 def _shows(images: Images, detector: Detector) -> Sequence[int]:
     """The class that each image shows, where the detector tells classes."""
     return class_numbers(images.labels, detector.classes) if detector.classes else ()
-
-
-def _plan(
-    detector: Detector, recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None
-) -> tuple[Rule, CalibrationPlan]:
-    """The rule, and which images learn and which calibrate: the first so many learn where that was chosen. Of a method
-    that learns classes, some of each class learn."""
-    rule = recipe.make_rule()
-    if learn is not None:
-        return rule, plan_apart(learn, len(images) - learn, rule, origins, recipe.future)
-    if detector.card.learning is Learning.NONE:  # what is not learned from calibrates, all of it
-        rule = rule_for(rule, len(images), origins)
-        return rule, plan_apart(0, len(images), rule, origins, recipe.future)
-    classes = detector.card.learns_from is LearnsFrom.CLASSES
-    rule = rule if classes else rule_for(rule, len(images), origins)
-    labels = images.labels if classes else ()
-    how, seed, future = recipe.calibration, recipe.seed, recipe.future
-    plan = plan_calibration(len(images), how, rule, seed, origins, future, labels=labels)
-    shown_classes(rule, images, plan, find_classes(images) if classes else ())
-    return rule, plan
 
 
 def normal_scores(

@@ -233,7 +233,7 @@ class Inspector:
         """
         self._check_filters()
         present = Calibrated(self.rule, self.calibration, self.products)
-        return replace(self, **change_rule(rule, present, future, product)._asdict())
+        return replace(self, **change_rule(rule, present, future, product, self.learned.classes)._asdict())
 
     def _check_filters(self) -> None:
         """What changes scores is calibrated with the rule."""

@@ -22,7 +22,7 @@ def test_scores_find_their_product_again_in_the_rule(with_lots: bool) -> None:
     rule = Conformal(0.1).calibrate(Scores(scores), lots)
     assert products.names == ("bolt", "nut")
     for name, remainder in (("nut", {0}), ("bolt", {1, 2})):
-        found, of_lots, alone = only_product(products, name, rule.normal, rule.lots)
+        found, of_lots, alone = only_product(products, name, Scores(rule.normal), rule.lots)
         assert set((found.image % 3).tolist()) == remainder and len(found.image) == products.counts[name]
         assert alone.counts == {name: len(found.image)}
         if of_lots is not None:
@@ -51,6 +51,6 @@ def test_what_is_refused() -> None:
     with pytest.raises(InputError, match="one whole number per score"):
         Products(("bolt",), np.array([0.0]))
     with pytest.raises(InputError, match="products are not stated, got 'nut'"):
-        only_product(None, "nut", np.zeros(1, np.float32), None)
+        only_product(None, "nut", Scores(np.zeros(1)), None)
     with pytest.raises(InputError, match=r"product must be one of bolt, got 'bold'. Did you mean 'bolt'"):
-        only_product(Products(("bolt",), np.array([0])), "bold", np.zeros(1, np.float32), None)
+        only_product(Products(("bolt",), np.array([0])), "bold", Scores(np.zeros(1)), None)

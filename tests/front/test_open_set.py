@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from amiss.core.errors import (
 )
 from amiss.core.images import Images
 from amiss.core.origin import Origin
+from amiss.core.products import Products
 from amiss.core.scores import Scores
 from amiss.evaluation import compare, evaluate, only_unseen, open_for
 from amiss.inspector import Inspector
@@ -240,8 +242,8 @@ def test_int8_suspects_and_models_of_other_classes_are_refused(amiss, world, ins
 
 
 def test_unlabelled_images_calibrate_nothing():
+    from amiss.arrangement import check_learnable
     from amiss.core.card import Card, Learning, LearnsFrom
-    from amiss.fitting import check_learnable
 
     card = Card(
         **{"name": "mutual", "family": "test", "title": "t", "paper": "p", "url": "u", "year": 2024},
@@ -306,3 +308,35 @@ def test_a_rate_for_each_class_on_new_images_and_what_is_refused(world):
     for words, which in (("5%", "got 7 of all classes"), ("15%", r"got \d of cloth, \d of dots, \d of part")):
         with pytest.raises(CalibrationError, match=which):
             front.fit(fresh, **options, rule=f"each_class:{words}")
+
+
+CLASSES = Images(np.stack([*draw("cloth", 12, 3), *draw("part", 12, 3)]), labels=["cloth"] * 12 + ["part"] * 12)
+LEARN, ALIKE = CLASSES.subset([0, 1, 2, 12, 13, 14]), CLASSES.subset(range(3, 12))
+OF_EACH = {"preset": "tiny", "size": 64, "rule": EachClass(0.1)}
+
+
+def test_each_class_is_refused_without_classes_wherever_its_images_come_from():
+    for options in ({"method": "padim", "calibrate_on": ALIKE}, {"method": "winclip"}):
+        with pytest.raises(InputError, match="each_class promises a rate for each class, and this method learns none"):
+            front.fit(CLASSES, **OF_EACH, **options)
+
+
+def test_each_class_needs_images_of_every_class_that_was_learned():
+    options = OF_EACH | {"method": "max_logit", "settings": {"steps": 2}}
+    with pytest.raises(CalibrationError, match="of every class, got 0 of part"):
+        front.fit(LEARN, **options, calibrate_on=ALIKE)
+    with pytest.raises(CalibrationError, match="of every class, got 0 of part"):
+        front.fit(LEARN, **options | {"rule": EachClass(0.1, few="pool")}, calibrate_on=ALIKE)
+    made = front.fit(LEARN, **options | {"rule": Conformal(0.1)}, calibrate_on=ALIKE)
+    assert made.rule.classes is not None
+    with pytest.raises(CalibrationError, match="of every class, got 0 of part"):
+        made.with_rule(EachClass(0.1))
+    with pytest.raises(CalibrationError, match="got 4 of cloth, 0 of part"):
+        replace(made, products=Products(("bolt", "nut"), np.arange(9) % 2)).with_rule(EachClass(0.1), product="nut")
+
+
+def test_images_of_other_classes_are_refused_before_learning(monkeypatch):
+    monkeypatch.setattr("amiss.fitting.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
+    strange = Images([*ALIKE], labels=["rings"] * 9)
+    with pytest.raises(InputError, match="labels must be among the classes cloth, part, got rings"):
+        front.fit(LEARN, **OF_EACH | {"method": "max_logit", "rule": Conformal(0.1)}, calibrate_on=strange)

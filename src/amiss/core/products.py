@@ -58,14 +58,14 @@ class Products:
 
 
 def only_product(
-    products: Products | None, name: str, scores: NDArray[np.float32], lots: Lots | None
+    products: Products | None, name: str, scores: Scores, lots: Lots | None
 ) -> tuple[Scores, Lots | None, Products]:
     """The scores of one product, the lot of each, and the product itself.
 
     Args:
         products: The product of each score, or None where none is stated.
         name: Which product.
-        scores: Of all, ascending, (N,).
+        scores: Of all, ascending, N of them, with the class of each where it is known.
         lots: The lot of each score, or None.
 
     Raises:
@@ -77,7 +77,8 @@ def only_product(
     if lots is not None:
         _, numbers = np.unique(lots.numbers[chosen], return_inverse=True)
         lots = Lots(numbers, lots.future)
-    return Scores(scores[chosen]), lots, Products((name,), np.zeros(int(chosen.sum()), np.intp))
+    classes = None if scores.classes is None else scores.classes[chosen]
+    return Scores(scores.image[chosen], classes=classes), lots, Products((name,), np.zeros(int(chosen.sum()), np.intp))
 
 
 def find_products(

@@ -113,8 +113,8 @@ class EachClass(Rule):
         if self.few != "pool":
             return sizes
         needed = Conformal().needed(self._least_asked())
-        small = sum(size for size in sizes if size < needed)
-        return (*(size for size in sizes if size >= needed), *((small,) if small else ()))
+        small = [size for size in sizes if size < needed]  # even if all are 0: of these nothing could be promised
+        return (*(size for size in sizes if size >= needed), *((sum(small),) if small else ()))
 
     def calibrate(self, normal: Scores, lots: Lots | None = None) -> Self:
         """As `Rule.calibrate`; the classes of the scores are those that the images show, or one class."""
