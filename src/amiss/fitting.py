@@ -40,7 +40,7 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, count_parts, hint_at_so_few
+from amiss.splitting import CalibrationPlan, check_apart, count_parts, hint_at_so_few
 from amiss.synthesis.altered import altered_copies
 from amiss.tensors import pack_state
 
@@ -95,6 +95,8 @@ def fit_inspector(
     asked, recipe = recipe, recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
     detector = _detector(recipe, method)
     rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
+    if learn is not None:
+        check_apart(plan, origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None

@@ -15,7 +15,7 @@ from amiss.core.checks import check_choice, check_count, check_rate, read_rate
 from amiss.core.classes import check_classes_left, deal, leave_classes
 from amiss.core.errors import CalibrationError, DataError, InputError
 from amiss.core.lots import FUTURES, NEW_LOTS, THESE_LOTS, Lots
-from amiss.core.origin import Origin, check_origins, lot_numbers, part_numbers, stay_together
+from amiss.core.origin import Origin, check_origins, lot_numbers, on_both_sides, part_numbers, stay_together
 from amiss.core.rule import Rule
 from amiss.rules import Conformal, FewShot
 from amiss.rules.few_shot import NEEDED
@@ -245,6 +245,30 @@ def plan_apart(
     parts, lots = parts_and_lots(chosen, origins, future)
     check_support(rule, parts, lots)
     return CalibrationPlan(np.arange(learn), chosen, parts, lots)
+
+
+def check_apart(plan: CalibrationPlan, origins: Sequence[Origin]) -> None:
+    """Refuse a plan under which images of one part, or for new lots of one lot, both learn and calibrate.
+
+    A detector that has learned from a lot knows it: its scores of that lot flatter it, and say nothing of new lots.
+
+    Args:
+        plan: Of images that somebody has chosen to calibrate, without copies of those that learn.
+        origins: Origin of each image, or nothing.
+
+    Raises:
+        CalibrationError: Some do both.
+    """
+    by_lot = plan.lots is not None and plan.lots.future == NEW_LOTS
+    shared = on_both_sides(plan.learn, plan.calibrate, origins, lots=by_lot)
+    if not shared:
+        return
+    first, what = shared[0], "lots" if by_lot else "parts"
+    advice = f", or ask for further parts of these lots only, with future={THESE_LOTS!r}" if what == "lots" else ""
+    raise CalibrationError(
+        f"{what} that calibrate must be others than those that are learned from, got {len(shared)} on both sides, such "
+        f"as {first.lot if what == 'lots' else first.part!r}; calibrate on images of other {what}{advice}"
+    )
 
 
 def read_future(future: str | None) -> str | None:

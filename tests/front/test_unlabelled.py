@@ -57,6 +57,30 @@ def test_parts_of_the_good_images_are_counted() -> None:
         fit(MIXED, **OPTIONS, calibrate_on=GOOD, origins=origins[:10] + [Origin(part=str(n % 4)) for n in range(12)])
 
 
+def test_what_is_learned_from_and_what_calibrates_are_of_other_lots_and_parts() -> None:
+    origins = [Origin(lot=f"L{number // 2}", part=str(number)) for number in range(12)]
+    learned = toy_part(12, seed=0).images
+    options = OPTIONS | {"method": "knn", "rule": "fixed:1"}
+    with pytest.raises(
+        CalibrationError, match=r"lots that calibrate must be others .* got 6 on both sides, such as 'L0"
+    ):
+        fit(learned, **options, calibrate_on=GOOD, origins=origins + origins)
+    with pytest.raises(
+        CalibrationError, match=r"parts that calibrate must be others .* got 12 on both sides, such as '0"
+    ):
+        fit(learned, **options, calibrate_on=GOOD, origins=origins + origins, future="these-lots")
+    others = [Origin(lot=one.lot, part=f"{one.part}b") for one in origins]
+    made = fit(learned, **options, calibrate_on=GOOD, origins=origins + others, future="these-lots")
+    assert made.calibration.future == "these-lots"
+
+
+def test_a_copy_of_a_learned_image_is_left_out_before_its_lot_is_looked_at() -> None:
+    origins = [Origin(lot=f"L{number}") for number in range(24)]
+    both, named = Images.join([GOOD, MIXED.subset([0])]), [*origins[:22], origins[0]]
+    made = fit(MIXED, **OPTIONS, calibrate_on=both, origins=named)
+    assert made.rule.n == 12 and made.calibration.lots == 12
+
+
 def written(folder: Path, images: Images) -> Path:
     folder.mkdir()
     for number, image in enumerate(images):

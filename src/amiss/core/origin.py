@@ -66,6 +66,29 @@ def stay_together(n: int, origins: Sequence[Origin], *, lots: bool = True) -> li
     return by_lot if lots and len(by_lot) > 1 else _by(map(_part, origins, range(n)))
 
 
+def on_both_sides(
+    some: NDArray[np.intp], others: NDArray[np.intp], origins: Sequence[Origin], *, lots: bool = True
+) -> list[Origin]:
+    """Origins of which some images lie on either side of a split: one for each lot, and each part of unknown lot.
+
+    Args:
+        some: Indices of the images on one side.
+        others: The same of the other side.
+        origins: Origin of each image, or nothing: then nothing is on both sides.
+        lots: False where lots may be on both sides, and only parts may not.
+
+    Example:
+        >>> on_both_sides(np.array([0, 1]), np.array([2]), [Origin(lot="A"), Origin(lot="B"), Origin(lot="A")])
+        [Origin(product=None, lot='A', part=None, time=None)]
+    """
+    if not origins:
+        return []
+    key = _lot if lots else _part
+    known = {key(origins[image], int(image)) for image in some}
+    found = {key(origins[image], int(image)): origins[image] for image in others}
+    return [origin for one, origin in found.items() if one in known]
+
+
 def part_numbers(images: NDArray[np.intp], origins: Sequence[Origin]) -> NDArray[np.intp]:
     """The part that each image shows, as numbers from 0 without gaps; an image of unknown part is a part of its own."""
     numbers: dict[Hashable, int] = {}
