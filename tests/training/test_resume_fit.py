@@ -7,8 +7,10 @@ import pytest
 
 import amiss
 from amiss.core.errors import InputError
+from amiss.core.images import Images
 from amiss.core.progress import Progress
 from amiss.inspector import Inspector
+from amiss.registry import create
 from amiss.testing import toy_texture
 
 STEPS = {"steps": 210}
@@ -53,3 +55,12 @@ def test_the_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
     fit(tmp_path)
     with pytest.raises(InputError, match="another run"):
         fit(tmp_path, seed=2)
+
+
+def test_the_checkpoint_of_images_that_were_read_with_other_bits_is_refused(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 12, (4, 64, 64, 3), dtype=np.uint16)
+    images = Images([*values]).resized((64, 64))
+    detector = create("simplenet", "tiny", steps=2)
+    detector.fit(images.with_bits(12), checkpoint=tmp_path)
+    with pytest.raises(InputError, match="another run"):
+        detector.fit(images.with_bits(14), checkpoint=tmp_path)

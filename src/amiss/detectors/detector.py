@@ -224,7 +224,7 @@ class Detector(nn.Module):
         """What a checkpoint belongs to."""
         digest = hashlib.sha256("".join(images.sha256(index) for index in range(len(images))).encode())
         digest.update("\0".join(images.labels).encode())
-        return f"{self.card.name} {self.hyperparameters()} {seed} {images.size} {digest.hexdigest()}"
+        return f"{self.card.name} {self.hyperparameters()} {seed} {images.size} {images.bits} {digest.hexdigest()}"
 
     @torch.no_grad()
     def score(self, images: Images, *, progress: Progress = silent) -> Scores:
