@@ -23,6 +23,7 @@ from amiss.core.sentence import Sentence
 
 if TYPE_CHECKING:
     from amiss.core.images import Images
+    from amiss.core.rule import Rule
     from amiss.core.verdict import Verdict
     from amiss.inspector import Inspector
     from amiss.reporting import Journal
@@ -177,7 +178,7 @@ def _conclude(
     """What is said of all images: found = judged + errors, and what was ignored."""
     together, shift = batch
     if together is not None:
-        _decide_together(judged, together, inspector.rule.n, json, shift)
+        _decide_together(judged, together, inspector.rule, json, shift)
     if json:
         ignored = _ignored(found)
         errors = counts["error"]
@@ -215,22 +216,22 @@ def _check_batch(inspector: Inspector) -> None:
         )
 
 
-def _decide_together(judged: list[dict[str, Any]], rate: float, n: int, json: bool, shift: int | None) -> None:
+def _decide_together(judged: list[dict[str, Any]], rate: float, rule: Rule, json: bool, shift: int | None) -> None:
     """Benjamini-Hochberg over all images of this run, or part by part in shifts."""
     if shift is not None:
-        decide_in_turn([(line["name"], line["p_value"]) for line in judged], rate, shift, n, json)
+        decide_in_turn([(line["name"], line["p_value"]) for line in judged], rate, shift, rule, json)
         return
     from amiss.core.words import percent
     from amiss.rules import benjamini_hochberg
 
     p_values = [float("nan") if line["p_value"] is None else line["p_value"] for line in judged]
-    decision = benjamini_hochberg(p_values, rate, n=n)
+    decision = benjamini_hochberg(p_values, rate, n=rule.resolution, units="lots" if rule.by_lot else "images")
     named = [line["name"] for line, rejected in zip(judged, decision.rejected, strict=True) if rejected]
     if json:
         say_json({"batch": {"rate": rate, "judged": decision.judged, "named": named, "warning": decision.warning}})
         return
     say(
-        TOGETHER(named=len(named), judged=decision.judged, rate=percent(rate), n=n),
+        TOGETHER(named=len(named), judged=decision.judged, rate=percent(rate), n=rule.n),
         *(f"  {name}" for name in named),
         *([f"Mind: {decision.warning}"] if decision.warning else []),
     )

@@ -205,6 +205,12 @@ class Rule(ABC):
         """Number of units of evidence: lots where the promise is for new lots, otherwise n."""
         return self._lots.count if self._lots is not None and self.by_lot else self.n
 
+    @property
+    def resolution(self) -> int:
+        """The n for which 1 / (n + 1) is the smallest p-value: n itself, or the number of lots, the images of the
+        smallest class, or what weights leave of n; at least 1. Only after calibration, of rules with p-values."""
+        return max(1, round(1 / float(self.p_value(np.array(np.inf)))) - 1)
+
     def top(self, count: int) -> NDArray[np.float64]:
         """Share of each unit's scores that are among the `count` largest of all, (units,); 0 or 1 for parts."""
         if self._lots is None or not self.by_lot:

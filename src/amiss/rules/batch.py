@@ -35,7 +35,9 @@ class BatchDecision:
     warning: str
 
 
-def benjamini_hochberg(p_values: ArrayLike, rate: float, *, n: int | None = None) -> BatchDecision:
+def benjamini_hochberg(
+    p_values: ArrayLike, rate: float, *, n: int | None = None, units: str = "images"
+) -> BatchDecision:
     """Call parts anomalous so that on average at most the share `rate` of those called so is good.
 
     With the p-values in ascending order, the first k are called anomalous for the largest k with p_k <= k rate / m
@@ -52,6 +54,7 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float, *, n: int | None = None
         rate: False discovery rate in (0, 1).
         n: Number of calibration images behind the p-values. Their smallest value is 1 / (n + 1); with n given, the
             decision warns when that is too large for this m.
+        units: What n counts, for the warning.
 
     Raises:
         InputError: A p-value outside [0, 1], another shape, or a rate or n out of range.
@@ -73,7 +76,7 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float, *, n: int | None = None
     adjusted[~error] = _adjusted(p[~error])
     rejected = ~error & (np.nan_to_num(adjusted, nan=1) <= rate * (1 + 1e-12))
     threshold = float(p[rejected].max(initial=0))
-    warning = "" if n is None else _too_few(check_count("n", n), judged, rate)
+    warning = "" if n is None else _too_few(check_count("n", n), judged, rate, units)
     return BatchDecision(rejected, adjusted, error, threshold, float(rate), judged, warning)
 
 
@@ -87,13 +90,13 @@ def _adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return adjusted
 
 
-def _too_few(n: int, m: int, rate: float) -> str:
+def _too_few(n: int, m: int, rate: float, units: str) -> str:
     """r parts can be called anomalous only when r rate / m >= 1 / (n + 1)."""
     fewest = math.ceil(m / (rate * (n + 1)) - 1e-9)
     if fewest <= 1:
         return ""
-    for_one = f"{math.ceil(m / rate - 1 - 1e-9)} images would find a single one."
-    smallest = f"n = {n} calibration images: the smallest p-value is {1 / (n + 1):.3g}, so "
+    for_one = f"{math.ceil(m / rate - 1 - 1e-9)} {units} would find a single one."
+    smallest = f"n = {n} calibration {units}: the smallest p-value is {1 / (n + 1):.3g}, so "
     if fewest > m:
         for_all = math.ceil(1 / rate - 1 - 1e-9)
         return f"{smallest}none of {m} parts can be called anomalous. At least {for_all} are needed, and {for_one}"

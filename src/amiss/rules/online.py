@@ -24,6 +24,7 @@ class OnlineDiscovery:
         rate: False discovery rate in (0, 1), of every shift.
         shift: Parts in a shift, at least 1.
         n: Number of calibration images behind the p-values, whose smallest value is 1 / (n + 1); None when not known.
+        units: What n counts, for the warning.
 
     Raises:
         InputError: An argument out of range.
@@ -34,10 +35,11 @@ class OnlineDiscovery:
         [True, True, False, False, False]
     """
 
-    def __init__(self, rate: float, shift: int, n: int | None = None) -> None:
+    def __init__(self, rate: float, shift: int, n: int | None = None, units: str = "images") -> None:
         self.rate = check_rate("rate", rate)
         self.shift = check_count("shift", shift)
         self.n = None if n is None else check_count("n", n)
+        self.units = units
         self.judged = self.named = 0
         self._in_shift = self._found = 0
 
@@ -81,7 +83,7 @@ class OnlineDiscovery:
             return ""
         needed = math.ceil(self.shift / self.rate - 1 - 1e-9)
         return (
-            f"n = {self.n} calibration images: the smallest p-value is {1 / (self.n + 1):.3g}, above the level of the "
-            f"first find, {self.rate / self.shift:.3g}, so no part can be called anomalous. {needed} images are "
-            "needed, or a shorter shift, or a larger rate."
+            f"n = {self.n} calibration {self.units}: the smallest p-value is {1 / (self.n + 1):.3g}, above the level "
+            f"of the first find, {self.rate / self.shift:.3g}, so no part can be called anomalous. {needed} {self.units} "
+            "are needed, or a shorter shift, or a larger rate."
         )
