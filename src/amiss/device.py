@@ -50,6 +50,20 @@ def one_thread() -> Iterator[None]:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within the block torch draws from a seed, here and on the device; afterwards its random states are as before."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        with seeded_there(seed, device):
+            yield
+
+
+@contextmanager
+def seeded_there(seed: int, device: torch.device) -> Iterator[None]:
+    """The same for what is drawn on an accelerator alone: what is drawn on the CPU goes on where it is."""
+    if device.type == "cuda":
+        with torch.random.fork_rng(devices=[device]), torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+            yield
+        return
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
+    yield

@@ -123,6 +123,34 @@ def test_learning_elsewhere_gives_the_same_detector(method: str, monkeypatch: py
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 
+MEMBERS = [{"method": "stfpm", "preset": "tiny", "steps": 4}, {"method": "padim", "preset": "tiny"}]
+WINDOWS = {"window": 32, "stride": 32, "windows": 20}
+SMALL = {**find_method("deep_svdd").card.presets["tiny"], "steps": 4, "pretraining_steps": 0}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("ensemble", {"members": MEMBERS}), ("patchwise", {"method": "deep_svdd", "settings": SMALL, **WINDOWS})],
+)
+def test_what_is_inside_decides_where_it_learns_from_the_first_fit_on(method: str, settings: dict[str, Any]) -> None:
+    places = []
+
+    def note(stage: str, done: int, total: int, text: str = "") -> None:
+        if text.startswith("loss"):
+            places.append(there.device)
+
+    images, test = toy_part(12, seed=0).images, toy_part(3, seed=1, defective=True).images
+    here = create(method, **settings).fit(images, seed=1, device="cpu")
+    there = create(method, **settings)
+    with far_device() as device, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "choose_device", lambda asked: torch.device("cpu") if asked == "cpu" else device)
+        there.fit(images, seed=1, progress=note)
+    assert set(places) == {FAR}
+    assert {tensor.device.type for tensor in there.state_dict().values()} == {"cpu"}
+    found, wanted = there.score(test).image, here.score(test).image
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("architecture", ["pdn-tiny", "students-tiny"])
 def test_a_teacher_distilled_elsewhere_is_the_same(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"backbone": "tiny-random", "steps": 4, "size": 64, "weights": LossWeights(metric=1.0)}

@@ -22,7 +22,7 @@ from amiss.core.images import Images, Size
 from amiss.core.parameters import Parameter, buffer, declared, signature
 from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
-from amiss.device import AUTO, choose_device, seeded
+from amiss.device import AUTO, choose_device, seeded, seeded_there
 from amiss.features.batch import to_batch
 from amiss.features.on_runtime import WORTH, on_runtime
 from amiss.training import Checkpoint
@@ -195,11 +195,10 @@ class Detector(nn.Module):
         if self.card.learns_from is LearnsFrom.CLASSES:
             self.classes = find_classes(images)
         self.checkpoint = None if checkpoint is None else Checkpoint(checkpoint, self._identity(images, seed))
-        place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")
-        with seeded(seed, place):
+        with seeded(seed, torch.device("cpu")):
             self.build(pretrained=True)
-            self.to(place)
-            with on_runtime(self, images, worth=self.worth):
+            place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")  # the card once built
+            with seeded_there(seed, place), on_runtime(self.to(place), images, worth=self.worth):
                 self.learn(images, np.random.default_rng(seed), progress)
         return self.cpu().eval()
 

@@ -187,9 +187,13 @@ class Ensemble(Detector):
         raise Filled
 
     def _learn_member(self, number: int, images: Images, seed: int, progress: Progress) -> None:
-        own, member = self.checkpoint, self.detectors[number]
+        """On an accelerator only where the member takes gradient steps: others learn in one pass on the CPU."""
+        own, member, place = self.checkpoint, self.detectors[number], self.device
         member.checkpoint = None if own is None else replace(own, folder=own.folder / f"member-{number + 1}")
+        alone = member.card.learning is not Learning.GRADIENT
+        self.to("cpu" if alone else place)  # all of it: members may share a network
         member.learn(images, np.random.default_rng(seed), progress)
+        self.to(place)
 
     def statistic(self, batch: Tensor) -> Tensor:
         kept = list(self.kept)
@@ -223,10 +227,10 @@ class Ensemble(Detector):
         """Image scores of each member, not standardised, (N, members); least, mean and deviation of its pixels."""
         every, maxima, minima, moments = range(len(self.inner)), [], [], []
         for batch in self.batches(images, "scale", progress):
-            pixels = self._maps(batch, every).flatten(2).double()  # (members, n, H W)
-            maxima.append(pixels.amax(dim=2).T.float().cpu())
-            minima.append(pixels.amin(dim=(1, 2)).float().cpu())
-            moments += [torch.stack([pixels.mean(dim=2), pixels.square().mean(dim=2)]).cpu()]
+            pixels = self._maps(batch, every).flatten(2).cpu().double()  # (members, n, H W)
+            maxima.append(pixels.amax(dim=2).T.float())
+            minima.append(pixels.amin(dim=(1, 2)).float())
+            moments += [torch.stack([pixels.mean(dim=2), pixels.square().mean(dim=2)])]
         mean, square = torch.cat(moments, dim=2).mean(dim=2)  # over images of one size
         deviation = (square - mean.square()).clamp_min(0).sqrt().float()
         return torch.cat(maxima), torch.stack(minima).amin(dim=0), mean.float(), deviation
