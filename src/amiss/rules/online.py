@@ -81,9 +81,9 @@ class OnlineDiscovery:
         """What the number of calibration images makes impossible; "" when nothing."""
         if self.n is None or self.rate / self.shift >= 1 / (self.n + 1):
             return ""
-        needed = math.ceil(self.shift / self.rate - 1 - 1e-9)
+        needed, units = math.ceil(self.shift / self.rate - 1 - 1e-9), self.units
         return (
-            f"n = {self.n} calibration {self.units}: the smallest p-value is {1 / (self.n + 1):.3g}, above the level "
-            f"of the first find, {self.rate / self.shift:.3g}, so no part can be called anomalous. {needed} {self.units} "
+            f"n = {self.n} calibration {units}: the smallest p-value is {1 / (self.n + 1):.3g}, above the level "
+            f"of the first find, {self.rate / self.shift:.3g}, so no part can be called anomalous. {needed} {units} "
             "are needed, or a shorter shift, or a larger rate."
         )
