@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amiss.core.origin import Origin
 from amiss.front import fit
 from amiss.inspector import Inspector
 from amiss.testing import toy_part, write_images
@@ -117,3 +118,23 @@ def test_recent_images_weigh_the_scores(amiss, world, tmp_path):
     assert amiss("inspect", tmp_path / "n.amiss", tmp_path / "recent", "--output", tmp_path / "r")[0] in (0, 4)
     code, out, _ = amiss("monitor", tmp_path / "n.amiss", tmp_path / "r")
     assert code in (0, 4) and "The model is weighted for recent images" in out
+
+
+def test_a_promise_is_kept_only_where_nothing_of_it_changes(amiss, tmp_path):
+    origins = [Origin(lot=f"L{number // 2}") for number in range(40)]
+    options = {"method": "padim", "preset": "tiny", "size": 64, "calibration": "folds:2", "origins": origins}
+    model, images = tmp_path / "m.amiss", toy_part(40, seed=1).images
+    fit(images, **options, rule="conformal:20%").save(model)
+
+    def say(*words) -> str:
+        code, out, err = amiss("calibrate", model, *words, "--output", tmp_path / "n.amiss")
+        assert code == 0, err
+        return next(line for line in out.splitlines() if line.startswith("The promise"))
+
+    assert say("--rule", "conformal:20%") == "The promise is kept: conformal, alpha = 20 %, for new-lots."
+    assert say("--rule", "conformal:20%", "--future", "these-lots") == (
+        "The promise was conformal, alpha = 20 %, for new-lots; it is now conformal, alpha = 20 %, for these-lots."
+    )
+    assert "it is now certified, alpha = 20 %, confidence = 90 %, for" in say("--rule", "certified:20%,0.9")
+    assert "it is now triage, accept = 30 %, reject = 20 %" in say("--rule", "triage:30%,20%")
+    assert "it is now fixed, threshold = 2.0, for new-lots, no rate." in say("--rule", "fixed:2")

@@ -39,6 +39,9 @@ Recent = Annotated[
     ),
 ]
 
+RATES = ("alpha", "confidence", "accept", "reject")
+"""Values of rules that are said in percent."""
+
 
 def calibrate(
     context: typer.Context,
@@ -119,7 +122,7 @@ def _lines(before: Inspector, after: Inspector) -> list[str]:
     return [
         f"Threshold {before.rule.threshold:.4g} (rule {before.rule.name}, n = {before.rule.n}) is now "
         f"{after.rule.threshold:.4g} (rule {after.rule.name}, n = {after.rule.n}).",
-        _kept(before.rule.alpha, after.rule.alpha),
+        _kept(before, after),
         after.statement(),
         *trade_of(after)[0],
     ]
@@ -136,9 +139,23 @@ def _check(data: str | None, recent: Path | None, product: str | None, *others: 
         raise InputError(f"--product chooses among the stored scores; with good images give theirs: {data}#{product}")
 
 
-def _kept(before: float | None, after: float | None) -> str:
-    """Whether the promise is another one now."""
+def _kept(before: Inspector, after: Inspector) -> str:
+    """Whether the promise is another one now, and which both are."""
+    old, new = _promise(before), _promise(after)
+    return f"The promise is kept: {new}." if old == new else f"The promise was {old}; it is now {new}."
+
+
+def _promise(inspector: Inspector) -> str:
+    """Rule, its values, and for which parts it holds: what differs is another promise."""
     from amiss.core.words import percent
 
-    old, new = ("no rate" if alpha is None else f"alpha = {percent(alpha)}" for alpha in (before, after))
-    return f"The promise is kept: {new}." if old == new else f"The promise was {old} and is now {new}."
+    rule, calibration = inspector.rule, inspector.calibration
+    values = {name: value for name, value in {**rule.config(), "alpha": rule.alpha}.items() if value is not None}
+    named = [f"{name} = {percent(value) if name in RATES else value}" for name, value in values.items()]
+    about = {
+        f"for {calibration.future}": calibration.future is not None,
+        f"for {', '.join(calibration.products)}": bool(calibration.products),
+        "weighted for recent images": calibration.recent is not None,
+        "no rate": rule.alpha is None,
+    }
+    return ", ".join([rule.name, *named, *(words for words, holds in about.items() if holds)])
