@@ -49,6 +49,10 @@ def test_a_key_belongs_to_one_image_and_is_written_once(tmp_path: Path):
         assert [one.result().fresh for one in both] == [True, False]
         with pytest.raises(ConflictError, match="a key must belong to one image"):
             writer.submit(bare(1, sha256="0" * 64)).result()
+        with pytest.raises(
+            ConflictError, match="must belong to one recipe, got 'key 1' for 'felt', and 'cloth' has it"
+        ):
+            writer.submit(bare(1, recipe="felt")).result()
         assert writer.submit(bare(3)).result().event.seq == 4
 
 

@@ -143,8 +143,11 @@ def test_versions_are_added_deployed_and_rolled_back(server: Running) -> None:
     asked = {"version": 2, "reason": "fewer escapes", "expected_current": 5}
     assert server.post("/api/v1/recipes/toy/deployments", asked).status == 409
     assert server.post("/api/v1/recipes/toy/deployments", {**asked, "expected_current": 1}).status == 200
-    assert post(server, png(90))["version"] == 2
+    second = post(server, png(90), idempotency_key="of the second")
+    assert (second["version"], second["alpha"]) == (2, 0.1)
     assert server.post("/api/v1/recipes/toy/rollback", {"reason": "too many alarms"}).json["version"] == 1
+    again = post(server, png(90), idempotency_key="of the second")
+    assert [again[name] for name in ("id", "version", "alpha", "n")] == [second["id"], 2, 0.1, second["n"]]
     assert post(server, png(91))["version"] == 1
     assert server.post("/api/v1/recipes/toy/rollback", {"reason": "once more"}).status == 422
     model = next((server.store / "models").glob("*.amiss")).read_bytes()

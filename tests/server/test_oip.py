@@ -97,6 +97,18 @@ def test_a_key_gets_the_stored_verdict(server: Running) -> None:
     assert other.status == 409 and other.json["accept"] is False
 
 
+def test_a_stored_verdict_says_which_version_judged(server: Running) -> None:
+    asked = as_base64(png(414), parameters={"key": "of the first"}, outputs=[{"name": "score"}])
+    first = infer(server, asked).json
+    new = server.post("/api/v1/recipes/toy/recalibrations", {"rule": "conformal", "alpha": "10%"}).json["version"]
+    assert server.post("/api/v1/recipes/toy/deployments", {"version": new, "reason": "a test"}).status == 200
+    try:
+        assert infer(server, asked).json == first and first["model_version"] == str(new - 1)
+        assert infer(server, as_base64(png(415))).json["model_version"] == str(new)
+    finally:
+        assert server.post("/api/v1/recipes/toy/rollback", {"reason": "a test"}).status == 200
+
+
 def test_one_bad_image_fails_all(server: Running) -> None:
     reply = infer(server, as_base64(png(414), b"not an image"))
     assert reply.status == 422 and reply.json["accept"] is False and "not a PNG" in reply.json["error"]

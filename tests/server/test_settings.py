@@ -20,3 +20,17 @@ def test_two_sources_have_two_folders_for_results(tmp_path: Path):
         DataError, match=r"connect\.side: results must be a folder of their own, got .*connect\.top has"
     ):
         read_settings(path)
+
+
+@pytest.mark.parametrize(("one", "other"), [("in", "in"), ("in", "in/side"), ("in/top", "link")])
+def test_two_sources_watch_folders_that_lie_apart(tmp_path: Path, one: str, other: str):
+    """An image is judged once: with two recipes for one folder, one of them would never judge."""
+    path = tmp_path / "amiss.toml"
+    (tmp_path / "link").symlink_to("in")
+    source = '[connect.{0}]\nkind = "folder"\nrecipe = "{0}"\nfolder = "{1}"\n'
+    recipes = "[recipe.top]\n[recipe.side]\n"
+    path.write_text(recipes + source.format("top", one) + source.format("side", other))
+    with pytest.raises(DataError, match=r"connect\.side: folder must lie apart from that of connect\.top"):
+        read_settings(path)
+    path.write_text(recipes + source.format("top", "in/top") + source.format("side", "in/top 2"))
+    assert len(read_settings(path).connect) == 2

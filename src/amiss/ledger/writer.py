@@ -50,7 +50,7 @@ class Committed:
 
     Args:
         event: The event.
-        fresh: False where one with the same key and the same bytes was there already; `event` is that one.
+        fresh: False where one with the same key, bytes and recipe was there already; `event` is that one.
     """
 
     event: Event
@@ -149,7 +149,7 @@ class Writer:
 
         Returns:
             Done when it is on disk; raises `OutputError` where it could not be written, and `ConflictError` where the
-            key was given before to other bytes.
+            key was given before to other bytes or for another recipe.
         """
         if (image is None) != (draft.data.get("image") is None):
             raise InputError("an image must come with what is to be said of it, got one of the two only")
@@ -384,7 +384,12 @@ def _known(connection: Connection, station: str, drafts: Sequence[Draft]) -> dic
 
 
 def _same(earlier: Event, draft: Draft) -> Event:
-    """The earlier event, if it is about the same bytes."""
+    """The earlier event, if it is about the same bytes and by the same recipe: another one would say something else."""
+    was, is_now = earlier.data["recipe"], draft.data["recipe"]
+    if was != is_now:
+        raise ConflictError(
+            f"a key must belong to one recipe, got {draft.data['key']!r} for {is_now!r}, and {was!r} has it"
+        )
     was, is_now = earlier.data["sha256"], draft.data["sha256"]
     if was != is_now:
         raise ConflictError(

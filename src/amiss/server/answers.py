@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -24,6 +25,7 @@ from amiss.core.errors import (
     OutputError,
 )
 from amiss.core.verdict import Label
+from amiss.ledger.events import Event
 from amiss.server.people import Who
 from amiss.station.jobs import Answer, Ticket
 
@@ -158,11 +160,16 @@ def verdict_of(answer: Answer, about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def judged(ticket: Ticket, about: dict[str, Any]) -> JSONResponse:
-    """The answer to a part: its verdict, or why there is none."""
+async def judged(ticket: Ticket, about: Callable[[Event], dict[str, Any]]) -> JSONResponse:
+    """The answer to a part: its verdict, or why there is none.
+
+    Args:
+        ticket: The part.
+        about: Alpha and n of the version that judged, given the verdict.
+    """
     answer = await answer_of(ticket)
     if answer.event is not None:
-        body = verdict_of(answer, about)
+        body = verdict_of(answer, about(answer.event))
         if answer.label is Label.ERROR:
             return JSONResponse({**body, "error": answer.reason}, 422)
         return JSONResponse(body, 504 if not answer.accept and answer.label is Label.GOOD else 200)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
 
+from amiss.core.errors import AmissError
+from amiss.ledger.events import Event
 from amiss.server.answers import Refused
 from amiss.server.desk import Desk
 from amiss.server.metrics import Metrics
@@ -48,10 +51,17 @@ class Context:
         """What judges a kind of part now; None where nothing does."""
         return next((one for one in self.station.recipes.all if one.recipe == recipe), None)
 
-    def about(self, recipe: str) -> dict[str, Any]:
-        """Alpha and n of what judges a kind of part now."""
-        found = self.judging(recipe)
-        return {} if found is None else {"alpha": found.inspector.rule.alpha, "n": found.inspector.rule.n}
+    def about(self, event: Event) -> dict[str, Any]:
+        """Alpha and n of the version that judged a part, which need not be the one that judges now."""
+        recipe, version = event.data["recipe"], event.data["version"]
+        now = self.judging(recipe)
+        if now is not None and now.version == version:
+            return {"alpha": now.inspector.rule.alpha, "n": now.inspector.rule.n}
+        with suppress(AmissError):
+            for row in self.station.reader.versions():
+                if (row["recipe"], row["version"]) == (recipe, version):
+                    return {name: row["about"].get(name) for name in ("alpha", "n")}
+        return {}
 
     def check_recipe(self, recipe: str) -> None:
         """Refuse a recipe that nothing judges: coming again would not help.

@@ -22,7 +22,6 @@ from amiss.server.parts import IMAGE_BODY, Here, submit
 from amiss.server.record import accepts
 from amiss.server.tensors import Output, images_of, split_body
 from amiss.station.jobs import Answer, Job, ScoreMap, Ticket, new_id
-from amiss.station.recipes import Deployed
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -54,7 +53,7 @@ def ready(here: Here) -> JSONResponse:
 @router.get("/models/{model}/versions/{version}", dependencies=[Inspecting])
 def model_metadata(here: Here, model: str, version: str | None = None) -> dict[str, Any]:
     """Inputs and outputs of a recipe."""
-    _find(here, model, version)
+    _check(here, model, version)
     versions = [str(row["version"]) for row in here.station.reader.versions() if row["recipe"] == model]
     inputs = [
         {"name": "image", "datatype": "BYTES", "shape": [-1]},
@@ -71,7 +70,7 @@ def model_metadata(here: Here, model: str, version: str | None = None) -> dict[s
 @router.get("/models/{model}/versions/{version}/ready", dependencies=[Inspecting])
 def model_ready(here: Here, model: str, version: str | None = None) -> JSONResponse:
     """Whether a recipe, or this very version of it, judges now."""
-    _find(here, model, version)
+    _check(here, model, version)
     fine, _ = accepts(here)
     return JSONResponse({"name": model, "ready": fine, "live": True}, 200 if fine else 503)
 
@@ -80,7 +79,7 @@ def model_ready(here: Here, model: str, version: str | None = None) -> JSONRespo
 @router.post("/models/{model}/versions/{version}/infer", dependencies=[Inspecting], openapi_extra=IMAGE_BODY)
 async def infer(request: Request, here: Here, model: str, version: str | None = None) -> Response:
     """Judge up to 16 images. One that gets no verdict fails the whole request: nothing of it is accepted."""
-    deployed = _find(here, model, version)
+    _check(here, model, version)
     asked, rest = split_body(await request.body(), request.headers.get(LENGTH))
     files, parameters = images_of(asked, rest), asked.get("parameters") or {}
     wanted = _wanted(asked)
@@ -91,9 +90,10 @@ async def infer(request: Request, here: Here, model: str, version: str | None = 
         if answer.event is None or answer.label is Label.ERROR:
             return await _failed(here, tickets, ticket, answer)
     outputs = [one for name in wanted if (one := _output(name, tickets, answers)) is not None]
+    versions = {answer.event.data["version"] for answer in answers if answer.event is not None}
     head = {
         "model_name": model,
-        "model_version": str(deployed.version),
+        "model_version": ",".join(str(one) for one in sorted(versions)),  # that judged; several for stored verdicts
         **({"id": asked["id"]} if isinstance(asked.get("id"), str) else {}),
         "parameters": {"parts": ",".join(answer.event.data["id"] for answer in answers if answer.event is not None)},
     }
@@ -109,13 +109,17 @@ async def _failed(here: Context, tickets: list[Ticket], ticket: Ticket, answer: 
     return refuse(422, answer.reason, part=answer.part)
 
 
-def _find(here: Context, model: str, version: str | None) -> Deployed:
+def _check(here: Context, model: str, version: str | None) -> None:
+    """Refuse a model or version that does not judge now.
+
+    Raises:
+        DataError: It does not.
+    """
     found = here.judging(model)
     if found is None:
         raise DataError(f"model must be a recipe of this station, got {model!r}")
     if version not in (None, "", str(found.version)):
         raise DataError(f"version {version} of {model!r} does not judge now; version {found.version} does")
-    return found
 
 
 def _job(model: str, data: bytes, at: int, parameters: Any, wants_map: bool) -> Job:

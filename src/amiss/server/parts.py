@@ -52,7 +52,7 @@ async def post_part(
     """Judge a part: the body is the bytes of an image file.
 
     `accept` is true only when the label is good, the verdict is on disk, and it was so in time. The same
-    Idempotency-Key with the same bytes gets the stored verdict.
+    Idempotency-Key with the same bytes and recipe gets the stored verdict; with others it is refused.
     """
     here.check_recipe(recipe)
     data = await request.body()
@@ -63,7 +63,7 @@ async def post_part(
         name=serial or "image", data=data, recipe=recipe, key=key, serial=serial, lot=lot, camera=camera,
         taken_at=taken_at,
     )  # fmt: skip
-    return await judged(submit(here, job)[0], here.about(recipe))
+    return await judged(submit(here, job)[0], here.about)
 
 
 def submit(here: Context, *jobs: Job) -> list[Ticket]:

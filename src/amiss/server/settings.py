@@ -166,6 +166,7 @@ def read_settings(path: Path) -> Settings:
     except ValidationError as error:
         raise DataError(f"{path}: {_words(error)}") from error
     rooted = _rooted(found, path.resolve().parent)
+    _check_folders(path, rooted.connect)
     _check_results(path, rooted.connect)
     return rooted
 
@@ -177,6 +178,24 @@ def _words(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting"
     return f"{where}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"[:300]
+
+
+def _check_folders(path: Path, connect: dict[str, FolderTable]) -> None:
+    """Each image is judged once, so that of two sources only one would judge it, and nobody could say which.
+
+    Raises:
+        DataError: Two sources watch one folder, or one watches a folder within that of another.
+    """
+    watched: dict[str, Path] = {}
+    for name, source in connect.items():
+        folder = Path(os.path.realpath(source.folder))
+        for other, taken in watched.items():
+            if folder.is_relative_to(taken) or taken.is_relative_to(folder):
+                raise DataError(
+                    f"{path}: connect.{name}: folder must lie apart from that of connect.{other}, since each image is "
+                    f"judged once, got {source.folder!r} and {str(taken)!r}"
+                )
+        watched[name] = folder
 
 
 def _check_results(path: Path, connect: dict[str, FolderTable]) -> None:

@@ -29,7 +29,7 @@ class Job:
         name: How people call its image.
         data: Bytes of the image file as they came; None when it could not be read, which `trouble` says.
         recipe: What kind of part it is: which model judges it.
-        key: Belongs to this part alone: the same key with the same bytes is the same part, judged once.
+        key: Belongs to this part alone: the same key with the same bytes and recipe is the same part, judged once.
         serial: Its serial number.
         lot: The batch it was made in.
         camera: What took the image.
