@@ -8,8 +8,12 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,14 +21,17 @@ from amiss.artefact import Golden
 from amiss.core.errors import BusyError, InputError, NotReadyError, OutputError, ParityError
 from amiss.core.scores import Scores
 from amiss.core.verdict import Label
+from amiss.ledger.events import Draft
 from amiss.ledger.images import Keeping
 from amiss.ledger.reader import Reader
 from amiss.ledger.store import Store
 from amiss.ledger.verify import verify
-from amiss.rules import Fixed
+from amiss.rules import Fixed, parse_rule
+from amiss.server.parts import replay
 from amiss.station.decoding import Decoders
 from amiss.station.engine import Station
 from amiss.station.jobs import TOGETHER, is_drawn, new_id
+from amiss.station.pools import calibrated_on_pool, pools, tried
 from amiss.station.replay import DIFFERENT, EQUAL, MISSING, WITHIN, Replay, compare
 from amiss.testing import toy_part
 from tests.station.toy_station import job, png, stopped
@@ -220,6 +227,44 @@ def test_replay_says_what_differs(station):
     assert json.dumps(outcomes[1].summary()) and "not kept any more" in outcomes[1].why
     near = compare(parts[3], "good", parts[3]["score"] + 1e-4, 1e-3)
     assert near.outcome == WITHIN and compare(parts[3], "anomalous", parts[3]["score"], 1).outcome == DIFFERENT
+
+
+def test_a_server_replays_with_its_decoders(station, monkeypatch: pytest.MonkeyPatch):
+    """An image that ends whoever decodes it ends a child, then and now."""
+
+    def ends(*_: object, **__: object) -> None:
+        raise AssertionError("decoded in the process of the station")
+
+    found = station()
+    monkeypatch.setattr("amiss.station.replay.decode_image", ends)
+    here: Any = SimpleNamespace(station=found, desk=SimpleNamespace(show=lambda *_: True))
+    answered(found, 1)
+    with stopped(found):
+        ticket = found.submit(job(2), wait=30)
+        os.kill(wait_for_busy(found), signal.SIGKILL)
+        ticket.committed.result(timeout=30)
+    for name, label in (("1.png", "good"), ("2.png", "error")):
+        (part,) = [part for part in found.reader.parts() if part["name"] == name]
+        with ThreadPoolExecutor(1) as pool, stopped(found) if label == "error" else nullcontext():
+            asked = pool.submit(replay, here, None, part["id"])
+            if label == "error":
+                os.kill(wait_for_busy(found), signal.SIGKILL)
+            said = asked.result(timeout=30)
+        assert (said["outcome"], said["label_now"]) == (EQUAL, label)
+
+
+def test_pools_leave_out_what_no_child_could_decode(station, inspector):
+    found = station(audit=1)
+    for number in range(20):
+        event = answered(found, number, b"junk" if number in (3, 12) else None).event
+        said = {"by": "anna", "truth": "good", "type": None, "boxes": [], "comment": "", "blind": True}
+        said |= {"part": event.data["id"], "pool": "calibrate" if number < 12 else "certify"}
+        found.writer.submit(Draft("labelled", said)).result()
+    rule = parse_rule("conformal", alpha=0.2)
+    other = calibrated_on_pool(found.reader, "toy", inspector, rule)
+    assert other.rule.n == 11 and tried(found.reader, "toy", inspector, other)["before"]["false_alarms"]["of"] == 7
+    counted = pools(found.reader, "toy", rule)
+    assert counted["calibrate"]["good"] == 12 and counted["missing"] == 0
 
 
 def test_audits_are_drawn_before_anybody_has_looked(station):

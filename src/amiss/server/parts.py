@@ -166,7 +166,9 @@ def good_twin(here: Here, _: Reading, part: str) -> dict[str, str | None]:
 def replay(here: Here, who: Annotated[Who, Depends(may("replay"))], part: str) -> dict[str, Any]:
     """Score the stored image with the stored model again."""
     row = _open(here, who, part)
-    return next(iter(Replay(here.station.store).run([row]))).summary()
+    station = here.station
+    replayed = Replay(station.store, lambda data, bits: station.decoders.decode(data, None, bits).pixels).run([row])
+    return next(replayed).summary()
 
 
 @router.post("/parts/{part}/labels")

@@ -1,7 +1,8 @@
 """What people's labels are for: to calibrate anew, to certify, to learn. And what another version would have done.
 
 Only parts that were drawn at random and labelled blind calibrate or certify: corrections are no fair sample, and a
-threshold that is calibrated on corrected false alarms rises until defects pass.
+threshold that is calibrated on corrected false alarms rises until defects pass. Parts that were errors do neither: no
+rule has a say in them, and their images may not be decoded in the process of a station.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from amiss.core.origin import Origin
 from amiss.core.rule import Rule
 from amiss.core.sentence import Sentence
 from amiss.core.survey import survey
+from amiss.core.verdict import Label
 from amiss.inspector import Inspector
 from amiss.ledger.labels import Audited, audited, corrections
 from amiss.ledger.reader import Reader
@@ -60,7 +62,7 @@ def pools(reader: Reader, recipe: str, rule: Rule | None) -> dict[str, Any]:
     for pool in ("calibrate", "certify"):
         own = [one.truth for one in drawn if one.pool == pool]
         found[pool] = {truth: own.count(truth) for truth in ("good", "defective", "unclear")}
-    good = found["calibrate"]["good"]
+    good = sum(one.pool == "calibrate" and one.truth == "good" and _is_scored(one) for one in drawn)
     needed = None if rule is None else enough(rule)
     missing = None if needed is None else max(0, needed - good)
     return {"recipe": recipe, **found, **corrections(reader, recipe), "needed": needed, "missing": missing}
@@ -152,7 +154,12 @@ def _rate(count: int, n: int) -> dict[str, Any]:
 
 
 def _drawn(reader: Reader, recipe: str, pool: str) -> list[Audited]:
-    return [one for one in audited(reader, recipe) if one.pool == pool][-MOST:]
+    return [one for one in audited(reader, recipe) if one.pool == pool and _is_scored(one)][-MOST:]
+
+
+def _is_scored(one: Audited) -> bool:
+    """Whether a child has decoded its image: one that cannot be, or that ends whoever tries, is not tried here."""
+    return one.label != Label.ERROR
 
 
 def _kept(reader: Reader, drawn: Sequence[Audited]) -> _Kept:

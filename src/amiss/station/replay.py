@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from amiss.core.decode import decode_image, read_bytes
 from amiss.core.errors import AmissError, ImageError
@@ -44,15 +45,25 @@ class Replayed:
         return {**was, "outcome": self.outcome, "label_now": self.label, "score_now": self.score, "why": self.why}
 
 
+Decode = Callable[[bytes, int | None], NDArray[np.uint8]]
+"""The pixels of an image file, whose values of 16 bits have so many; raises `ImageError`."""
+
+
+def decode_here(data: bytes, bits: int | None) -> NDArray[np.uint8]:
+    """Decode in this process, which an image that nobody trusts may end."""
+    return decode_image(data, bits=bits)
+
+
 class Replay:
     """Judges parts of a store again; each model is loaded once.
 
     Args:
         store: The store.
+        decode: How images are decoded. A process that others rely on has it done by `amiss.station.decoding`.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, decode: Decode = decode_here) -> None:
+        self._store, self._decode = store, decode
         self._models: dict[str, Inspector | str] = {}
 
     def run(self, parts: Iterable[dict[str, Any]]) -> Iterator[Replayed]:
@@ -71,8 +82,7 @@ class Replay:
         if Content("", data, None).sha256 != part["sha256"]:
             return Replayed(part, DIFFERENT, why="its image is not the one that was judged")
         try:
-            image = decode_image(data, name=part["name"], bits=inspector.learned.bits)
-            verdict = inspector.inspect_one(image)
+            verdict = inspector.inspect_one(self._decode(data, inspector.learned.bits))
         except ImageError as error:
             same = part["label"] == Label.ERROR
             return Replayed(part, EQUAL if same else DIFFERENT, str(Label.ERROR), why=error.reason)
