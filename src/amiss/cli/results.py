@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from amiss.ledger.reader import Filter, Reader
     from amiss.ledger.store import Store
 
-results = typer.Typer(
-    name="results", help="Ask the record that amiss watch keeps: what, when, which lots, show me.", no_args_is_help=True
-)
+results = typer.Typer(name="results", help="Query the record that amiss watch keeps.", no_args_is_help=True)
 
 StoreFolder = Annotated[Path, typer.Argument(help="Folder given to amiss watch --store.")]
 Label = Annotated[str | None, typer.Option(help="good, review, anomalous or error.")]
@@ -45,8 +43,8 @@ def list_parts(
     serial: Serial = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Parts at most, the newest first.")] = 50,
-    before: Annotated[int | None, typer.Option(min=1, help="Go on below this event: the last one listed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many parts, newest first.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, help="Continue after this event, the last one listed.")] = None,
     database: Database = None,
     station: StationName = None,
     json: Json = False,
@@ -162,7 +160,7 @@ def replay(
     recipe: Recipe = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="Parts at most, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many parts, newest first.")] = 20,
     database: Database = None,
     station: StationName = None,
     json: Json = False,

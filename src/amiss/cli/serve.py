@@ -33,7 +33,8 @@ class _RunByDefault(TyperGroup):
 
 serve = typer.Typer(
     name="serve",
-    help="Judge parts that come by HTTP, with a page for people.",
+    help="Judge parts that come by HTTP, with a page for people.\n\n"
+    "`amiss serve [OPTIONS] [SETTINGS]` is short for `amiss serve run`.",
     cls=_RunByDefault,
     no_args_is_help=False,
 )
@@ -106,7 +107,7 @@ def init(
 
 @person.command("add")
 def add_person(
-    name: Annotated[str, typer.Argument(help="Whom.")],
+    name: Annotated[str, typer.Argument(help="Name of the person.")],
     role: Annotated[
         str, typer.Option(help="operator (labels), engineer (also changes), or auditor (reads).")
     ] = "operator",
@@ -124,10 +125,10 @@ def add_person(
 
 @person.command("remove")
 def remove_person(
-    name: Annotated[str, typer.Argument(help="Whom.")],
+    name: Annotated[str, typer.Argument(help="Name of the person.")],
     settings: SettingsFile = FILE,
 ) -> None:
-    """Let a person log in no more; open sessions end at once."""
+    """Remove a person; open sessions end at once."""
     _people(settings).remove(name)
     say(f"{name} may not log in any more")
 
@@ -143,7 +144,7 @@ def list_people(settings: SettingsFile = FILE) -> None:
 def add_token(
     name: Annotated[str, typer.Argument(help="Of the machine that gets it.")],
     scope: Annotated[list[str], typer.Option(help="inspect, read or metrics; may be given again.")],
-    days: Annotated[float | None, typer.Option(min=0.01, help="After which it is over; never, when not given.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.01, help="Days until it expires. Default: never.")] = None,
     settings: SettingsFile = FILE,
 ) -> None:
     """Make a token, which is shown once."""
@@ -155,7 +156,7 @@ def remove_token(
     name: Annotated[str, typer.Argument(help="Of the machine.")],
     settings: SettingsFile = FILE,
 ) -> None:
-    """Let a token be worth nothing any more."""
+    """Revoke a token."""
     _people(settings).remove(name)
     say(f"{name} is not known any more")
 
