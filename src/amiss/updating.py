@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amiss.artefact import SeenImages
-from amiss.calibration import calibrate_rule, largest_of_each, shown_classes
+from amiss.calibration import calibrate_rule, shown_classes
 from amiss.core.errors import DataError, InputError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import Distinct, distinct, survey
+from amiss.core.verdict import Label
 from amiss.detectors.detector import Detector
 from amiss.fitting import Lab, deploy, fold_scores, normal_scores, seen_by
 from amiss.inspector import Inspector
@@ -142,11 +143,11 @@ def _new_images(
 def _stopped(
     before: Inspector, images: Images, origins: Sequence[Origin], future: str | None, progress: Progress
 ) -> Rate:
-    """Good parts above the threshold; an interval over lots where lots are known."""
+    """Good parts with an anomalous image, mask filters and all; an interval over lots where lots are known."""
     parts, lots = parts_and_lots(np.arange(len(images)), origins, future)
-    scores = largest_of_each(before.image_scores(images, progress=progress).image, parts).image
-    above = scores > before.rule.threshold
-    return Rate(int(above.sum()), len(above)) if lots is None else rate_over_lots(above, lots.numbers)
+    each = [verdict.label is Label.ANOMALOUS for verdict in before.inspect(images, progress=progress)]
+    stopped = np.bincount(parts, weights=each) > 0
+    return Rate(int(stopped.sum()), len(stopped)) if lots is None else rate_over_lots(stopped, lots.numbers)
 
 
 def _seen(before: Inspector, given: Distinct, plan: CalibrationPlan) -> SeenImages:

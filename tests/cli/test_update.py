@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,10 @@ from amiss.core.errors import DataError, InputError
 from amiss.fitting import fit_inspector
 from amiss.inspector import Inspector
 from amiss.metrics import clopper_pearson
+from amiss.postprocess import MinArea
 from amiss.quantise.run import with_graph
 from amiss.recipe import Recipe
+from amiss.rules import Fixed
 from amiss.testing import toy_part
 
 Run = Callable[..., tuple[int, str, str]]
@@ -109,3 +112,12 @@ def test_models_that_cannot_go_on(model: Path) -> None:
         updating.update(with_graph(before, before.parts.graph or b"", ranges=3), new)
     with pytest.raises(DataError, match="none of the 30 images is new"):
         updating.update(before, toy_part(30, seed=0).images)
+
+
+def test_parts_that_mask_filters_let_pass_were_not_stopped(model: Path) -> None:
+    new, low = toy_part(12, seed=8).images, Fixed(-100.0)
+    before = Inspector.load(model).with_rule(low)
+    assert updating.update(before, new).stopped.count == 12
+    lenient = replace(before, mask_filters=(MinArea(64 * 64 + 1),))
+    assert {verdict.label for verdict in lenient.inspect(new)} == {"good"}
+    assert updating.update(lenient, new).stopped.count == 0

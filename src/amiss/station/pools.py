@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from amiss.core.errors import CalibrationError, DataError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -122,13 +120,8 @@ def tried(reader: Reader, recipe: str, before: Inspector, after: Inspector) -> d
 
 
 def _alarms(inspector: Inspector, images: Images) -> list[str]:
-    """Of each image whether it is good, for review, or anomalous."""
-    scores = inspector.image_scores(images).image
-    review = inspector.rule.review_threshold
-    labels = np.where(scores > inspector.rule.threshold, "anomalous", "good")
-    if review is not None:
-        labels = np.where((labels == "good") & (scores > review), "review", labels)
-    return [str(one) for one in labels]
+    """Of each image whether it is good, for review, or anomalous, mask filters and all."""
+    return [str(verdict.label) for verdict in inspector.inspect(images)]
 
 
 def _rates(truths: Sequence[str], before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:
