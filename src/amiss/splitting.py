@@ -164,8 +164,7 @@ def plan_calibration(
         raise DataError(f"all {n} good images show one part; calibration needs parts that learning never saw")
     order = np.random.default_rng(seed).permutation(len(groups))
     if isinstance(how, Folds):
-        shares = deal(order, groups, min(how.k, len(groups)), labels)
-        folds = tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)
+        folds = _deal(order, groups, how.k, labels)
         check_support(rule, parts, lots)
         check_classes_left(folds, labels)
         return CalibrationPlan(everyone, everyone, parts, lots, folds)
@@ -178,6 +177,25 @@ def plan_calibration(
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
     return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
+
+
+def plan_folds(n: int, k: int, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:
+    """Folds of which each is scored by what has learned from the others, and nothing is promised.
+
+    Args:
+        n: Number of images.
+        k: Number of folds, see `Folds`.
+        seed: Random seed.
+        origins: Origin of each image, or nothing: images of one lot, or part, are never divided.
+
+    Raises:
+        DataError: Fewer than two images, or all of one part.
+    """
+    groups, everyone = stay_together(n, origins), np.arange(n)
+    if len(groups) < 2:
+        raise DataError(f"images must be of at least 2 parts, to learn from one and score another, got {n} of one part")
+    order = np.random.default_rng(seed).permutation(len(groups))
+    return CalibrationPlan(everyone, everyone, part_numbers(everyone, origins), folds=_deal(order, groups, k, ()))
 
 
 def count_parts(n: int, origins: Sequence[Origin] = ()) -> int:
@@ -330,3 +348,11 @@ def _hold_out(groups: list[NDArray[np.intp]], order: NDArray[np.intp], wanted: f
     sizes = np.cumsum([len(groups[group]) for group in order[: len(groups) - 1]])
     count = int(np.abs(sizes - max(1, round(wanted))).argmin()) + 1
     return np.sort(np.concatenate([groups[group] for group in order[:count]]))
+
+
+def _deal(
+    order: NDArray[np.intp], groups: list[NDArray[np.intp]], k: int, labels: Sequence[str]
+) -> tuple[NDArray[np.intp], ...]:
+    """The images of k folds, or of one fold for each group where there are fewer."""
+    shares = deal(order, groups, min(k, len(groups)), labels)
+    return tuple(np.sort(np.concatenate([groups[group] for group in share])) for share in shares)

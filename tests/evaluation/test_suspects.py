@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from amiss.core.errors import DataError
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.evaluation.suspects import Suspects, find_suspects
 from amiss.recipe import Recipe
 from amiss.testing import toy_texture, write_image
@@ -27,6 +30,15 @@ def test_planted_images_come_first_and_copies_are_left_out() -> None:
     assert "30 good images" in found.statement() and "Copies left out: 1." in found.statement()
     again = find_suspects(images, RECIPE)
     assert all(map(np.array_equal, again.images, found.images))
+
+
+def test_lots_need_not_be_known_where_nothing_is_promised() -> None:
+    origins = [Origin(lot=f"L{number // 4}" if number < 12 else None) for number in range(16)]
+    for recipe in (RECIPE, replace(RECIPE, future="these-lots")):
+        found = find_suspects(toy_texture(16, seed=0).images, recipe, origins=origins)
+        assert found.folds == 5 and len(found.scores) == 16
+    with pytest.raises(DataError, match="at least 2 parts, to learn from one and score another, got 4 of one part"):
+        find_suspects(toy_texture(4, seed=0).images, RECIPE, origins=[Origin(part="1")] * 4)
 
 
 @pytest.mark.parametrize(

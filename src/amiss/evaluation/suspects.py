@@ -17,8 +17,7 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import distinct, survey
 from amiss.recipe import Recipe
-from amiss.rules import Fixed
-from amiss.splitting import plan_calibration
+from amiss.splitting import plan_folds
 
 FOLDS = 5
 FAR = 3.0
@@ -93,7 +92,7 @@ def find_suspects(
 
     Args:
         images: Those that are taken for good.
-        recipe: Which method, how large, and so on. Its rule and calibration play no part.
+        recipe: Which method, how large, and so on. Its rule, calibration and future play no part.
         origins: Where each comes from, or nothing: images of one lot, or part, are never divided.
         progress: See `amiss.core.progress`.
 
@@ -115,7 +114,7 @@ def find_suspects(
     given = distinct(images, origins, found.identities)
     images = given.images
     side, tiling = recipe.make_input()
-    plan = plan_calibration(len(images), f"folds:{FOLDS}", Fixed(0.0), recipe.seed, given.origins)
+    plan = plan_folds(len(images), FOLDS, recipe.seed, given.origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(create(recipe.method, recipe.preset, **recipe.settings), recipe.seed, recipe.device, progress)
     seen = images.resized(side) if tiles is None else images
