@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,8 +19,8 @@ from amiss.arrangement import check_learnable, plan_fit
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import calibrate_rule
 from amiss.core.card import LearnsFrom
-from amiss.core.classes import class_numbers
-from amiss.core.errors import ParityError
+from amiss.core.classes import class_numbers, find_classes
+from amiss.core.errors import InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, inside, silent
@@ -27,7 +28,7 @@ from amiss.core.scores import Scores
 from amiss.core.survey import distinct, first_of_each, survey
 from amiss.core.tiling import Tiling
 from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
-from amiss.device import AUTO
+from amiss.device import AUTO, seeded
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
 from amiss.features.clip import ImageTower
@@ -84,6 +85,7 @@ def fit_inspector(
     (side, tiling), filters = recipe.make_input(), recipe.make_score_filters()
     detector = _detector(recipe, method)
     check_learnable(detector.card, images, tiling, apart=calibrate_on is not None)
+    check_filters(recipe, method, images)
     learn = None if calibrate_on is None else len(images)
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
     plan_fit(detector.card, recipe, images, origins, learn)  # refused at once
@@ -123,6 +125,34 @@ def fit_inspector(
         mask_filters=recipe.make_mask_filters(),
         products=calibrated.products,
     )
+
+
+def check_filters(recipe: Recipe, method: type[Detector] | None, images: Images) -> None:
+    """Refuse filters of maps for a method without maps before anything is learned.
+
+    Whether it has any may depend on its hyper-parameters, so the card is that of a detector that is built.
+
+    Args:
+        recipe: What is asked for.
+        method: The class that its method means, where it cannot be imported by that address.
+        images: What it is to learn from.
+
+    Raises:
+        InputError: There are filters, and nothing that they could filter.
+    """
+    named = ", ".join(one.name for one in (*recipe.score_filters, *recipe.mask_filters))
+    if not named:
+        return
+    built = _detector(recipe, method)
+    if built.card.localises:
+        built.classes = find_classes(images) if built.card.learns_from is LearnsFrom.CLASSES else ()
+        with seeded(recipe.seed, torch.device("cpu")):
+            built.build(pretrained=False)
+    if not built.card.localises:
+        raise InputError(
+            f"filters must have a map to work on, got {named} for {built.card.name}, which gives one score per image; "
+            "leave them out, or take a method that localises, such as patchwise"
+        )
 
 
 def _detector(recipe: Recipe, method: type[Detector] | None) -> Detector:

@@ -13,7 +13,7 @@ import amiss
 from amiss.core.errors import ImageError, InputError
 from amiss.core.scores import Scores
 from amiss.inspector import Inspector
-from amiss.postprocess import RegionOfInterest, create_score_filter, read_region
+from amiss.postprocess import MinArea, RegionOfInterest, create_score_filter, read_region
 from amiss.testing import toy_texture
 
 
@@ -90,3 +90,18 @@ def test_an_inspector_keeps_its_region(tmp_path: Path) -> None:
     top, bottom = (toy_texture(1, seed=3).images[0].copy() for _ in range(2))
     top[10:20, 10:20], bottom[50:60, 10:20] = 255, 255
     assert [str(loaded.inspect_one(image).label) for image in (top, bottom)] == ["anomalous", "good"]
+
+
+@pytest.mark.parametrize(("method", "settings"), [("mvg", {}), ("autoencoder_gmm", {"bottleneck": True, "steps": 1})])
+def test_filters_of_maps_are_refused_before_learning_where_there_is_no_map(
+    method: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amiss.fitting.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
+    options = {"method": method, "preset": "tiny", "settings": settings, "size": 64, "rule": "conformal:20%"}
+    images, region = toy_texture(12, seed=0).images, RegionOfInterest.of_mask(np.ones((64, 64)))
+    for name, filters in (
+        ("region_of_interest", {"score_filters": [region]}),
+        ("min_area", {"mask_filters": [MinArea(4)]}),
+    ):
+        with pytest.raises(InputError, match=f"must have a map to work on, got {name} for {method}, which gives one"):
+            amiss.fit(images, **options, **filters)

@@ -98,17 +98,19 @@ def find_suspects(
 
     Raises:
         DataError: Fewer than two images, or all of one part.
-        InputError: A method whose scores are not those of normal images against strange ones.
+        InputError: A method whose scores are not those of normal images against strange ones, or filters of maps
+            for one without maps.
         ImageError: An image cannot be used.
         MissingExtraError: torch is not installed.
     """
     with needs_fit("learning"):
-        from amiss.fitting import Lab, fold_scores
+        from amiss.fitting import Lab, check_filters, fold_scores
         from amiss.registry import create, find_method
     from amiss.runtime import Tiles
 
     if (learns := find_method(recipe.method).card.learns_from) is not LearnsFrom.NORMAL:
         raise InputError(f"the method must learn from normal images, got {recipe.method}, which learns from {learns}")
+    check_filters(recipe, None, images)
     images = images.with_bits(recipe.bits)
     found = survey(images, progress).all_usable()
     given = distinct(images, origins, found.identities)
