@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, select, text
+from sqlalchemy import Connection, Table, delete, select, text
 
 from amiss.core.errors import AmissError, DataError
 from amiss.ledger import tables
@@ -166,7 +166,7 @@ def _check_images(reader: Reader, found: Verification) -> None:
             found.add(f"image of event {row.seq}: {path} is not what was judged")
 
 
-def _kept_images(reader: Reader) -> Iterator[Row[Any]]:
+def _kept_images(reader: Reader) -> Iterator[Any]:
     """Rows of images that are kept, some at a time: no connection stays open while images are read."""
     image, after = tables.image, -1
     asked = select(image.c.part, image.c.seq, image.c.sha256, image.c.bytes).where(

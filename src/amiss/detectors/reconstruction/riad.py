@@ -145,7 +145,7 @@ class RIAD(Detector):
         size = (batch.shape[2], batch.shape[3])
         drawn = self.inpaint(batch, np.stack([_same(size, square, self.sets) for square in self.squares]))
         found = 1 - ms_gms(batch.repeat(len(drawn), 1, 1, 1), drawn.flatten(0, 1))  # (K N, H, W)
-        mean = found.unflatten(0, (len(drawn), -1)).mean(dim=0)
+        mean = found.reshape(len(drawn), -1, *size).mean(dim=0)
         return smooth_upsample(mean, size, smoothing=self.smoothing)
 
 
