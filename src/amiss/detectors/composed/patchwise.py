@@ -65,9 +65,9 @@ class Patchwise(Detector):
         structural similarity to autoencoders", 2019, arXiv 1807.02011, and many others slide a window over the
         image.
         Differs from the paper: the paper trains an autoencoder on windows and compares pixels by structural similarity;
-        there is no autoencoder of images here, so the preset "paper" has its windows of 128 x 128 pixels every 30 only,
-        with `mvg` inside, and its figures are not to be expected. Any method for whole images serves; overlapping
-        windows are averaged with weights that fall towards their borders.
+        the autoencoder here localises by itself, so the preset "paper" has its windows of 128 x 128 pixels every 30
+        only, with `mvg` inside, and its figures are not to be expected. Any method for whole images serves;
+        overlapping windows are averaged with weights that fall towards their borders.
     """
 
     card: ClassVar[Card] = Card(
