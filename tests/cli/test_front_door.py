@@ -10,7 +10,9 @@ import pytest
 import amiss as package
 from amiss.cli.console import _Log
 from amiss.core.errors import InputError
+from amiss.core.images import Images
 from amiss.core.progress import inside
+from amiss.data import Dataset
 from amiss.evaluation.benchmark.forecast import forecast
 from amiss.evaluation.benchmark.measured import measured
 from amiss.recipe import Recipe
@@ -84,7 +86,30 @@ def test_a_forecast_grows_with_images_folds_and_tiles(parts):
     side = toy_part(1, seed=0).images[0].shape[0]
     tiled = forecast(dataset, Recipe(method="padim", tile=side // 2, size=None))
     assert "in 9 tiles each" in tiled[0]
-    assert "not measured" in forecast(dataset, Recipe(method="stfpm"))[1]
+    assert "No timing has been measured" in forecast(dataset, Recipe(method="stfpm"))[1]
+
+
+def test_a_forecast_is_that_of_the_fit_where_images_are_copies(tmp_path):
+    images = toy_part(7, seed=1).images
+    write_images(tmp_path / "good", [*images, *images.subset(range(5))])
+    said = forecast(package.open_dataset(str(tmp_path / "good")), Recipe())
+    assert said[0].startswith("patchcore learns from 7 good images")
+    many = Dataset("many", Images([images[0]] * 110), Images([]))
+    how = forecast(many, Recipe(method="padim", calibration=0.5))[0]
+    assert "55 good images" in how and how.endswith("Copies of an image count once, and are left out of these.")
+
+
+def test_a_forecast_of_chosen_images_knows_their_lots(amiss, tmp_path):
+    for folder, lots in (("learn", range(4)), ("others", range(4, 16))):
+        write_images(tmp_path / folder, toy_part(len(lots), seed=lots[0]).images)
+        names = sorted(path.name for path in (tmp_path / folder).iterdir())
+        rows = [f"{name},train,L{lot}" for name, lot in zip(names, lots, strict=True)]
+        (tmp_path / folder / "set.csv").write_text("\n".join(["path,split,lot", *rows]) + "\n")
+    learn, others = (str(tmp_path / folder / "set.csv") for folder in ("learn", "others"))
+    words = (learn, "--calibrate-on", others, "--future", "new-lots", "--method", "padim", *TINY, "--alpha", "10%")
+    code, out, err = amiss("fit", *words, "-o", tmp_path / "m.amiss")
+    assert code == 0, err
+    assert "padim learns from 4 good images" in out and "and 12 others calibrate" in out and "of 12 lots" in out
 
 
 def test_time_left_is_that_of_what_is_named(capsys, monkeypatch):

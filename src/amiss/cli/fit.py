@@ -220,12 +220,9 @@ def _open(data: str, recipe: Recipe, pages: str) -> Dataset:
 
 def _origins(dataset: Dataset, apart: Dataset | None) -> tuple[Origin, ...]:
     """Of the images that are learned from, and of those to calibrate on; nothing where neither names any."""
-    from amiss.core.origin import Origin
+    from amiss.data.dataset import join_origins
 
-    if apart is None or not (dataset.normal_origins or apart.normal_origins):
-        return tuple(dataset.normal_origins)
-    sets = (dataset, apart)
-    return tuple(one for each in sets for one in each.normal_origins or (Origin(),) * len(each.normal))
+    return join_origins((dataset,) if apart is None else (dataset, apart))
 
 
 def _report(

@@ -183,3 +183,10 @@ class Dataset:
     def _own_size(self, index: int) -> Size:
         height, width, _ = self.test[index].shape
         return height, width
+
+
+def join_origins(sets: Sequence[Dataset]) -> tuple[Origin, ...]:
+    """Where the normal images of several sets come from, one set after the other; nothing where none names any."""
+    if not any(each.normal_origins for each in sets):
+        return ()
+    return tuple(one for each in sets for one in each.normal_origins or (Origin(),) * len(each.normal))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from amiss.core.card import Card, Learning, LearnsFrom
+from amiss.arrangement import plan_fit
+from amiss.core.card import Card, Learning
+from amiss.core.images import Images
+from amiss.core.origin import Origin
+from amiss.core.survey import distinct, first_of_each, survey
 from amiss.core.words import about
+from amiss.data.dataset import join_origins
 from amiss.evaluation.benchmark.measured import measured
 from amiss.registry import create
-from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
+from amiss.splitting import count_parts
 
 if TYPE_CHECKING:
     from amiss.data import Dataset
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
 
 SIDE = 256
 """Height and width of the images with which presets are measured."""
+
+LOOKED = 100
+"""Good images from which copies are not looked for before a fit: below, reading them all takes a second or two."""
 
 
 def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> list[str]:
@@ -28,12 +37,14 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
 
     Raises:
         CalibrationError: Too few good images for the rule's promise.
-        InputError: An unknown method, preset or hyper-parameter.
+        DataError: They cannot be divided.
+        InputError: An unknown method, preset or hyper-parameter, or images without the labels that it needs.
     """
-    recipe = recipe.for_parts(count_parts(len(dataset.normal), dataset.normal_origins))
+    images, origins, learn = _without_copies(dataset, recipe, apart)
+    recipe = recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
     detector = create(recipe.method, recipe.preset, **recipe.settings)
     detector.check_hyperparameters()
-    plan = _plan(dataset, recipe, apart, detector.card)
+    _, plan = plan_fit(detector.card, recipe, images, origins, learn)
     size, tiling = recipe.make_input()
     pixels, pieces = f"resized to {size[0]} x {size[1]} pixels (height x width)", 1
     if tiling is not None:
@@ -50,28 +61,36 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
-    images = len(plan.learn) + (0 if plan.folds else len(plan.calibrate))
-    share = images * pieces * fits * size[0] * size[1] / SIDE**2
+    if len(dataset.normal) + (0 if apart is None else len(apart.normal)) >= LOOKED:
+        how += " Copies of an image count once, and are left out of these."
+    count = len(plan.learn) + (0 if plan.folds else len(plan.calibrate))
+    share = count * pieces * fits * size[0] * size[1] / SIDE**2
     return [how, _time(detector.card, recipe, share)]
 
 
-def _plan(dataset: Dataset, recipe: Recipe, apart: Dataset | None, card: Card) -> CalibrationPlan:
-    rule, count, origins = recipe.make_rule(), len(dataset.normal), dataset.normal_origins
-    if apart is not None:
-        return plan_apart(count, len(apart.normal), rule, future=recipe.future)
-    if card.learning is Learning.NONE:
-        return plan_apart(0, count, rule_for(rule, count, origins), origins, recipe.future)
-    classes = card.learns_from is LearnsFrom.CLASSES
-    labels = dataset.normal.labels if classes else ()
-    rule = rule if classes else rule_for(rule, count, origins)
-    return plan_calibration(count, recipe.calibration, rule, recipe.seed, origins, recipe.future, labels=labels)
+def _without_copies(
+    dataset: Dataset, recipe: Recipe, apart: Dataset | None
+) -> tuple[Images, Sequence[Origin], int | None]:
+    """All good images, where each comes from, and how many learn where others were chosen to calibrate.
+
+    As a fit sees them, without copies, where finding these takes no time worth speaking of; otherwise all.
+    """
+    sets = (dataset,) if apart is None else (dataset, apart)
+    images, origins = Images.join([each.normal for each in sets]), join_origins(sets)
+    learn = None if apart is None else len(dataset.normal)
+    if len(images) >= LOOKED:
+        return images, origins, learn
+    identities = survey(images.with_bits(recipe.bits)).identities
+    learn = None if learn is None else int((first_of_each(identities) < learn).sum())
+    given = distinct(images, origins, identities)
+    return given.images, given.origins, learn
 
 
 def _time(card: Card, recipe: Recipe, share: float) -> str:
     """How long, from what this preset took where it was measured, per image of the usual size."""
     found = measured().get((card.name, recipe.preset))
     if found is None or recipe.settings or card.learning is Learning.GRADIENT:
-        return "How long was not measured for it; each step says how far it is."
+        return "No timing has been measured for this method; each step reports its progress."
     low, high = (about(share * ms / 1000).removeprefix("about ") for ms in found.fit_ms_per_image)
     span = low if low == high else f"{low} to {high}"
     return f"That took {span} where it was measured ({found.hardware}); images seen before take less."
