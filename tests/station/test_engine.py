@@ -214,7 +214,7 @@ def test_a_new_model_judges_at_once_and_the_old_one_comes_back(station, inspecto
     assert replayed == [EQUAL] * 4
 
 
-def test_replay_says_what_differs(station):
+def test_replay_says_what_differs(station, tmp_path, monkeypatch: pytest.MonkeyPatch):
     found = station()
     [answered(found, number) for number in range(3)]
     answered(found, 3, b"junk")
@@ -222,6 +222,7 @@ def test_replay_says_what_differs(station):
     found.store.image(parts[1]["sha256"]).unlink()
     found.store.image(parts[2]["sha256"]).write_bytes(b"another")
     changed = {**parts[3], "score": parts[3]["score"] + 1}
+    monkeypatch.setenv("AMISS_TRUSTED_KEY", str(tmp_path / "a key that the station's own models are not held to"))
     outcomes = list(Replay(found.store).run([*parts, changed, {**parts[3], "fingerprint": "0" * 64}]))
     assert [one.outcome for one in outcomes] == [EQUAL, MISSING, DIFFERENT, EQUAL, DIFFERENT, MISSING]
     assert json.dumps(outcomes[1].summary()) and "not kept any more" in outcomes[1].why

@@ -16,6 +16,7 @@ from amiss.core.images import Content
 from amiss.core.verdict import Label
 from amiss.inspector import Inspector
 from amiss.ledger.store import Store
+from amiss.station.stored import read_model
 
 EQUAL, WITHIN, DIFFERENT, MISSING = "equal bits", "within tolerance", "different", "not to be replayed"
 """What may come of it."""
@@ -93,9 +94,7 @@ class Replay:
             return "no model has judged it"
         if fingerprint not in self._models:
             try:
-                found = Inspector.load(self._store.model(fingerprint))
-                own = found.fingerprint == fingerprint
-                self._models[fingerprint] = found if own else "its model is another one by now"
+                self._models[fingerprint] = read_model(self._store, fingerprint)
             except AmissError as error:
                 self._models[fingerprint] = f"its model cannot be used: {error}"
         return self._models[fingerprint]
