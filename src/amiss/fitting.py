@@ -83,9 +83,7 @@ def fit_inspector(
         progress: See `amiss.core.progress`.
     """
     (side, tiling), filters = recipe.make_input(), recipe.make_score_filters()
-    detector = _detector(recipe, method)
-    check_learnable(detector.card, images, tiling, apart=calibrate_on is not None)
-    check_filters(recipe, method, images)
+    detector = _checked(recipe, method, images, apart=calibrate_on is not None)
     learn = None if calibrate_on is None else len(images)
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
     plan_fit(detector.card, recipe, images, origins, learn)  # refused at once
@@ -97,8 +95,7 @@ def fit_inspector(
     asked, recipe = recipe, recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
     detector = _detector(recipe, method)
     rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
-    if learn is not None:
-        check_apart(plan, origins)
+    check_apart(plan, () if learn is None else origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
     normal = None
@@ -125,6 +122,14 @@ def fit_inspector(
         mask_filters=recipe.make_mask_filters(),
         products=calibrated.products,
     )
+
+
+def _checked(recipe: Recipe, method: type[Detector] | None, images: Images, *, apart: bool) -> Detector:
+    """The detector of a recipe that can learn from these images, or is refused at once."""
+    detector = _detector(recipe, method)
+    check_learnable(detector.card, images, recipe.make_input()[1], apart=apart)
+    check_filters(recipe, method, images)
+    return detector
 
 
 def check_filters(recipe: Recipe, method: type[Detector] | None, images: Images) -> None:
