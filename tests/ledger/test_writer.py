@@ -1,5 +1,7 @@
 """The one thread that writes: order, keys, groups, failures, and who may write at all."""
 
+import errno
+import os
 import resource
 import sqlite3
 import threading
@@ -54,6 +56,32 @@ def test_a_key_belongs_to_one_image_and_is_written_once(tmp_path: Path):
         ):
             writer.submit(bare(1, recipe="felt")).result()
         assert writer.submit(bare(3)).result().event.seq == 4
+
+
+def test_a_disk_that_cannot_be_looked_at_does_not_end_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = Store.make(tmp_path / "store")
+    draft, data = judged(0, "anomalous"), bytes_of(0)
+    bad, real = store.image(draft.data["sha256"]), os.stat
+
+    def broken(path: object, **how: object) -> os.stat_result:
+        if str(path) == str(bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, **how)
+
+    with Writer(store) as writer:
+        monkeypatch.setattr(os, "stat", broken)
+        with pytest.raises(OutputError, match="Input/output error"):
+            writer.submit(draft, data).result(timeout=20)
+        assert writer.submit(judged(1), bytes_of(1)).result(timeout=20).fresh and writer.alive
+
+
+def test_a_fault_of_its_own_does_not_end_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with Writer(Store.make(tmp_path / "store")) as writer:
+        with monkeypatch.context() as patched:
+            patched.setattr(writer, "_with_images", lambda group: {}["nothing"])
+            with pytest.raises(OutputError, match="cannot be written"):
+                writer.submit(bare(0)).result(timeout=20)
+        assert writer.submit(bare(1)).result(timeout=20).fresh
 
 
 def test_one_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path, reader):

@@ -128,6 +128,17 @@ def _noting(path: Path, failed: dict[Path, OutputError]) -> Iterator[None]:
         failed[path] = OutputError(f"{path} cannot be written ({error.strerror or error})")
 
 
+def is_missing(path: Path) -> bool:
+    """Whether there is no such file; no, where whatever is wrong keeps it from being looked at."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _is_there(path: Path, size: int) -> bool:
     """A file of another size was cut off by a power cut, as one that nobody forced to disk may be."""
     try:

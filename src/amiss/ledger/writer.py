@@ -18,11 +18,12 @@ from typing import Self
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from amiss.core.errors import AmissError, ConflictError, InputError, OutputError
+from amiss.core.errors import AmissError, InputError, OutputError
 from amiss.ledger import database, tables
 from amiss.ledger.events import ORIGIN, Draft, Event, make_event, now
-from amiss.ledger.images import DURABLE, write_images
-from amiss.ledger.projections import project, text
+from amiss.ledger.images import DURABLE, is_missing, write_images
+from amiss.ledger.keys import known_keys, same_part
+from amiss.ledger.projections import project
 from amiss.ledger.store import Store
 from amiss.storage import sweep
 
@@ -36,9 +37,6 @@ _GLANCE = 0.02  # seconds between two looks whether to linger
 # made once: to put a statement together takes longer than to run it
 _COLUMNS = tuple(column.name for column in tables.event.c)
 _NEW_EVENT = insert(tables.event)
-_KEYS = select(tables.part.c.seq, tables.part.c.key).where(
-    tables.part.c.station == bindparam("station"), tables.part.c.key.in_(bindparam("keys", expanding=True))
-)
 _KEPT = select(tables.image.c.sha256).where(
     tables.image.c.sha256.in_(bindparam("hashes", expanding=True)), tables.image.c.state == "kept"
 )
@@ -194,7 +192,11 @@ class Writer:
                     if not patient:
                         break
             ends = None in group
-            self._take([one for one in group if one is not None])
+            taken = [one for one in group if one is not None]
+            try:
+                self._take(taken)
+            except Exception as error:  # whatever it is, nobody may wait for ever, and the next group is tried
+                _fail(taken, error)
             self._tidy(idle=False)
 
     def _take(self, group: Sequence[_Waiting | _Work]) -> None:
@@ -228,7 +230,7 @@ class Writer:
         """Note which keys were given before, whose images must not be written once more; what has gone wrong."""
         try:
             with self._writing() as connection:
-                known = _known(connection, self.store.station, [one.draft for one in group])
+                known = known_keys(connection, self.store.station, [one.draft for one in group])
             for one in group:
                 one.repeats = one.draft.data.get("key") in known
         except AmissError as error:
@@ -259,7 +261,7 @@ class Writer:
             own = [one for one in group if one.needs_file and (_class(one.draft) in DURABLE) is durable]
             paths = [self.store.image(one.draft.data["sha256"]) for one in own]
             for path, one in zip(paths, own, strict=True):
-                one.new_file = not path.exists()
+                one.new_file = is_missing(path)
             failed = write_images([(p, one.image or b"") for p, one in zip(paths, own, strict=True)], durable=durable)
             for path, one in zip(paths, own, strict=True):
                 if path not in failed:
@@ -291,13 +293,13 @@ class Writer:
         group = [one for one in ready if isinstance(one, _Waiting)]
         with self._writing() as connection:
             seq, prev = self.head
-            known = _known(connection, self.store.station, [one.draft for one in group])
+            known = known_keys(connection, self.store.station, [one.draft for one in group])
             done, fresh, at = [], [], now()
             for one in group:
                 key = one.draft.data.get("key")
                 earlier = known.get(key) if key is not None else None
                 if earlier is not None:
-                    done.append((one, Committed(_same(earlier, one.draft), fresh=False)))
+                    done.append((one, Committed(same_part(earlier, one.draft), fresh=False)))
                     continue
                 event = make_event(self.store.station, seq + 1, at, one.draft, prev)
                 seq, prev = event.seq, event.hash
@@ -355,6 +357,12 @@ class Writer:
                 database.checkpoint(self._connection, "PASSIVE")
 
 
+def _fail(group: Sequence[_Waiting | _Work], error: Exception) -> None:
+    for one in group:
+        if not one.future.done():
+            one.future.set_exception(OutputError(f"it cannot be written ({type(error).__name__}: {error})"))
+
+
 def _class(draft: Draft) -> str:
     image = draft.data.get("image")
     return str(image["class"]) if isinstance(image, Mapping) else ""
@@ -367,32 +375,3 @@ def _head(connection: Connection, station: str) -> tuple[int, str]:
         select(table.c.seq, table.c.hash).where(table.c.station == station, table.c.seq == last)
     ).one_or_none()
     return (0, ORIGIN) if found is None else (int(found.seq), str(found.hash))
-
-
-def _known(connection: Connection, station: str, drafts: Sequence[Draft]) -> dict[str, Event]:
-    """Events that have one of these keys already: few of them, so that the first look is a small one."""
-    keys = {text(key): key for draft in drafts if (key := draft.data.get("key")) is not None}
-    if not keys:
-        return {}
-    found = connection.execute(_KEYS, {"station": station, "keys": list(keys)}).all()
-    if not found:
-        return {}
-    places = {int(row.seq): keys[row.key] for row in found}
-    event = tables.event
-    asked = select(event).where(event.c.station == station, event.c.seq.in_(places))
-    return {places[row.seq]: Event(**row._mapping) for row in connection.execute(asked)}
-
-
-def _same(earlier: Event, draft: Draft) -> Event:
-    """The earlier event, if it is about the same bytes and by the same recipe: another one would say something else."""
-    was, is_now = earlier.data["recipe"], draft.data["recipe"]
-    if was != is_now:
-        raise ConflictError(
-            f"a key must belong to one recipe, got {draft.data['key']!r} for {is_now!r}, and {was!r} has it"
-        )
-    was, is_now = earlier.data["sha256"], draft.data["sha256"]
-    if was != is_now:
-        raise ConflictError(
-            f"a key must belong to one image, got {draft.data['key']!r} for {was[:12]} and {is_now[:12]}"
-        )
-    return earlier
