@@ -159,6 +159,16 @@ def check_signature(model: str | Path, artefact: Artefact, keys: str | Path) -> 
         ) from error
 
 
+def named_model(signature: Path) -> str | None:
+    """Fingerprint of the model that a signature says it is of, unchecked; None where the file says no such thing."""
+    try:
+        content = _read_signature(signature, signature)
+    except UntrustedArtefactError:
+        return None
+    named = content.get("fingerprint", "")
+    return named if isinstance(named, str) and re.fullmatch("[0-9a-f]{64}", named) else None
+
+
 def _message(named: str) -> bytes:
     return f"amiss model {_VERSION} {named}".encode()
 

@@ -131,10 +131,10 @@ def test_a_promise_is_kept_only_where_nothing_of_it_changes(amiss, tmp_path):
         assert code == 0, err
         return next(line for line in out.splitlines() if line.startswith("The promise"))
 
-    assert say("--rule", "conformal:20%") == "The promise is kept: conformal, alpha = 20 %, for new-lots."
+    assert say("--rule", "conformal:20%") == "The promise is kept: conformal, alpha = 20 %, for new lots."
     assert say("--rule", "conformal:20%", "--future", "these-lots") == (
-        "The promise was conformal, alpha = 20 %, for new-lots; it is now conformal, alpha = 20 %, for these-lots."
+        "The promise was conformal, alpha = 20 %, for new lots; it is now conformal, alpha = 20 %, for these lots."
     )
     assert "it is now certified, alpha = 20 %, confidence = 90 %, for" in say("--rule", "certified:20%,0.9")
     assert "it is now triage, accept = 30 %, reject = 20 %" in say("--rule", "triage:30%,20%")
-    assert "it is now fixed, threshold = 2.0, for new-lots, no rate." in say("--rule", "fixed:2")
+    assert "it is now fixed, threshold = 2.0, for new lots, no rate." in say("--rule", "fixed:2")

@@ -282,6 +282,16 @@ def test_guesses_at_the_same_time_are_counted_one_by_one(tmp_path: Path, monkeyp
     assert set(most) == {1}, "never two cores at once, whatever the names"
 
 
+def test_nobody_waits_long_for_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guesses that come faster than they can be checked are sent away, so that they do not take all threads."""
+    people = People(tmp_path)
+    people.add_person("anna", "engineer", "anna's password")
+    monkeypatch.setattr("amiss.server.people.QUEUE", 0.05)
+    with people._hashing:
+        assert people.log_in("anna", "anna's password") == 0.05
+    assert not isinstance(people.log_in("anna", "anna's password"), float)
+
+
 def test_a_session_is_of_one_password(tmp_path: Path) -> None:
     people = People(tmp_path)
 

@@ -17,6 +17,7 @@ from amiss.rules import Fixed
 from amiss.signature import new_key, sign_artefact, signature_path
 from amiss.station.engine import Station
 from amiss.station.recipes import Recipes
+from amiss.station.stored import keep_signature
 
 pytest.importorskip("cryptography")
 
@@ -63,6 +64,22 @@ def test_without_a_key_of_its_own_a_station_reads_what_it_has_stored(tmp_path, i
         station.recipes.deploy("toy", inspector, reason="first")
     with Station(Store.make(tmp_path / "store"), cores=1, charts=False) as station:
         assert station.recipes.resume() == {} and station.recipes.current("toy").version == 1
+
+
+def test_a_store_of_before_takes_the_signature_of_its_model_alone(begun, tmp_path, signed, inspector, keys):
+    """Stores were kept without signatures once; one of another model does not take the place of the right one."""
+    store = Store.make(tmp_path / "store")
+    with Station(store, cores=1, charts=False) as station:
+        station.recipes.deploy("toy", inspector, reason="first")
+        other = tmp_path / "other.amiss"
+        inspector.with_rule(Fixed(-1.0)).save(other)
+        keep_signature(store, sign_artefact(other, keys[0]))
+        station.recipes.deploy("toy", inspector, reason="again", signature=signature_path(other))
+    with begun() as recipes:
+        assert "must be signed" in recipes.resume()["toy"]
+    keep_signature(store, signature_path(signed))
+    with begun() as recipes:
+        assert recipes.resume() == {}
 
 
 def test_another_file_in_the_store_does_not_judge(tmp_path, inspector):

@@ -42,6 +42,9 @@ Recent = Annotated[
 RATES = ("alpha", "confidence", "accept", "reject")
 """Values of rules that are said in percent."""
 
+DRAWN = ("seed", "resamples")
+"""Values of rules that a promise does not rest on."""
+
 
 def calibrate(
     context: typer.Context,
@@ -146,14 +149,18 @@ def _kept(before: Inspector, after: Inspector) -> str:
 
 
 def _promise(inspector: Inspector) -> str:
-    """Rule, its values, and for which parts it holds: what differs is another promise."""
+    """Rule, its values, and for which parts it holds: what differs, but for how it was drawn, is another promise."""
     from amiss.core.words import percent
 
     rule, calibration = inspector.rule, inspector.calibration
-    values = {name: value for name, value in {**rule.config(), "alpha": rule.alpha}.items() if value is not None}
-    named = [f"{name} = {percent(value) if name in RATES else value}" for name, value in values.items()]
+    values = {name: value for name, value in {**rule.config(), "alpha": rule.alpha}.items()}
+    named = [
+        f"{name} = {percent(value) if name in RATES else value}"
+        for name, value in values.items()
+        if value is not None and name not in DRAWN
+    ]
     about = {
-        f"for {calibration.future}": calibration.future is not None,
+        f"for {(calibration.future or '').replace('-', ' ')}": calibration.future is not None,
         f"for {', '.join(calibration.products)}": bool(calibration.products),
         "weighted for recent images": calibration.recent is not None,
         "no rate": rule.alpha is None,

@@ -145,7 +145,7 @@ def _run() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
+        app(arguments, prog_name="amiss")
     except AmissError as error:
         if debug:
             raise

@@ -60,7 +60,7 @@ def _add_sessions(app: FastAPI) -> None:
         found = here.people.log_in(said.name, said.password)
         if isinstance(found, float):
             if found:
-                return refuse(429, "too many wrong passwords; wait", found)
+                return refuse(429, "too many tries to log in; wait", found)
             return refuse(401, "name or password is wrong")
         session, who = found
         answer = JSONResponse({"name": who.name, "role": who.role, "may": sorted(who.may), "people": True})

@@ -46,6 +46,8 @@ class Context:
     desk: Desk = field(default_factory=Desk)
     ready: bool = False
     began: str = ""
+    _facts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    """Alpha and n of versions, which never change."""
 
     def judging(self, recipe: str) -> Deployed | None:
         """What judges a kind of part now; None where nothing does."""
@@ -53,15 +55,16 @@ class Context:
 
     def about(self, event: Event) -> dict[str, Any]:
         """Alpha and n of the version that judged a part, which need not be the one that judges now."""
-        recipe, version = event.data["recipe"], event.data["version"]
-        now = self.judging(recipe)
-        if now is not None and now.version == version:
+        asked = event.data["recipe"], event.data["version"]
+        now = self.judging(asked[0])
+        if now is not None and now.version == asked[1]:
             return {"alpha": now.inspector.rule.alpha, "n": now.inspector.rule.n}
-        with suppress(AmissError):
-            for row in self.station.reader.versions():
-                if (row["recipe"], row["version"]) == (recipe, version):
-                    return {name: row["about"].get(name) for name in ("alpha", "n")}
-        return {}
+        if asked not in self._facts:
+            with suppress(AmissError):
+                for row in self.station.reader.versions():
+                    facts = {name: row["about"].get(name) for name in ("alpha", "n")}
+                    self._facts[row["recipe"], row["version"]] = facts
+        return self._facts.get(asked, {})
 
     def check_recipe(self, recipe: str) -> None:
         """Refuse a recipe that nothing judges: coming again would not help.

@@ -26,6 +26,9 @@ FILE = "people.json"
 HOURS = 12
 """Of one session."""
 
+QUEUE = 1.0
+"""Seconds that a log-in waits for its turn, as one password is checked at a time; then it is asked to come again."""
+
 FAILURES, PAUSE = 5, 30.0
 """After so many wrong passwords in a row a name has to wait for so many seconds, and each time twice as long."""
 
@@ -136,7 +139,11 @@ class People:
 
     def log_in(self, name: str, password: str) -> tuple[str, Who] | float:
         """A new session, or the seconds to wait; 0 when name or password are wrong."""
-        with self._hashing:
+        if (seconds := self._pause(name)) > 0:
+            return seconds
+        if not self._hashing.acquire(timeout=QUEUE):  # nobody may hold all threads of the server by guessing
+            return QUEUE
+        try:
             if (seconds := self._pause(name)) > 0:
                 return seconds
             person: dict[str, Any] | None = self._data["persons"].get(name)
@@ -146,6 +153,8 @@ class People:
                 self._fail(name)
                 return 0.0
             self._failed.pop(name, None)
+        finally:
+            self._hashing.release()
         session, role = secrets.token_urlsafe(32), str(person["role"])
         with self._lock:
             self._sessions = {key: one for key, one in self._sessions.items() if one[2] > self._clock()}

@@ -30,6 +30,7 @@ from amiss.server.settings import Settings
 from amiss.signature import signature_path
 from amiss.station.engine import Station
 from amiss.station.learnings import Learnings
+from amiss.station.stored import keep_signature
 from amiss.station.systemd import notify
 from amiss.station.views import Views
 
@@ -106,6 +107,9 @@ def _load(found: Context, load: Callable[[str], Inspector], tell: Callable[[str]
     """What judged last judges again; a recipe that is new begins with the artefact of the settings."""
     recipes = found.station.recipes
     recipes.hold_to(load)
+    for table in found.settings.recipe.values():
+        if table.artefact is not None:  # signed since it was stored, or stored by an Amiss that kept no signatures
+            keep_signature(found.station.store, signature_path(table.artefact))
     for recipe, failure in recipes.resume().items():
         tell(f"recipe {recipe} cannot judge: {failure}")
     for name, table in found.settings.recipe.items():

@@ -334,8 +334,8 @@ class Recipes:
             return self._in_memory(recipe, version) or self._from_store(recipe, version, self._load_judge)
         except UntrustedArtefactError as error:
             raise UntrustedArtefactError(
-                f"version {version} of {recipe!r} may not judge: {error}; have this very model signed (amiss sign) or "
-                "accepted (amiss accept), and add it again with its signature"
+                f"version {version} of {recipe!r} may not judge: {error}; have this very model signed (amiss sign) "
+                "and add it again with its signature; where models must be accepted, have it accepted (amiss accept)"
             ) from error
 
     def _in_memory(self, recipe: str, version: int) -> Deployed | None:

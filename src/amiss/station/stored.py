@@ -8,7 +8,7 @@ from pathlib import Path
 from amiss.core.errors import TamperedArtefactError
 from amiss.inspector import Inspector
 from amiss.ledger.store import Store
-from amiss.signature import signature_path
+from amiss.signature import named_model, signature_path
 from amiss.storage import write_file
 
 
@@ -27,7 +27,7 @@ def keep_model(store: Store, inspector: Inspector, signature: Path | None) -> No
     Args:
         store: The store.
         inspector: The model.
-        signature: File of its signature; None, or a file that is not there, for none.
+        signature: File of its signature; None, or a file that is not there or is of another model, for none.
 
     Raises:
         OutputError: The store cannot be written.
@@ -35,7 +35,18 @@ def keep_model(store: Store, inspector: Inspector, signature: Path | None) -> No
     path = store.model(inspector.fingerprint)
     if not path.exists():
         inspector.save(path)
-    if signature is not None and signature.exists():
+    if signature is not None and named_model(signature) == inspector.fingerprint:
+        keep_signature(store, signature)
+
+
+def keep_signature(store: Store, signature: Path) -> None:
+    """Put a signature beside the model that it is of, if the store has it; whether it is true is asked later.
+
+    Raises:
+        OutputError: The store cannot be written.
+    """
+    named = named_model(signature)
+    if named is not None and (path := store.model(named)).exists():
         write_file(signature_path(path), signature.read_bytes())
 
 

@@ -62,7 +62,7 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
     if len(dataset.normal) + (0 if apart is None else len(apart.normal)) >= LOOKED:
-        how += " Copies of an image count once, and are left out of these."
+        how += " These counts include any copies; the fit counts each image once."
     count = len(plan.learn) + (0 if plan.folds else len(plan.calibrate))
     share = count * pieces * fits * size[0] * size[1] / SIDE**2
     return [how, _time(detector.card, recipe, share)]
