@@ -96,7 +96,7 @@ def test_a_forecast_is_that_of_the_fit_where_images_are_copies(tmp_path):
     assert said[0].startswith("patchcore learns from 7 good images")
     many = Dataset("many", Images([images[0]] * 110), Images([]))
     how = forecast(many, Recipe(method="padim", calibration=0.5))[0]
-    assert "55 good images" in how and how.endswith("Copies of an image count once, and are left out of these.")
+    assert "55 good images" in how and how.endswith("These counts include any copies; the fit counts each image once.")
 
 
 def test_a_forecast_of_chosen_images_knows_their_lots(amiss, tmp_path):
