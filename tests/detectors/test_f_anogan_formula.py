@@ -10,7 +10,7 @@ from amiss.detectors.reconstruction.f_anogan import PENALTY, FastAnoGAN
 from amiss.features.batch import to_batch
 from amiss.testing import toy_part
 
-TINY = {**FastAnoGAN.card.presets["tiny"], "steps": 2, "encoder_steps": 2}
+TINY = {**FastAnoGAN.card.presets["tiny"], "levels": 3, "steps": 2, "encoder_steps": 2}
 
 
 def enlarged(grid: np.ndarray, side: int) -> np.ndarray:
