@@ -153,10 +153,9 @@ def _promise(inspector: Inspector) -> str:
     from amiss.core.words import percent
 
     rule, calibration = inspector.rule, inspector.calibration
-    values = {name: value for name, value in {**rule.config(), "alpha": rule.alpha}.items()}
     named = [
         f"{name} = {percent(value) if name in RATES else value}"
-        for name, value in values.items()
+        for name, value in {**rule.config(), "alpha": rule.alpha}.items()
         if value is not None and name not in DRAWN
     ]
     about = {

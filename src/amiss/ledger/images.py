@@ -132,10 +132,8 @@ def is_missing(path: Path) -> bool:
     """Whether there is no such file; no, where whatever is wrong keeps it from being looked at."""
     try:
         path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
     return False
 
 
