@@ -11,9 +11,10 @@ from amiss.core.errors import CalibrationError, InputError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.rule import Rule
+from amiss.core.survey import Distinct, distinct, first_of_each
 from amiss.core.tiling import Tiling
 from amiss.recipe import Recipe
-from amiss.splitting import CalibrationPlan, plan_apart, plan_calibration, rule_for
+from amiss.splitting import CalibrationPlan, count_parts, plan_apart, plan_calibration, rule_for
 
 
 def check_learnable(card: Card, images: Images, tiling: Tiling | None, *, apart: bool = False) -> None:
@@ -38,6 +39,30 @@ def check_learnable(card: Card, images: Images, tiling: Tiling | None, *, apart:
         find_classes(images)
         if tiling is not None:
             raise InputError(f"images must be resized as a whole for {card.name}, which tells classes, got tiles")
+
+
+def leave_out_copies(
+    images: Images, origins: Sequence[Origin], identities: Sequence[str], learn: int | None
+) -> tuple[Distinct, int | None]:
+    """The same images without their copies, and how many of them learn where others were chosen to calibrate.
+
+    Args:
+        images: Those that are learned from, and after them those that calibrate where these were chosen.
+        origins: Origin of each image, or nothing.
+        identities: Of each image; copies have the same.
+        learn: How many learn where others were chosen to calibrate; otherwise None.
+
+    Raises:
+        DataError: Copies have different labels.
+        InputError: Not one origin per image.
+    """
+    given = distinct(images, origins, identities)
+    return given, None if learn is None else int((first_of_each(identities) < learn).sum())
+
+
+def recipe_for(recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None) -> Recipe:
+    """What a recipe asks for with so many parts to learn from, see `Recipe.for_parts`; arguments as above."""
+    return recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
 
 
 def plan_fit(

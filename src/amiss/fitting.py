@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amiss.arrangement import check_learnable, plan_fit
+from amiss.arrangement import check_learnable, leave_out_copies, plan_fit, recipe_for
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import calibrate_rule
 from amiss.core.card import LearnsFrom
@@ -25,7 +25,7 @@ from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, inside, silent
 from amiss.core.scores import Scores
-from amiss.core.survey import distinct, first_of_each, survey
+from amiss.core.survey import survey
 from amiss.core.tiling import Tiling
 from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
 from amiss.device import AUTO, seeded
@@ -41,7 +41,7 @@ from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
 from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, check_apart, count_parts, hint_at_so_few
+from amiss.splitting import CalibrationPlan, check_apart, hint_at_so_few
 from amiss.synthesis.altered import altered_copies
 from amiss.tensors import pack_state
 
@@ -88,11 +88,10 @@ def fit_inspector(
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
     plan_fit(detector.card, recipe, images, origins, learn)  # refused at once
     found = survey(images.with_bits(recipe.bits)).all_usable()  # quick beside learning, so without a line of its own
-    given = distinct(images, origins, found.identities)
+    given, learn = leave_out_copies(images, origins, found.identities, learn)
     images, origins = given.images.with_bits(recipe.bits), given.origins
     resized = images.resized(side)
-    learn = None if learn is None else int((first_of_each(found.identities) < learn).sum())
-    asked, recipe = recipe, recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
+    asked, recipe = recipe, recipe_for(recipe, images, origins, learn)
     detector = _detector(recipe, method)
     rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
     check_apart(plan, () if learn is None else origins)

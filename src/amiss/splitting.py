@@ -155,8 +155,7 @@ def plan_calibration(
     parts, lots = parts_and_lots(everyone, origins, future)
     by_lot = lots is not None and lots.future == NEW_LOTS
     if how == "auto":
-        by_folds = n < FOLDS_BELOW or (lots is not None and by_lot and lots.count < FOLDS_BELOW_LOTS)
-        how = Folds(NEEDED if few else Folds.k) if by_folds else HELD_OUT
+        how = _held_out_or_folds(n, lots if by_lot else None, few=few)
     groups = stay_together(n, origins, lots=by_lot)
     if len(groups) < 2 and few:
         return CalibrationPlan(everyone, everyone, parts, lots, altered=True)
@@ -177,6 +176,12 @@ def plan_calibration(
         advice = f"{len(held)} of your {n} good images are held out to calibrate; calibration='folds' uses all."
         raise CalibrationError(f"{error} {advice}") from error
     return CalibrationPlan(np.setdiff1d(everyone, held), held, parts, lots)
+
+
+def _held_out_or_folds(n: int, lots: Lots | None, *, few: bool) -> Folds | float:
+    """Where nobody has said: folds where too few images, or lots of a promise for new ones, would be held out."""
+    by_folds = n < FOLDS_BELOW or (lots is not None and lots.count < FOLDS_BELOW_LOTS)
+    return Folds(NEEDED if few else Folds.k) if by_folds else HELD_OUT
 
 
 def plan_folds(n: int, k: int, seed: int, origins: Sequence[Origin] = ()) -> CalibrationPlan:

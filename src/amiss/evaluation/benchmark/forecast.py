@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from amiss.arrangement import plan_fit
+from amiss.arrangement import leave_out_copies, plan_fit, recipe_for
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.origin import Origin
-from amiss.core.survey import distinct, first_of_each, survey
+from amiss.core.survey import survey
 from amiss.core.words import about
 from amiss.data.dataset import join_origins
 from amiss.evaluation.benchmark.measured import measured
 from amiss.registry import create
-from amiss.splitting import count_parts
 
 if TYPE_CHECKING:
     from amiss.data import Dataset
@@ -41,7 +40,7 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         InputError: An unknown method, preset or hyper-parameter, or images without the labels that it needs.
     """
     images, origins, learn = _without_copies(dataset, recipe, apart)
-    recipe = recipe.for_parts(count_parts(len(images) if learn is None else learn, origins[:learn]))
+    recipe = recipe_for(recipe, images, origins, learn)
     detector = create(recipe.method, recipe.preset, **recipe.settings)
     detector.check_hyperparameters()
     _, plan = plan_fit(detector.card, recipe, images, origins, learn)
@@ -81,8 +80,7 @@ def _without_copies(
     if len(images) >= LOOKED:
         return images, origins, learn
     identities = survey(images.with_bits(recipe.bits)).identities
-    learn = None if learn is None else int((first_of_each(identities) < learn).sum())
-    given = distinct(images, origins, identities)
+    given, learn = leave_out_copies(images, origins, identities, learn)
     return given.images, given.origins, learn
 
 
