@@ -203,6 +203,7 @@ def train(
     check_count("steps", steps)
     turns = (*before, Turn(optimiser, loss))
     rates = [[group["lr"] for group in turn.optimiser.param_groups] for turn in turns]
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     state = _State(module, [turn.optimiser for turn in turns])
     if checkpoint is not None:
         if world_size() > 1:
@@ -225,6 +226,7 @@ def train(
         progress(stage, steps, steps, f"stopped at step {state.step}: held-out normals got no better")
     share_buffers(module)
     state.restore_best()
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as it is when loaded
     module.eval()
     return state.losses
 
@@ -363,6 +365,10 @@ def _load_optimiser(
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    for parameter, entries in optimiser.state.items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:  # in the same order in memory: sums round
+                entries[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -115,10 +115,10 @@ class ConvolutionalAutoencoder(Detector):
     code: Count = 100
     code_penalty: Annotated[float, AtLeast(0)] = 0.0
     levels: Count = 5
-    width: Count = 32
+    width: Count = 16
     patch: Annotated[int, AtLeast(0)] = 0
     steps: Count = 2000
-    batch: Count = 16
+    batch: Count = 8
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 4.0
 

@@ -124,9 +124,9 @@ class AutoencoderMixture(Detector):
     bottleneck: bool = False
     code: Count = 16
     levels: Count = 4
-    width: Count = 32
+    width: Count = 16
     steps: Count = 2000
-    batch: Count = 16
+    batch: Count = 8
     rate: Annotated[float, Positive] = 1e-3
     variance: Share = 0.999
     components: Count | Annotated[Sequence[Count], NotEmpty] = (4, 8, 16, 32)

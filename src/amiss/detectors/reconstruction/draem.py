@@ -118,7 +118,7 @@ class DRAEM(Detector):
     levels: Count = 4
     width: Count = 16
     steps: Count = 2000
-    batch: Count = 8
+    batch: Count = 4
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 7.0
 

@@ -95,9 +95,9 @@ class GANomaly(Detector):
     latent: Annotated[float, Positive] = 1.0
     code: Count = 32
     levels: Count = 4
-    width: Count = 32
+    width: Count = 16
     steps: Count = 1500
-    batch: Count = 16
+    batch: Count = 8
     rate: Annotated[float, Positive] = 2e-4
     smoothing: Smoothing = 4.0
 

@@ -104,7 +104,7 @@ class RIAD(Detector):
     width: Count = 16
     levels: Count = 4
     steps: Count = 1200
-    batch: Count = 4
+    batch: Count = 2
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 7.0
 

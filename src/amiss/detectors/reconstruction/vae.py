@@ -115,9 +115,9 @@ class VariationalAutoencoder(Detector):
     bottleneck: bool = True
     code: Count = 100
     levels: Count = 5
-    width: Count = 32
+    width: Count = 16
     steps: Count = 2000
-    batch: Count = 16
+    batch: Count = 8
     rate: Annotated[float, Positive] = 1e-3
     smoothing: Smoothing = 4.0
 
