@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from amiss.core.images import Size
 from amiss.detectors.detector import Detector, Statistic
 from amiss.features import FeatureExtractor
 from amiss.features.batch import to_batch
-from amiss.features.join import PREFIX, join
+from amiss.features.join import join, named
 from amiss.features.on_runtime import ENTRY, network_graph, stage_names
 from amiss.features.to_onnx import to_onnx
 
@@ -27,7 +28,7 @@ def export_onnx(detector: Detector, size: Size) -> bytes:
     """The statistic of a learned detector as one ONNX graph for images of one size, any number at a time.
 
     The graph of a frozen network is kept from one time to the next, see `amiss.features.on_runtime`; then torch traces
-    only what the method makes of its features, and the two are joined. A method that asks its network anything but
+    only what the method makes of its features, and the graphs are joined. A method that asks a network anything but
     the features of the whole batch, once, is traced whole.
 
     Raises:
@@ -50,25 +51,22 @@ def export_whole(detector: Detector, size: Size) -> bytes:
 
 
 def export_joined(detector: Detector, size: Size) -> bytes | None:
-    """The graph of a detector, its network's joined with that of the rest; None where that is not possible."""
-    extractors = [part for part in detector.modules() if isinstance(part, FeatureExtractor)]
-    if len(extractors) != 1:
-        return None
-    (extractor,) = extractors
+    """The graph of a detector, its networks' joined with that of the rest; None where that is not possible."""
     batch = to_batch(torch.zeros(2, *size, 3, dtype=torch.uint8))
     with torch.no_grad():
-        given = [batch, *extractor(batch)]
-    head = _Head(detector, extractor).eval()
-    with _emptied(extractor):
-        if not _stands_alone(head, given):
-            return None
-    network = network_graph(extractor, size)
-    if network is None:
+        head = _Head(detector, batch).eval()
+    if not head.extractors:
         return None
-    entries = [PREFIX + name for name in (ENTRY, *stage_names(extractor))]
-    with _emptied(extractor):
-        graph = to_onnx(head, given, entries, _outputs(detector))
-    return join(network.graph, graph, INPUT, size)
+    with head.emptied():
+        if not head.stands_alone():
+            return None
+    networks = [network_graph(extractor, size) for extractor in head.extractors]
+    graphs = [network.graph for network in networks if network is not None]
+    if not graphs or len(graphs) < len(networks):
+        return None
+    with head.emptied():
+        graph = to_onnx(head, head.given, head.entries, _outputs(detector))
+    return join(graphs, graph, INPUT, size)
 
 
 def _outputs(detector: Detector) -> list[str]:
@@ -88,22 +86,77 @@ class _Whole(nn.Module):
 
 
 class _Head(nn.Module):
-    """From a batch and the network's features of it to scores."""
+    """From a batch and the features of it that each network gives to scores.
 
-    def __init__(self, detector: Detector, extractor: FeatureExtractor) -> None:
+    Args:
+        detector: That has learned.
+        batch: Images to trace it with.
+
+    Attributes:
+        extractors: The networks; after `stands_alone`, those that are asked at all.
+        features: What each makes of the batch.
+    """
+
+    def __init__(self, detector: Detector, batch: Tensor) -> None:
         super().__init__()
-        self.detector, self.extractor = detector, extractor
+        self.detector, self.batch = detector, batch
+        self.extractors = tuple(part for part in detector.modules() if isinstance(part, FeatureExtractor))
+        self.features = [extractor(batch) for extractor in self.extractors]
+
+    @property
+    def given(self) -> list[Tensor]:
+        """What `forward` is given: for each network the batch, and the features of it."""
+        return [tensor for features in self.features for tensor in (self.batch, *features)]
+
+    @property
+    def entries(self) -> list[str]:
+        """A name for each of them."""
+        names = [[ENTRY, *stage_names(extractor)] for extractor in self.extractors]
+        return [named(number, name) for number, own in enumerate(names) for name in own]
 
     def forward(self, given: list[Tensor]) -> Statistic:
-        batch, *features = given
-        self.extractor.run = stand_in = _Given(batch, features)
-        try:
-            scores = self.detector.statistic(batch)
-        finally:
-            self.extractor.run = None
-        if stand_in.asked != 1:
-            raise InputError(f"the statistic must run the network once, got {stand_in.asked} times")
+        scores, asked = self._run(given)
+        if asked != [1] * len(asked):
+            raise InputError(f"the statistic must run each network once, got {asked} times")
         return scores
+
+    def _run(self, given: list[Tensor]) -> tuple[Statistic, list[int]]:
+        """Scores, and how often each network was asked."""
+        batch, stand_ins, rest = given[0], [], iter(given)
+        for extractor in self.extractors:
+            features = list(islice(rest, 1 + len(extractor.strides)))[1:]
+            extractor.run = stand_in = _Given(batch, features)
+            stand_ins.append(stand_in)
+        try:
+            return self.detector.statistic(batch), [stand_in.asked for stand_in in stand_ins]
+        finally:
+            for extractor in self.extractors:
+                extractor.run = None
+
+    def stands_alone(self) -> bool:
+        """Whether the method needs nothing of its networks but what is given, each at most once."""
+        try:
+            with torch.no_grad():
+                _, asked = self._run(self.given)
+        except Exception:  # of any kind: it meets a network without layers. Tracing the whole will tell what is wrong
+            return False
+        used = [number for number, times in enumerate(asked) if times]
+        self.extractors = tuple(self.extractors[number] for number in used)
+        self.features = [self.features[number] for number in used]
+        return max(asked, default=0) == 1
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Networks without layers, which the tracer would otherwise go through one by one, though none is used."""
+        extractors = self.extractors
+        kept = [(extractor.stages, extractor.network) for extractor in extractors]
+        for extractor in extractors:
+            extractor.stages, extractor.network = nn.ModuleList(), None
+        try:
+            yield
+        finally:
+            for extractor, (stages, network) in zip(extractors, kept, strict=True):
+                extractor.stages, extractor.network = stages, network
 
 
 class _Given:
@@ -120,24 +173,3 @@ class _Given:
     def __call__(self, batch: Tensor) -> list[Tensor]:
         self.asked += 1
         return list(self.features)
-
-
-def _stands_alone(head: _Head, given: list[Tensor]) -> bool:
-    """Whether a method needs nothing of its network but what is given."""
-    try:
-        with torch.no_grad():
-            head(given)
-    except Exception:  # of any kind: it meets a network without layers. Tracing the whole will tell what is wrong
-        return False
-    return True
-
-
-@contextmanager
-def _emptied(extractor: FeatureExtractor) -> Iterator[None]:
-    """Without its layers, which the tracer would otherwise go through one by one, though none is used."""
-    stages, network = extractor.stages, extractor.network
-    extractor.stages, extractor.network = nn.ModuleList(), None
-    try:
-        yield
-    finally:
-        extractor.stages, extractor.network = stages, network

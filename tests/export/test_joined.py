@@ -67,6 +67,11 @@ class HasTwoNetworks(Brightest):
         self.other = FeatureExtractor("tiny-random", (4,), pretrained=pretrained)
 
 
+class AsksBoth(HasTwoNetworks):
+    def statistic(self, batch: Tensor) -> Tensor:
+        return self.brightest(self.features(batch)) - 2 * self.brightest(self.other(batch))
+
+
 class NeedsNoNetwork(Brightest):
     def statistic(self, batch: Tensor) -> Tensor:
         return batch.amax(dim=(1, 2, 3))
@@ -101,7 +106,18 @@ def test_one_graph_that_needs_nothing_else() -> None:
     check_scores(model, detector)
 
 
-@pytest.mark.parametrize("kind", [AsksTwice, TurnsImages, HasTwoNetworks, NeedsNoNetwork, LooksInside])
+@pytest.mark.parametrize(("kind", "count"), [(AsksBoth, 2), (HasTwoNetworks, 1)])
+def test_each_network_that_is_asked_is_joined(kind: type[Detector], count: int) -> None:
+    detector = kind().fit(images())
+    model = export_joined(detector, SIZE)
+    assert model is not None
+    loaded = onnx.load_model_from_string(model)
+    onnx.checker.check_model(loaded, full_check=True)
+    assert len({tensor.name.split("/")[0] for tensor in loaded.graph.initializer if PREFIX in tensor.name}) == count
+    check_scores(model, detector)
+
+
+@pytest.mark.parametrize("kind", [AsksTwice, TurnsImages, NeedsNoNetwork, LooksInside])
 def test_what_cannot_be_joined_is_traced_whole(kind: type[Detector]) -> None:
     detector = kind().fit(images())
     assert export_joined(detector, SIZE) is None

@@ -12,7 +12,7 @@ from amiss.testing.shared_fits import worlds
 
 FOLDER = Path(__file__).parent
 FEW_STEPS = {
-    **dict.fromkeys(("autoencoder", "dagmm", "mkd", "vae"), 10),
+    **dict.fromkeys(("autoencoder", "dagmm", "efficient_ad", "mkd", "vae"), 10),
     **dict.fromkeys(
         ("dinomaly", "geom", "geom_features", "reverse_distillation", "reverse_distillation_pp", "riad", "uniad"), 3
     ),

@@ -137,10 +137,9 @@ class EfficientAD(Detector):
                 "teacher": "random",
                 "start": "random",
                 "dropout": 0.2,
-                "steps": 40,
+                "steps": 100,
                 "batch": 2,
-                "rate": 5e-3,
-                "schedule": "drop",
+                "rate": 1e-2,
             },
         },
     )
