@@ -185,7 +185,7 @@ OF_METHOD = {
     "msp": OF_CLASSIFIERS,
     "musc": {"neighbourhoods": [(), (2,)], "witnesses": [2, 0], "share": [0.0, 1.0]},
     "mvg": {},
-    "ocsvm": {"nu": [0.0, 1], "samples": [1], "kernel": ["linear"], "degree": [0, 1.5]},
+    "ocsvm": {"nu": [0.0, 1], "samples": [1], "level_images": [-1], "kernel": ["linear"], "degree": [0, 1.5]},
     "openmax": OF_CLASSIFIERS | {"tail": [0], "top": [-1], "distance": ["manhattan"]},
     "padim": {"dimension": [0], "regularisation": [0.0, -1]},
     "patchcore": {

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf
 from sklearn.svm import OneClassSVM as Reference
 
+from amiss.background.border_level import BorderLevel
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
@@ -41,7 +42,7 @@ def plain_map(detector: OneClassSVM, normal: Images, test: Images) -> np.ndarray
 
     reference = Reference(kernel=kernel, nu=detector.nu, tol=1e-6).fit(x)
     grid = -reference.decision_function(queries) / (detector.nu * len(x))  # scikit-learn's weights sum to nu n
-    grid = torch.from_numpy(grid.reshape(tested.shape[:3]))[:, None]
+    grid = detector.border(torch.from_numpy(grid.reshape(tested.shape[:3])))[:, None]
     large = torch.nn.functional.interpolate(grid, (64, 64), mode="bilinear")[:, 0]
     return np.stack([gaussian_filter(one.numpy(), detector.smoothing * 64 / 256) for one in large])
 
@@ -52,6 +53,19 @@ def test_map_equals_the_formula(settings: dict) -> None:
     detector = OneClassSVM(**{**TINY, **settings}).fit(normal)
     wanted = plain_map(detector, normal, test)
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_scores_near_the_border_are_brought_to_the_level_inside() -> None:
+    images = toy_texture(6, seed=0).images
+    batch = to_batch(torch.from_numpy(np.stack(list(images))))
+    plain, levelled = (OneClassSVM(**{**TINY, "level_images": count}).fit(images, seed=0) for count in (0, 6))
+    with torch.no_grad():
+        grid = plain.beyond(plain.normal.whiten(plain.describe(batch)))
+        wanted = BorderLevel()
+        wanted.learn([grid])
+        assert not torch.equal(wanted(grid), grid)
+        torch.testing.assert_close(levelled.border(grid), wanted(grid))
+        assert torch.equal(plain.border(grid), grid)
 
 
 def test_the_features_are_whitened() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amiss.background.border_level import BorderLevel
 from amiss.background.gaussian import MahalanobisLayer
 from amiss.background.kernel_machine import KernelMachine, solve_one_class
 from amiss.background.sums_and_sample import merge_sums_and_sample, sums_and_sample
@@ -34,6 +35,7 @@ class OneClassSVM(ByBlocks):
     Statistic:
         ``rho - sum of a_i k(x_i, x)`` at each position, enlarged to the image and smoothed: how far beyond the
         boundary, 0 on it. Kernels have length 1, ``k(x, y) / sqrt(k(x, x) k(y, y))``, which changes nothing for "rbf".
+        Near the border of the image, scores are brought to the level inside, see `amiss.background.border_level`.
 
     Assumes:
         What is normal somewhere is normal everywhere. Up to `nu` of the normal patches may be strange.
@@ -46,6 +48,7 @@ class OneClassSVM(ByBlocks):
         degree: Degree of the polynomial.
         nu: Share of the patches that may lie beyond the boundary, in (0, 1).
         samples: Patches drawn: learning takes the square of it in memory.
+        level_images: Normal images from which the level near the border is learned; 0 leaves distances as they are.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
@@ -55,8 +58,8 @@ class OneClassSVM(ByBlocks):
     Cost:
         With n `samples` and M support vectors, from nu n to n: about 2.5 nu n = 100 in the default. Learning: one pass
         of h w D^2 multiply-adds per image, then about a second for n = 4000, growing with n^2; 10 D^2 + 2 n D + 7 n^2
-        numbers, whatever the number of images. Scoring: h w (D^2 + M D) multiply-adds and h w M numbers per image
-        besides the network. State: D^2 + M D numbers.
+        numbers, whatever the number of images. Then `level_images` images are scored. Scoring: h w (D^2 + M D)
+        multiply-adds and h w M numbers per image besides the network. State: D^2 + M D numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -70,7 +73,7 @@ class OneClassSVM(ByBlocks):
         Borer, "Classification in a normalized feature space using support vector machines", 2003.
         Differs from the paper: patches as a network sees them instead of pixels, whitened. A polynomial kernel is
         brought to length 1: without that it grows with x, and what is far from all normal patches would lie on their
-        side of the plane.
+        side of the plane. The level near the border is ours; "paper" does without.
     """
 
     card: ClassVar[Card] = Card(
@@ -89,6 +92,7 @@ class OneClassSVM(ByBlocks):
                 "stages": (8, 16),
                 "kernel": "rbf",
                 "nu": 0.05,
+                "level_images": 0,
             },
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "samples": 500, "smoothing": 8.0},
         },
@@ -101,6 +105,7 @@ class OneClassSVM(ByBlocks):
     degree: Count = 2
     nu: Share = 0.01
     samples: Annotated[int, AtLeast(2)] = 4000
+    level_images: Annotated[int, AtLeast(0)] = 32
     smoothing: Smoothing = 4.0
     level: Tensor = buffer()
 
@@ -109,6 +114,7 @@ class OneClassSVM(ByBlocks):
         dimension = sum(self.features.channels)
         self.normal = MahalanobisLayer(dimension)
         self.machine = KernelMachine(dimension, kernel=self.kernel, degree=self.degree)
+        self.border = BorderLevel()
         self.register_buffer("level", torch.zeros(()))
 
     def gather(self, images: Images, block: range, rng: np.random.Generator, progress: Progress) -> State:
@@ -126,10 +132,17 @@ class OneClassSVM(ByBlocks):
         solution = solve_one_class(kernel(patches, patches) * shrink[:, None] * shrink, self.nu)
         self.machine.take(patches, solution.weights * shrink, gamma=gamma)
         self.level = torch.tensor(solution.level).float()
+        if self.level_images > 0:
+            chosen = images.subset(np.sort(rng.permutation(len(images))[: self.level_images]))
+            self.border.learn(self._beyond(batch) for batch in self.batches(chosen, "border", progress))
 
     def statistic(self, batch: Tensor) -> Tensor:
-        patches = self.normal.whiten(self.describe(batch))  # (N, h, w, D)
-        return smooth_upsample(self.beyond(patches), (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+        distance = self.border(self._beyond(batch))  # (N, h, w)
+        return smooth_upsample(distance, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+    def _beyond(self, batch: Tensor) -> Tensor:
+        """How far each patch of a batch (N, 3, H, W) lies beyond the plane, (N, h, w)."""
+        return self.beyond(self.normal.whiten(self.describe(batch)))
 
     def beyond(self, patches: Tensor) -> Tensor:
         """How far whitened patches (..., D) lie beyond the plane, (...): 0 on it, negative on the normal side."""
