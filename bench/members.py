@@ -37,16 +37,17 @@ def measure(data: Dataset, seed: int) -> Iterator[Line]:
     """A line for each choice."""
     images, test = learned(data, seed), data.test.resized(SIZE)
     ensemble = Ensemble(members=[{"method": name} for name in CANDIDATES]).fit(images, seed=seed)
-    everyone = range(len(CANDIDATES))
+    kept_members = list(ensemble.kept)
     with on_runtime(ensemble, test):
-        maps = torch.cat([ensemble._maps(batch, everyone) for batch in ensemble.batches(test, "test", silent)], dim=1)
-    maps -= ensemble.mean.view(-1, 1, 1, 1)
-    maps /= ensemble.deviation.view(-1, 1, 1, 1)
+        batches = ensemble.batches(test, "test", silent)
+        maps = torch.cat([ensemble._maps(batch, kept_members) for batch in batches], dim=1)
+    mean, deviation = (values[kept_members].view(-1, 1, 1, 1) for values in (ensemble.mean, ensemble.deviation))
+    maps = (maps - mean) / deviation
     for chosen in CHOICES:
-        members = [number for number in ensemble.kept if CANDIDATES[number] in chosen]
-        mean = maps[members].mean(dim=0).numpy()
-        scores = Scores(image=mean.max(axis=(1, 2)), map=mean)
-        left = [name for name in chosen if CANDIDATES.index(name) not in members]
+        members = [place for place, number in enumerate(kept_members) if CANDIDATES[number] in chosen]
+        average = maps[members].mean(dim=0).numpy()
+        scores = Scores(image=average.max(axis=(1, 2)), map=average)
+        left = [name for number, name in enumerate(CANDIDATES) if name in chosen and number not in kept_members]
         yield {"members": " ".join(chosen), "left_out": left, **figures(data, scores)}
 
 
