@@ -124,7 +124,7 @@ def which_method_page(lines: list[Line]) -> str:
 def _choice_row(one: Measured) -> str:
     mean = "" if one.mean is None else f"{one.mean:.3f}"
     speed = "" if one.ms_per_image is None else f"{one.ms_per_image:.0f}"
-    sets = f"{len(one.image_auroc)} x {one.seeds}"
+    sets = f"{len(one.image_auroc)} x {one.seeds}" if one.image_auroc else "none of them"
     return f"| `{one.method}` | `{one.preset}` | {mean} | {sets} | {speed} | {one.peak_mb} |"
 
 
