@@ -139,7 +139,7 @@ class EfficientAD(Detector):
                 "dropout": 0.2,
                 "steps": 100,
                 "batch": 2,
-                "rate": 1e-2,
+                "rate": 5e-3,
             },
         },
     )
