@@ -103,7 +103,7 @@ class AnoGAN(Detector):
                 "width": 8,
                 "search_steps": 3,
                 "search_rate": 2.0,
-                "steps": 60,
+                "steps": 100,
                 "batch": 8,
                 "rate": 2e-3,
                 "smoothing": 12.0,
