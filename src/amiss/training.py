@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -203,30 +203,26 @@ def train(
     check_count("steps", steps)
     turns = (*before, Turn(optimiser, loss))
     rates = [[group["lr"] for group in turn.optimiser.param_groups] for turn in turns]
-    _lay_out(module, torch.channels_last)  # a third faster on a CPU
     state = _State(module, [turn.optimiser for turn in turns])
     if checkpoint is not None:
-        if world_size() > 1:
-            checkpoint = replace(checkpoint, identity=f"{checkpoint.identity} by {world_size()} processes")
+        checkpoint = _by_all(checkpoint)
         state.resume(checkpoint, stage)
-    while state.step < steps and not state.stopped:
-        factor = schedule(state.step / steps)
-        for turn, own in zip(turns, rates, strict=True):
-            for group, rate in zip(turn.optimiser.param_groups, own, strict=True):
-                group["lr"] = rate * factor
-        state.losses.append(_one_step(module, turns, state.step, seed, clip))
-        state.step += 1
-        progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[-1][0] * factor:.2g}")
-        if held_out is not None and (state.step % held_out.every == 0 or state.step == steps):
-            share_buffers(module)
-            state.judge(held_out)
-        if checkpoint is not None and (state.step % checkpoint.every == 0 or state.step == steps or state.stopped):
-            state.save(checkpoint, stage)
+    with _channels_last(module, state.optimisers):
+        while state.step < steps and not state.stopped:
+            factor = schedule(state.step / steps)
+            _set_rates(turns, rates, factor)
+            state.losses.append(_one_step(module, turns, state.step, seed, clip))
+            state.step += 1
+            progress(stage, state.step, steps, f"loss {state.losses[-1]:.4g}, rate {rates[-1][0] * factor:.2g}")
+            if held_out is not None and (state.step % held_out.every == 0 or state.step == steps):
+                share_buffers(module)
+                state.judge(held_out)
+            if checkpoint is not None and (state.step % checkpoint.every == 0 or state.step == steps or state.stopped):
+                state.save(checkpoint, stage)
     if state.stopped:
         progress(stage, steps, steps, f"stopped at step {state.step}: held-out normals got no better")
     share_buffers(module)
     state.restore_best()
-    _lay_out(module, torch.contiguous_format)  # as it is when loaded
     module.eval()
     return state.losses
 
@@ -244,11 +240,38 @@ def set_aside(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], N
     return order[aside:], order[:aside]
 
 
-def _lay_out(module: nn.Module, order: torch.memory_format) -> None:
-    """Put the kernels of a module in this order in memory; they stay the parameters that optimisers know."""
-    for parameter in module.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=order)
+def _by_all(checkpoint: Checkpoint) -> Checkpoint:
+    """Of all processes that learn together: one of another number of them is another run."""
+    if world_size() == 1:
+        return checkpoint
+    return replace(checkpoint, identity=f"{checkpoint.identity} by {world_size()} processes")
+
+
+def _set_rates(turns: Sequence[Turn], rates: Sequence[Sequence[float]], factor: float) -> None:
+    """Let each group of each optimiser learn at its own rate times a factor."""
+    for turn, own in zip(turns, rates, strict=True):
+        for group, rate in zip(turn.optimiser.param_groups, own, strict=True):
+            group["lr"] = rate * factor
+
+
+@contextmanager
+def _channels_last(module: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
+    """Within the block, kernels and what optimisers remember of them lie in the order that a CPU convolves faster in.
+
+    They stay the parameters that optimisers know. What is remembered must lie alike: sums round by their order.
+    """
+    remembered = [value for each in optimisers for entries in each.state.values() for value in entries.values()]
+    _lay_out([*module.parameters(), *(value for value in remembered if isinstance(value, Tensor))], torch.channels_last)
+    try:
+        yield
+    finally:
+        _lay_out(module.parameters(), torch.contiguous_format)  # as they are when loaded
+
+
+def _lay_out(tensors: Iterable[Tensor], order: torch.memory_format) -> None:
+    for tensor in tensors:
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=order)
 
 
 def _one_step(module: nn.Module, turns: Sequence[Turn], step: int, seed: int, clip: float | None) -> float:
@@ -372,10 +395,6 @@ def _load_optimiser(
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    for parameter, entries in optimiser.state.items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:  # in the same order in memory: sums round
-                entries[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
