@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -105,14 +105,14 @@ class _Head(nn.Module):
 
     @property
     def given(self) -> list[Tensor]:
-        """What `forward` is given: for each network the batch, and the features of it."""
-        return [tensor for features in self.features for tensor in (self.batch, *features)]
+        """What `forward` is given: the batch, and the features of it, network by network."""
+        return [self.batch, *chain.from_iterable(self.features)]
 
     @property
     def entries(self) -> list[str]:
         """A name for each of them."""
-        names = [[ENTRY, *stage_names(extractor)] for extractor in self.extractors]
-        return [named(number, name) for number, own in enumerate(names) for name in own]
+        stages = [named(number, name) for number, each in enumerate(self.extractors) for name in stage_names(each)]
+        return [named(0, ENTRY), *stages]
 
     def forward(self, given: list[Tensor]) -> Statistic:
         scores, asked = self._run(given)
@@ -122,10 +122,9 @@ class _Head(nn.Module):
 
     def _run(self, given: list[Tensor]) -> tuple[Statistic, list[int]]:
         """Scores, and how often each network was asked."""
-        batch, stand_ins, rest = given[0], [], iter(given)
+        batch, stand_ins, rest = given[0], [], iter(given[1:])
         for extractor in self.extractors:
-            features = list(islice(rest, 1 + len(extractor.strides)))[1:]
-            extractor.run = stand_in = _Given(batch, features)
+            extractor.run = stand_in = _Given(batch, list(islice(rest, len(extractor.strides))))
             stand_ins.append(stand_in)
         try:
             return self.detector.statistic(batch), [stand_in.asked for stand_in in stand_ins]

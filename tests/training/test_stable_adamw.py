@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from amiss.training import StableAdamW
+from amiss.stable_adamw import StableAdamW
 
 
 def run(optimiser: torch.optim.Optimizer, weights: torch.Tensor, slopes: np.ndarray) -> np.ndarray:

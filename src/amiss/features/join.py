@@ -27,7 +27,7 @@ def join(networks: Sequence[bytes], head: bytes, entry: str, size: Size) -> byte
 
     Args:
         networks: As `amiss.features.on_runtime.network_graph` makes them.
-        head: Its inputs are the input and the outputs of each network, their names as `named` has them.
+        head: Its inputs are the first network's input and the outputs of each, their names as `named` has them.
         entry: Name of the new graph's input, uint8 (N, H, W, 3).
         size: H and W.
     """

@@ -19,9 +19,10 @@ from amiss.core.ranges import AtLeast, Between, Count, Positive, Smoothing, Stag
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, on_deepest_grid
 from amiss.features.cache import cached_features
+from amiss.stable_adamw import StableAdamW
 from amiss.statistics.difference import cosine_distance, whole_map_distance
 from amiss.statistics.reduce import smooth_upsample
-from amiss.training import StableAdamW, cosine, train
+from amiss.training import cosine, train
 
 RAMP = 0.1
 """Share of the run over which the share of easy cells grows from 0 to `mining`."""
