@@ -24,7 +24,7 @@ from amiss import Conformal, create
 from amiss.core.images import Images
 from amiss.core.scores import Scores
 from amiss.data.elpv import elpv_cells
-from amiss.fitting import Lab, fold_scores
+from amiss.folds import Lab, fold_scores
 from amiss.splitting import Folds, How, plan_calibration
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "coverage_folds.json"

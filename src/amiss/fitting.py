@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -13,35 +12,35 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from amiss.arrangement import check_learnable, leave_out_copies, plan_fit, recipe_for
 from amiss.artefact import Golden, Parts, SeenImages
 from amiss.calibration import calibrate_rule
+from amiss.contamination import check_contamination, describe_left_out, leave_out_strangest
 from amiss.core.card import LearnsFrom
 from amiss.core.classes import class_numbers, find_classes
 from amiss.core.errors import InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
-from amiss.core.progress import Progress, inside, silent
+from amiss.core.progress import Progress, silent
 from amiss.core.scores import Scores
 from amiss.core.survey import survey
 from amiss.core.tiling import Tiling
 from amiss.detectors.detector import STRETCH, Detector, TorchScorer, stretched
-from amiss.device import AUTO, seeded
+from amiss.device import seeded
 from amiss.export import export_onnx
 from amiss.features import FeatureExtractor
 from amiss.features.clip import ImageTower
-from amiss.features.on_runtime import on_runtime
 from amiss.features.teacher import Teacher
+from amiss.folds import Lab, fold_scores, seen_by
 from amiss.inspector import Inspector
-from amiss.postprocess import ScoreFilter, apply_score_filters
+from amiss.postprocess import ScoreFilter
 from amiss.recipe import Recipe
 from amiss.record import Learned, plain
 from amiss.registry import create
 from amiss.runtime import Graph, Tiles
-from amiss.scoring import Scorer, score_image, score_images
-from amiss.splitting import CalibrationPlan, check_apart, hint_at_so_few
+from amiss.scoring import Scorer, score_images
+from amiss.splitting import CalibrationPlan, check_apart
 from amiss.synthesis.altered import altered_copies
 from amiss.tensors import pack_state
 
@@ -96,10 +95,10 @@ def fit_inspector(
     rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
     check_apart(plan, () if learn is None else origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
+    seen = resized if tiles is None else images
+    plan, strangest = leave_out_strangest(plan, seen, recipe, origins, tiles, progress)
     lab = Lab(detector, recipe.seed, recipe.device, progress)
-    normal = None
-    if plan.folds:
-        normal = fold_scores(lab, resized if tiles is None else images, plan, filters, checkpoint, tiles, more=1)
+    normal = fold_scores(lab, seen, plan, filters, checkpoint, tiles, more=1) if plan.folds else None
     shown = plan.learn if len(plan.learn) else plan.calibrate[:1]  # of these nothing is learned
     lab.fit(seen_by(resized, tiles, shown), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
     scorer, weights, graph, golden = deploy(detector, _golden(seen_by(resized, tiles, plan.calibrate[:1])), progress)
@@ -109,6 +108,7 @@ def fit_inspector(
     used, shows = None if tiles is None else tiles.range(plan.calibrate), _shows(images, detector)
     calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies, shows)
     notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
+    notes += describe_left_out(images.names, strangest, len(plan.learn))
     learned = () if plan.altered else score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
     by_heart = _by_heart([*learned], normal) if detector.card.learns_from is LearnsFrom.NORMAL else ()
     return Inspector(
@@ -127,6 +127,7 @@ def _checked(recipe: Recipe, method: type[Detector] | None, images: Images, *, a
     """The detector of a recipe that can learn from these images, or is refused at once."""
     detector = _detector(recipe, method)
     check_learnable(detector.card, images, recipe.make_input()[1], apart=apart)
+    check_contamination(detector.card, recipe)
     check_filters(recipe, method, images)
     return detector
 
@@ -197,101 +198,6 @@ def normal_scores(
         largest.append(max(float(one.image.max()) for one in score_images(scorer, copies, tiling, score_filters)))
         progress("calibration", number + 1, len(chosen))
     return np.array(largest, np.float32)
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A detector, and how it learns: the same way in each fold and in the end.
-
-    Args:
-        detector: Fitted anew each time.
-        seed: Random seed of learning.
-        device: Where gradient methods learn.
-        progress: See `amiss.core.progress`.
-        known: What it has learned before, and from how many images: then it takes in those of each fit beside them.
-    """
-
-    detector: Detector
-    seed: int = 0
-    device: str = AUTO
-    progress: Progress = silent
-    known: tuple[Mapping[str, Tensor], int] | None = None
-
-    def fit(self, images: Images, checkpoint: Path | None = None, *, number: int = 0, fits: int = 1) -> None:
-        """Learn from these images: fit `number`, from 0 on, of so many that each take about as long."""
-        progress = self.within(number, fits)
-        if self.known is None:
-            self.detector.fit(images, seed=self.seed, progress=progress, checkpoint=checkpoint, device=self.device)
-        else:
-            state, count = self.known
-            self.detector.load_state(state).update(images, count, seed=self.seed, progress=progress)
-        if fits > 1:
-            self.progress("fits", number + 1, fits)
-
-    def within(self, number: int, fits: int) -> Progress:
-        """How a stage of one of several fits is reported."""
-        return inside(self.progress, f"fit {number + 1} of {fits}") if fits > 1 else self.progress
-
-
-def seen_by(resized: Images, tiles: Tiles | None, chosen: NDArray[np.intp]) -> Images:
-    """What the detector sees of some images: each resized, or their tiles."""
-    return resized.subset(chosen) if tiles is None else tiles.of(chosen)
-
-
-def fold_scores(
-    lab: Lab,
-    images: Images,
-    plan: CalibrationPlan,
-    score_filters: tuple[ScoreFilter, ...] = (),
-    checkpoint: Path | None = None,
-    tiles: Tiles | None = None,
-    *,
-    more: int = 0,
-) -> NDArray[np.float32]:
-    """Image scores (N,) of every normal image by a detector that did not see it. In torch: none of these is deployed.
-
-    Args:
-        lab: Fitted anew for each fold.
-        images: With a size, or whole images when `tiles` are given.
-        plan: Its folds.
-        score_filters: Applied to the scores.
-        checkpoint: See `amiss.fit`.
-        tiles: The tiles of the images.
-        more: How many fits come after those of the folds, for the progress.
-    """
-    detector, fits = lab.detector, len(plan.folds) + more
-    normal = np.zeros(len(images), np.float32)
-    for number, fold in enumerate(plan.folds):
-        others = np.setdiff1d(plan.learn, fold)
-        own = None if checkpoint is None else checkpoint / f"fold-{number + 1}"
-        with hint_at_so_few(plan, len(others)):
-            lab.fit(seen_by(images, tiles, others), own, number=number, fits=fits)
-        progress = lab.within(number, fits)
-        if tiles is None:
-            scores = detector.score(images.subset(fold), progress=progress)
-            normal[fold] = apply_score_filters(scores, score_filters).image
-        else:
-            normal[fold] = _score_whole(detector, images, tiles, fold, score_filters, progress)
-    return normal
-
-
-def _score_whole(
-    detector: Detector,
-    images: Images,
-    tiles: Tiles,
-    chosen: NDArray[np.intp],
-    score_filters: tuple[ScoreFilter, ...],
-    progress: Progress,
-) -> NDArray[np.float32]:
-    """Image scores of whole images from their tiles, in torch, (len(chosen),)."""
-    scorer = TorchScorer(detector, (tiles.tiling.tile, tiles.tiling.tile))
-    names, found = images.names, []
-    with on_runtime(detector, tiles.of(chosen), worth=detector.worth):
-        for number in chosen:
-            scores = score_image(scorer, images[int(number)], tiles.tiling, score_filters, names[number])
-            found.append(scores.image)
-            progress("scoring", len(found), len(chosen))
-    return np.concatenate(found)
 
 
 def deploy(
@@ -379,7 +285,7 @@ def _by_heart(known: Sequence[Scores], unseen: NDArray[np.float32]) -> tuple[str
     return (
         f"Good images that the detector has not learned from score {times:.1f} times as high as those it has "
         "(medians): it knows these by heart. Either parts do not lie at the same place in every image, or the images "
-        "are too few for this method; patchcore is less demanding.",
+        "are too few for this method; of all methods, patchcore asks for the least of both.",
     )
 
 

@@ -22,7 +22,7 @@ from amiss.recipe import Recipe, calibration_words
 from amiss.record import Component
 from amiss.registry import address_of, learns_classes
 from amiss.rules import Conformal, parse_rule
-from amiss.splitting import How
+from amiss.splitting import How, read_contamination
 
 if TYPE_CHECKING:
     from amiss.detectors.detector import Detector
@@ -43,6 +43,7 @@ def fit(
     rule: Rule | str | None = None,
     calibration: How = "auto",
     future: str | None = None,
+    contamination: float | str | None = None,
     score_filters: Sequence[ScoreFilter] = (),
     mask_filters: Sequence[MaskFilter] = (),
     seed: int = 0,
@@ -75,6 +76,9 @@ def fit(
         future: Whose parts the rule's promise is for, where origins name lots: "new-lots", which takes lots as the
             unit of evidence and holds out whole lots, or "these-lots", for further parts of the same lots. New lots
             when None.
+        contamination: Share of the images that may be defective, such as "10%", below half: so many of those that would
+            learn do not, the strangest to `patchcore` in five folds (`amiss.contamination`). Those that calibrate are
+            not sorted. None where all are known to be good.
         score_filters: Calibrated together with the detector.
         mask_filters: Applied after the rule.
         seed: Seed of the hold-out draw and of learning.
@@ -117,6 +121,7 @@ def fit(
         rule=Component.of(parse_rule(rule) if isinstance(rule, str) else rule or Conformal()),
         calibration=calibration_words(calibration),
         future=future,
+        contamination=read_contamination(contamination),
         score_filters=tuple(map(Component.of, score_filters)),
         mask_filters=tuple(map(Component.of, mask_filters)),
         seed=seed,

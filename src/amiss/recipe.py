@@ -20,7 +20,7 @@ from amiss.postprocess import MaskFilter, ScoreFilter, create_mask_filter, creat
 from amiss.record import Component, Configured, plain
 from amiss.rules import Conformal, create_rule, parse_rule
 from amiss.rules.few_shot import NEEDED
-from amiss.splitting import Folds, How, read_calibration, read_future
+from amiss.splitting import Folds, How, read_calibration, read_contamination, read_future
 
 CONFORMAL = Component.of(Conformal())
 """The rule that is used where none is asked for."""
@@ -43,6 +43,8 @@ class Recipe:
         rule: Name and config of the decision rule; where it is read from a file, words such as "tail:0.1%" too.
         calibration: Share of images that is held out, in (0, 1); "folds:k"; or "auto".
         future: Where lots are known, whose parts the promise is for, "new-lots" or "these-lots"; None for new lots.
+        contamination: Share of the good images, in (0, 0.5), that may be defective: so many of those that would learn,
+            the strangest, do not. None where all are good.
         score_filters: Calibrated together with the detector; name and config of each.
         mask_filters: Applied after the rule; name and config of each.
         seed: Random seed.
@@ -77,6 +79,7 @@ class Recipe:
     rule: Component = CONFORMAL
     calibration: float | str = "auto"
     future: str | None = None
+    contamination: float | None = None
     score_filters: tuple[Component, ...] = ()
     mask_filters: tuple[Component, ...] = ()
     seed: int = 0
@@ -96,6 +99,7 @@ class Recipe:
         check_count("seed", self.seed, least=0)
         check_bits(self.bits)
         read_future(self.future)
+        self._set(contamination=read_contamination(self.contamination))
         self.make_input()
 
     def for_parts(self, parts: int) -> Recipe:

@@ -113,6 +113,20 @@ def read_calibration(how: How) -> How:
         raise InputError(f"{error}; 'auto', 'folds' and 'folds:10' are words for it too") from error
 
 
+def read_contamination(share: float | str | None) -> float | None:
+    """Parse a share of good images that may be defective: None stays, words such as "10%" become a number.
+
+    Raises:
+        InputError: Other words, or not in (0, 0.5): with half of them defective nobody knows which half is.
+    """
+    if share is None:
+        return None
+    value = read_rate("contamination", share) if isinstance(share, str) else check_rate("contamination", share)
+    if value >= 0.5:
+        raise InputError(f"contamination must be below 0.5, since most images must be good, got {share!r}")
+    return value
+
+
 def plan_calibration(
     n: int,
     how: How,

@@ -19,7 +19,8 @@ from amiss.core.progress import Progress, silent
 from amiss.core.survey import Distinct, distinct, survey
 from amiss.core.verdict import Label
 from amiss.detectors.detector import Detector
-from amiss.fitting import Lab, deploy, fold_scores, normal_scores, seen_by
+from amiss.fitting import deploy, normal_scores
+from amiss.folds import Lab, fold_scores, seen_by
 from amiss.inspector import Inspector
 from amiss.metrics import Rate, rate_over_lots
 from amiss.record import Component, Learned, Updated

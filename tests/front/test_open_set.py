@@ -336,7 +336,7 @@ def test_each_class_needs_images_of_every_class_that_was_learned():
 
 
 def test_images_of_other_classes_are_refused_before_learning(monkeypatch):
-    monkeypatch.setattr("amiss.fitting.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
+    monkeypatch.setattr("amiss.folds.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
     strange = Images([*ALIKE], labels=["rings"] * 9)
     with pytest.raises(InputError, match="labels must be among the classes cloth, part, got rings"):
         front.fit(LEARN, **OF_EACH | {"method": "max_logit", "rule": Conformal(0.1)}, calibrate_on=strange)

@@ -96,7 +96,7 @@ def test_an_inspector_keeps_its_region(tmp_path: Path) -> None:
 def test_filters_of_maps_are_refused_before_learning_where_there_is_no_map(
     method: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amiss.fitting.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
+    monkeypatch.setattr("amiss.folds.Lab.fit", lambda *_, **__: pytest.fail("it learned"))
     options = {"method": method, "preset": "tiny", "settings": settings, "size": 64, "rule": "conformal:20%"}
     images, region = toy_texture(12, seed=0).images, RegionOfInterest.of_mask(np.ones((64, 64)))
     for name, filters in (

@@ -16,6 +16,7 @@ from amiss.cli.console import aside, hold_file, hold_folder, progress_display, s
 from amiss.cli.fit_options import (
     Bits,
     CalibrateOn,
+    Contamination,
     Device,
     FeatureShard,
     GoodImages,
@@ -69,6 +70,7 @@ def fit(
     calibration: HowToCalibrate = "auto",
     calibrate_on: CalibrateOn = None,
     future: Future = None,
+    contamination: Contamination = None,
     min_area: MinimumArea = 1,
     roi: Inside = None,
     ignore: Outside = None,

@@ -44,6 +44,13 @@ HowToCalibrate = Annotated[
     str,
     typer.Option(help="Share of good images to hold out, such as 20%; folds or folds:10; auto: 20%, folds below 50."),
 ]
+Contamination = Annotated[
+    str | None,
+    typer.Option(
+        help="Share of the good images that may be defective, such as 10%: so many, the strangest, do not learn. Five "
+        "more fits of patchcore."
+    ),
+]
 CalibrateOn = Annotated[
     str | None,
     typer.Option(help="Good images to calibrate on instead; for methods that learn from unlabelled images."),

@@ -17,9 +17,8 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import distinct, survey
 from amiss.recipe import Recipe
-from amiss.splitting import plan_folds
+from amiss.splitting import Folds, plan_folds
 
-FOLDS = 5
 FAR = 3.0
 """Interquartile ranges above the upper quartile from which a score is far out (Tukey 1977), on the scale of logarithms:
 scores are positive and skewed."""
@@ -104,7 +103,8 @@ def find_suspects(
         MissingExtraError: torch is not installed.
     """
     with needs_fit("learning"):
-        from amiss.fitting import Lab, check_filters, fold_scores
+        from amiss.fitting import check_filters
+        from amiss.folds import Lab, fold_scores
         from amiss.registry import create, find_method
     from amiss.runtime import Tiles
 
@@ -116,7 +116,7 @@ def find_suspects(
     given = distinct(images, origins, found.identities)
     images = given.images
     side, tiling = recipe.make_input()
-    plan = plan_folds(len(images), FOLDS, recipe.seed, given.origins)
+    plan = plan_folds(len(images), Folds().k, recipe.seed, given.origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(create(recipe.method, recipe.preset, **recipe.settings), recipe.seed, recipe.device, progress)
     seen = images.resized(side) if tiles is None else images

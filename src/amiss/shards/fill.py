@@ -65,12 +65,14 @@ def fill_cache(
         progress: Reports the stages of a fit.
 
     Raises:
-        InputError: AMISS_CACHE is not set, or the method can only be learned by one process.
+        InputError: AMISS_CACHE is not set, the method can only be learned by one process, or a contamination.
         ImageError: An image cannot be used.
         MissingExtraError: torch is not installed.
     """
     if not os.environ.get("AMISS_CACHE"):
         raise InputError("--shard must have a shared folder for features, got no AMISS_CACHE in the environment")
+    if recipe.contamination is not None:
+        raise InputError("--shard must come without contamination: which images learn is known only once some have")
     if learns_by_blocks(recipe):
         return _leave(images, recipe, shard, calibrate_on, origins, progress)
     images = images.with_bits(recipe.bits)

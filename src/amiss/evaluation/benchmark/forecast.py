@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from amiss.arrangement import leave_out_copies, plan_fit, recipe_for
+from amiss.contamination import JUDGE, left_out
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.origin import Origin
@@ -14,6 +15,7 @@ from amiss.core.words import about
 from amiss.data.dataset import join_origins
 from amiss.evaluation.benchmark.measured import measured
 from amiss.registry import create
+from amiss.splitting import Folds
 
 if TYPE_CHECKING:
     from amiss.data import Dataset
@@ -60,6 +62,9 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
+    if recipe.contamination is not None:
+        count = left_out(recipe.contamination, len(plan.learn))
+        how += f" Before that, {JUDGE} learns {Folds().k} times to find the {count} strangest, which are left out."
     if len(dataset.normal) + (0 if apart is None else len(apart.normal)) >= LOOKED:
         how += " These counts include any copies; the fit counts each image once."
     count = len(plan.learn) + (0 if plan.folds else len(plan.calibrate))
