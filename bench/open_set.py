@@ -1,6 +1,7 @@
 """Open-set recognition on wafer maps: what each statistic finds of patterns that the classifier has never seen.
 
     python bench/open_set.py WAFER_MAPS --output docs/results/open_set.json
+    python bench/open_set.py WAFER_MAPS --output docs/results/open_set.json --seed 1 --cache FILE_OF_ITS_OWN
 
 The folder has one folder per pattern, as the reader "classes" takes it. "none" is always known; each choice of two of
 the seven patterns is unknown once (21 choices). For each choice one classifier is learned under the statistics of
@@ -14,8 +15,8 @@ Known images are divided as `amiss fit` and `amiss evaluate` divide them: near-c
 and calibrate, of which a fifth calibrates the conformal rule at alpha = 5 %, and the last fifth is tested, with all
 images of the unknown patterns. A rate of false alarms counts known parts of the test that were called unknown.
 
-The features of all images in all versions are computed once and kept in --cache, as no choice changes them. A choice
-that is in the output already is not run again.
+The features of all images in all versions are computed once and kept in --cache, as no choice changes them. What
+is in the output already, of this seed, is not run again. A seed draws what is tested, what learns, and how it starts.
 """
 
 from __future__ import annotations
@@ -196,7 +197,9 @@ def main() -> None:
         data = read_classes(asked.data, ",".join(known), asked.seed)
         kept.append({"unknown": list(unknown), "seed": asked.seed, **run(data, features, asked.seed)})
         print(json.dumps(kept[-1]), flush=True)
-        content = {"first": list(FIRST), "summary": summarise(kept), "runs": kept}
+        seeds = sorted({one["seed"] for one in kept})
+        by_seed = {str(seed): summarise([one for one in kept if one["seed"] == seed]) for seed in seeds}
+        content = {"first": list(FIRST), "summary": summarise(kept), "by_seed": by_seed, "runs": kept}
         write_file(asked.output, (json.dumps(content, indent=1) + "\n").encode())
 
 

@@ -11,16 +11,18 @@ from amiss.registry import create, list_methods
 from amiss.testing.shared_fits import worlds
 
 FOLDER = Path(__file__).parent
-FEW_STEPS = {
-    **dict.fromkeys(("autoencoder", "dagmm", "efficient_ad", "mkd", "vae"), 10),
-    **dict.fromkeys(
-        ("dinomaly", "geom", "geom_features", "reverse_distillation", "reverse_distillation_pp", "riad", "uniad"), 3
-    ),
-    "anogan": 2,
-    **dict.fromkeys(("autoencoder_gmm", "draem", "f_anogan", "ganomaly", "pyramidflow", "simplenet"), 1),
-    **dict.fromkeys(("class_knn", "class_mahalanobis", "energy", "max_logit", "msp", "openmax"), 30),
+STEPS = {
+    30: ("class_knn", "class_mahalanobis", "energy", "max_logit", "msp", "openmax"),
+    10: ("autoencoder", "dagmm", "efficient_ad", "mkd", "vae"),
+    3: ("dinomaly", "geom", "geom_features", "reverse_distillation", "reverse_distillation_pp", "riad", "uniad"),
+    2: ("anogan",),
+    1: ("autoencoder_gmm", "draem", "ganomaly", "pyramidflow", "simplenet"),
 }
-"""Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit.
+BRIEF = {name: {"steps": steps} for steps, names in STEPS.items() for name in names} | {
+    "f_anogan": {"steps": 1, "encoder_steps": 2}
+}
+"""For how few steps it learns where rounding, which differs with machine and number of threads, grows to percents of the
+score in a whole fit.
 
 A step of Adam goes by the sign of a small gradient, which rounding decides, and two networks that learn against each
 other double what differs. How far other processors are off is shown by ``ATEN_CPU_CAPABILITY=default
@@ -36,10 +38,7 @@ def score(method: str) -> dict[str, dict[str, list[float]]]:
     """Image scores and five map values of two good and two defective toy images in either toy world."""
     result = {}
     for world in sorted(worlds(create(method, "tiny")), key=lambda world: world.__name__):
-        settings = {"steps": FEW_STEPS[method]} if method in FEW_STEPS else {}
-        if method == "f_anogan":
-            settings["encoder_steps"] = 2
-        detector = create(method, "tiny", **settings).fit(world(8, seed=0).images, seed=0)
+        detector = create(method, "tiny", **BRIEF.get(method, {})).fit(world(8, seed=0).images, seed=0)
         parts = [detector.score(world(2, seed=1, defective=defective).images) for defective in (False, True)]
         image = np.concatenate([part.image for part in parts])
         name = world.__name__

@@ -134,13 +134,13 @@ class OneClassSVM(ByBlocks):
         self.level = torch.tensor(solution.level).float()
         if self.level_images > 0:
             chosen = images.subset(np.sort(rng.permutation(len(images))[: self.level_images]))
-            self.border.learn(self._beyond(batch) for batch in self.batches(chosen, "border", progress))
+            self.border.learn(self.distances(batch) for batch in self.batches(chosen, "border", progress))
 
     def statistic(self, batch: Tensor) -> Tensor:
-        distance = self.border(self._beyond(batch))  # (N, h, w)
+        distance = self.border(self.distances(batch))  # (N, h, w)
         return smooth_upsample(distance, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
-    def _beyond(self, batch: Tensor) -> Tensor:
+    def distances(self, batch: Tensor) -> Tensor:
         """How far each patch of a batch (N, 3, H, W) lies beyond the plane, (N, h, w)."""
         return self.beyond(self.normal.whiten(self.describe(batch)))
 
