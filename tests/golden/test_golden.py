@@ -21,8 +21,7 @@ STEPS = {
 BRIEF = {name: {"steps": steps} for steps, names in STEPS.items() for name in names} | {
     "f_anogan": {"steps": 1, "encoder_steps": 2}
 }
-"""For how few steps it learns where rounding, which differs with machine and number of threads, grows to percents of the
-score in a whole fit.
+"""Where rounding, which differs with machine and number of threads, grows to percents of the score in a whole fit.
 
 A step of Adam goes by the sign of a small gradient, which rounding decides, and two networks that learn against each
 other double what differs. How far other processors are off is shown by ``ATEN_CPU_CAPABILITY=default
