@@ -107,10 +107,11 @@ def describe_left_out(names: Sequence[str], strangest: NDArray[np.intp], kept: i
     """
     if len(strangest) == 0:
         return ()
+    count = f"{len(strangest)} of {kept + len(strangest)} images to learn from"
+    left = f"{count} {'was' if len(strangest) == 1 else 'were'} left out as the strangest to {JUDGE}"
     shown = ", ".join(names[index] for index in strangest[:NAMED])
     more = f" and {len(strangest) - NAMED} more" if len(strangest) > NAMED else ""
     return (
-        f"Of {kept + len(strangest)} images to learn from, the {len(strangest)} strangest to {JUDGE} were left out, as "
-        f"contamination asked: {shown}{more}. Images that calibrate were not sorted, and each defective one among them "
-        "raises the threshold: calibrate on images that somebody has looked at.",
+        f"{left}, as contamination asked: {shown}{more}. Images that calibrate were not sorted, and each defective one "
+        "among them raises the threshold: calibrate on images that somebody has looked at.",
     )

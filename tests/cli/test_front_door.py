@@ -12,6 +12,7 @@ from amiss.cli.console import _Log
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.progress import inside
+from amiss.core.words import about
 from amiss.data import Dataset
 from amiss.evaluation.benchmark.forecast import forecast
 from amiss.evaluation.benchmark.measured import measured
@@ -87,6 +88,10 @@ def test_a_forecast_grows_with_images_folds_and_tiles(parts):
     tiled = forecast(dataset, Recipe(method="padim", tile=side // 2, size=None))
     assert "in 9 tiles each" in tiled[0]
     assert "No timing has been measured" in forecast(dataset, Recipe(method="stfpm"))[1]
+    sorted_out = forecast(dataset, Recipe(method="padim", calibration=0.25, contamination=0.1))
+    assert "Before that, patchcore learns 5 times to tell which are the strangest 3" in sorted_out[0]
+    more = 40 * low + 30 * 5 * measured()["patchcore", "default"].fit_ms_per_image[0]
+    assert about(more / 1000).removeprefix("about ") in sorted_out[1]
 
 
 def test_a_forecast_is_that_of_the_fit_where_images_are_copies(tmp_path):

@@ -74,7 +74,7 @@ def test_the_rest_learns_as_if_the_others_had_never_been_there() -> None:
     np.testing.assert_array_equal(asked.rule.normal, alone.rule.normal)
     assert asked.learned.learned_from == 39 == alone.learned.learned_from
     note = next(note for note in asked.record.notes if "contamination" in note)
-    assert "Of 44 images to learn from, the 5 strangest to patchcore were left out" in note and "2 more" in note
+    assert "5 of 44 images to learn from were left out as the strangest to patchcore" in note and "2 more" in note
     assert sum(MIXED.names[index] in note for index in strangest) == 3
     assert "raises the threshold" in note and asked.recipe.contamination == 0.1
     assert not any("contamination" in note for note in alone.record.notes)

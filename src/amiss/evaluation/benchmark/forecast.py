@@ -62,14 +62,15 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
+    folds = 0 if recipe.contamination is None else min(Folds().k, len(plan.learn))
     if recipe.contamination is not None:
         count = left_out(recipe.contamination, len(plan.learn))
-        how += f" Before that, {JUDGE} learns {Folds().k} times to find the {count} strangest, which are left out."
+        how += f" Before that, {JUDGE} learns {folds} times to tell which are the strangest {count}, left out then."
     if len(dataset.normal) + (0 if apart is None else len(apart.normal)) >= LOOKED:
         how += " These counts include any copies; the fit counts each image once."
     count = len(plan.learn) + (0 if plan.folds else len(plan.calibrate))
-    share = count * pieces * fits * size[0] * size[1] / SIDE**2
-    return [how, _time(detector.card, recipe, share)]
+    share = pieces * size[0] * size[1] / SIDE**2
+    return [how, _time(detector.card, recipe, count * fits * share, len(plan.learn) * folds * share)]
 
 
 def _without_copies(
@@ -89,11 +90,19 @@ def _without_copies(
     return given.images, given.origins, learn
 
 
-def _time(card: Card, recipe: Recipe, share: float) -> str:
-    """How long, from what this preset took where it was measured, per image of the usual size."""
-    found = measured().get((card.name, recipe.preset))
-    if found is None or recipe.settings or card.learning is Learning.GRADIENT:
+def _time(card: Card, recipe: Recipe, share: float, judged: float) -> str:
+    """How long, from what presets took where they were measured, per image of the usual size.
+
+    Args:
+        card: The method's.
+        recipe: What is asked for.
+        share: How many images of the usual size it learns from, all fits together.
+        judged: As many, for the method that tells strange ones; 0 without.
+    """
+    found, judge = measured().get((card.name, recipe.preset)), measured().get((JUDGE, "default"))
+    if found is None or judge is None or recipe.settings or card.learning is Learning.GRADIENT:
         return "No timing has been measured for this method; each step reports its progress."
-    low, high = (about(share * ms / 1000).removeprefix("about ") for ms in found.fit_ms_per_image)
+    each = zip(found.fit_ms_per_image, judge.fit_ms_per_image, strict=True)
+    low, high = (about((share * ms + judged * more) / 1000).removeprefix("about ") for ms, more in each)
     span = low if low == high else f"{low} to {high}"
     return f"That took {span} where it was measured ({found.hardware}); images seen before take less."
