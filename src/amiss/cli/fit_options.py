@@ -53,7 +53,9 @@ Contamination = Annotated[
 ]
 CalibrateOn = Annotated[
     str | None,
-    typer.Option(help="Good images to calibrate on instead: for methods that learn from unlabelled images, or with --contamination."),
+    typer.Option(
+        help="Good images to calibrate on instead: for methods that learn from unlabelled images, or with --contamination."
+    ),
 ]
 MinimumArea = Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")]
 Inside = Annotated[Path | None, typer.Option(help="Mask of the images' size; black areas are not inspected.")]
