@@ -54,7 +54,7 @@ Contamination = Annotated[
 CalibrateOn = Annotated[
     str | None,
     typer.Option(
-        help="Good images to calibrate on instead: for methods that learn from unlabelled images, or with --contamination."
+        help="Good images to calibrate on instead: where unlabelled images are learned from, or with --contamination."
     ),
 ]
 MinimumArea = Annotated[int, typer.Option(help="Ignore alarming regions with fewer map pixels than this.")]
