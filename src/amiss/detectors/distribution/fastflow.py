@@ -97,6 +97,7 @@ class FastFlow(Detector):
                 "steps": 3500,
                 "batch": 32,
                 "smoothing": 0.0,
+                "rate": 1e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",

@@ -104,6 +104,7 @@ class DeepSVDD(Detector):
                 "steps": 3750,
                 "batch": 200,
                 "rate": 1e-4,
+                "width": 32,
             },
             "tiny": {
                 "backbone": "tiny-random",

@@ -99,6 +99,7 @@ class SimpleNet(Detector):
                 "hidden": 1024,
                 "steps": 4200,
                 "patches": 8192,
+                "rate": 2e-4,
             },
             "tiny": {
                 "backbone": "tiny-random",

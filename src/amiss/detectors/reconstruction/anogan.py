@@ -96,7 +96,15 @@ class AnoGAN(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"tiles": 4, "width": 64, "search_steps": 500, "steps": 20_000, "batch": 64, "smoothing": 0.0},
+            "paper": {
+                "tiles": 4,
+                "width": 64,
+                "search_steps": 500,
+                "steps": 20_000,
+                "batch": 64,
+                "smoothing": 0.0,
+                "rate": 2e-4,
+            },
             "tiny": {
                 "levels": 3,
                 "latent": 8,

@@ -94,7 +94,15 @@ class ConvolutionalAutoencoder(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"loss": "ssim", "code": 500, "width": 32, "steps": 15_600, "batch": 128, "smoothing": 0.0},
+            "paper": {
+                "loss": "ssim",
+                "code": 500,
+                "width": 32,
+                "steps": 15_600,
+                "batch": 128,
+                "smoothing": 0.0,
+                "rate": 1e-3,
+            },
             "tiny": {
                 "bottleneck": False,
                 "code": 4,

@@ -105,6 +105,7 @@ class AutoencoderMixture(Detector):
                 "components": (1, 2, 4),
                 "covariance": "diagonal",
                 "regularisation": 0.1,
+                "width": 32,
             },
             "tiny": {
                 "code": 8,

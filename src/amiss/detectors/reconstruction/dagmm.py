@@ -104,7 +104,7 @@ class DAGMM(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"hidden": (60, 30, 10), "code": 1, "steps": 20_000, "rate": 1e-4},
+            "paper": {"hidden": (60, 30, 10), "code": 1, "steps": 20_000, "rate": 1e-4, "batch": 1024},
             "tiny": {
                 "backbone": "tiny-random",
                 "stages": (4, 8),

@@ -97,7 +97,7 @@ class DRAEM(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"code": 1024, "width": 64, "steps": 19_600, "rate": 1e-4, "texture_count": 5000},
+            "paper": {"code": 1024, "width": 64, "steps": 19_600, "rate": 1e-4, "texture_count": 5000, "batch": 8},
             "tiny": {
                 "texture_count": 24,
                 "code": 16,

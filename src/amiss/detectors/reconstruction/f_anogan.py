@@ -88,7 +88,14 @@ class FastAnoGAN(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"width": 64, "steps": 20_000, "encoder_steps": 10_000, "batch": 64, "smoothing": 0.0},
+            "paper": {
+                "width": 64,
+                "steps": 20_000,
+                "encoder_steps": 10_000,
+                "batch": 64,
+                "smoothing": 0.0,
+                "rate": 1e-4,
+            },
             "tiny": {
                 "levels": 2,
                 "latent": 8,

@@ -85,7 +85,7 @@ class GANomaly(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"code": 100, "width": 64, "steps": 3000, "batch": 64, "smoothing": 0.0},
+            "paper": {"code": 100, "width": 64, "steps": 3000, "batch": 64, "smoothing": 0.0, "rate": 2e-4},
             "tiny": {"code": 4, "levels": 2, "width": 8, "steps": 60, "batch": 8, "rate": 2e-3, "smoothing": 8.0},
         },
     )

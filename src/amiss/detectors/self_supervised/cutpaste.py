@@ -86,6 +86,8 @@ class CutPaste(Detector):
                 "versions": 32,
                 "hidden": 512,
                 "steps": 20_000,
+                "batch": 32,
+                "rate": 1e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",

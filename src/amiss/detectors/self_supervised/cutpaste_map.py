@@ -93,6 +93,7 @@ class CutPasteMap(Detector):
                 "versions": 32,
                 "hidden": 512,
                 "steps": 20_000,
+                "rate": 1e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",

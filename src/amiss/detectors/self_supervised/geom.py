@@ -100,7 +100,15 @@ class GEOM(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"side": 32, "width": 64, "dimension": 256, "steps": 5000, "least": 0.02},
+            "paper": {
+                "side": 32,
+                "width": 64,
+                "dimension": 256,
+                "steps": 5000,
+                "least": 0.02,
+                "batch": 4,
+                "rate": 2e-3,
+            },
             "tiny": {"turns": False, "width": 4, "dimension": 16, "side": 16, "steps": 60, "batch": 8, "rate": 1e-2},
         },
     )

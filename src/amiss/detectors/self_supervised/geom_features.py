@@ -93,7 +93,15 @@ class GEOMFeatures(Detector):
         weights_licence="none",
         presets={
             "default": {},
-            "paper": {"shift": 0.0, "flips": False, "width": 64, "dimension": 128, "steps": 5000},
+            "paper": {
+                "shift": 0.0,
+                "flips": False,
+                "width": 64,
+                "dimension": 128,
+                "steps": 5000,
+                "batch": 4,
+                "rate": 2e-3,
+            },
             "tiny": {"turns": False, "width": 4, "dimension": 8, "side": 16, "steps": 60, "batch": 8, "rate": 1e-2},
         },
     )

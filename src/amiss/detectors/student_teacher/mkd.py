@@ -109,6 +109,8 @@ class MKD(Detector):
                 "steps": 2400,
                 "batch": 64,
                 "smoothing": 8.0,
+                "rate": 1e-3,
+                "width": 16,
             },
             "tiny": {
                 "backbone": "tiny-random",

@@ -107,6 +107,8 @@ class ReverseDistillation(Detector):
                 "standardise": False,
                 "balance": False,
                 "steps": 2800,
+                "batch": 16,
+                "rate": 5e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",

@@ -134,6 +134,8 @@ class ReverseDistillationPP(Detector):
                 "accumulate": 2,
                 "steps": 1400,
                 "projection_rate": 1e-3,
+                "batch": 16,
+                "rate": 5e-3,
             },
             "tiny": {
                 "backbone": "tiny-random",

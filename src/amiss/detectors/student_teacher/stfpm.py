@@ -82,7 +82,13 @@ class STFPM(Detector):
         weights_licence="Apache-2.0",
         presets={
             "default": {},
-            "paper": {"backbone": "file:resnet18.safetensors", "steps": 700, "batch": 32, "smoothing": 0.0},
+            "paper": {
+                "backbone": "file:resnet18.safetensors",
+                "steps": 700,
+                "batch": 32,
+                "smoothing": 0.0,
+                "rate": 0.4,
+            },
             "tiny": {"backbone": "tiny-random", "stages": (4, 8), "steps": 300, "batch": 4, "smoothing": 12.0},
         },
     )
