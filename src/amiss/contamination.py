@@ -17,7 +17,7 @@ from amiss.core.progress import Progress, inside, silent
 from amiss.recipe import Recipe
 from amiss.registry import create
 from amiss.runtime import Tiles
-from amiss.splitting import CalibrationPlan, Folds, plan_folds
+from amiss.splitting import CalibrationPlan
 
 JUDGE = "patchcore"
 """The method that tells how strange an image is, whatever learns in the end: it is quick, and a few defects among many
@@ -86,13 +86,11 @@ def leave_out_strangest(
     """
     if recipe.contamination is None:
         return plan, np.array([], np.intp)
-    from amiss.folds import Lab, fold_scores  # torch, which whoever forecasts a fit does not need
+    from amiss.folds import Lab, scores_by_others  # torch, which whoever forecasts a fit does not need
 
     learn = plan.learn
-    inner = plan_folds(len(learn), Folds().k, recipe.seed, tuple(origins[index] for index in learn) if origins else ())
-    inner = replace(inner, learn=learn, calibrate=learn, folds=tuple(learn[fold] for fold in inner.folds))
     lab = Lab(create(JUDGE), recipe.seed, recipe.device, inside(progress, "contamination"))
-    scores = fold_scores(lab, images, inner, recipe.make_score_filters(), None, tiles)[learn]
+    scores, _ = scores_by_others(lab, images, learn, recipe.make_score_filters(), origins, tiles)
     strangest = learn[np.argsort(-scores, kind="stable")[: left_out(recipe.contamination, len(learn))]]
     return replace(plan, learn=np.setdiff1d(learn, strangest)), strangest
 

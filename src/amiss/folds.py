@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amiss.core.images import Images
+from amiss.core.origin import Origin
 from amiss.core.progress import Progress, inside, silent
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.device import AUTO
@@ -18,7 +19,7 @@ from amiss.features.on_runtime import on_runtime
 from amiss.postprocess import ScoreFilter, apply_score_filters
 from amiss.runtime import Tiles
 from amiss.scoring import score_image
-from amiss.splitting import CalibrationPlan, hint_at_so_few
+from amiss.splitting import CalibrationPlan, Folds, hint_at_so_few, plan_folds
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,35 @@ def fold_scores(
         else:
             normal[fold] = _score_whole(detector, images, tiles, fold, score_filters, progress)
     return normal
+
+
+def scores_by_others(
+    lab: Lab,
+    images: Images,
+    chosen: NDArray[np.intp],
+    score_filters: tuple[ScoreFilter, ...] = (),
+    origins: Sequence[Origin] = (),
+    tiles: Tiles | None = None,
+) -> tuple[NDArray[np.float32], int]:
+    """Image scores (len(chosen),) of some images, each by a detector that has learned from other folds of these.
+
+    Args:
+        lab: Fitted anew for each fold; its seed draws them.
+        images: All images, with a size, or whole images when `tiles` are given.
+        chosen: Which of them; nothing is learned from others.
+        score_filters: Applied to the scores.
+        origins: Origin of each of all images, or nothing: images of one lot, or part, are never divided.
+        tiles: The tiles of the images.
+
+    Returns:
+        The scores, and how many folds there were: five, or one for each part where there are fewer.
+
+    Raises:
+        DataError: Fewer than two images, or all of one part.
+    """
+    plan = plan_folds(len(chosen), Folds().k, lab.seed, tuple(origins[index] for index in chosen) if origins else ())
+    plan = replace(plan, learn=chosen, calibrate=chosen, folds=tuple(chosen[fold] for fold in plan.folds))
+    return fold_scores(lab, images, plan, score_filters, None, tiles)[chosen], len(plan.folds)
 
 
 def _score_whole(

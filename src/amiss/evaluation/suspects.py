@@ -17,7 +17,6 @@ from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
 from amiss.core.survey import distinct, survey
 from amiss.recipe import Recipe
-from amiss.splitting import Folds, plan_folds
 
 FAR = 3.0
 """Interquartile ranges above the upper quartile from which a score is far out (Tukey 1977), on the scale of logarithms:
@@ -104,7 +103,7 @@ def find_suspects(
     """
     with needs_fit("learning"):
         from amiss.fitting import check_filters
-        from amiss.folds import Lab, fold_scores
+        from amiss.folds import Lab, scores_by_others
         from amiss.registry import create, find_method
     from amiss.runtime import Tiles
 
@@ -116,10 +115,10 @@ def find_suspects(
     given = distinct(images, origins, found.identities)
     images = given.images
     side, tiling = recipe.make_input()
-    plan = plan_folds(len(images), Folds().k, recipe.seed, given.origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     lab = Lab(create(recipe.method, recipe.preset, **recipe.settings), recipe.seed, recipe.device, progress)
     seen = images.resized(side) if tiles is None else images
-    scores = fold_scores(lab, seen, plan, recipe.make_score_filters(), None, tiles)
+    everyone = np.arange(len(images))
+    scores, folds = scores_by_others(lab, seen, everyone, recipe.make_score_filters(), given.origins, tiles)
     order = np.argsort(-scores, kind="stable")
-    return Suspects(lab.detector.card.name, len(plan.folds), images.subset(order), scores[order], given.copies)
+    return Suspects(lab.detector.card.name, folds, images.subset(order), scores[order], given.copies)

@@ -62,8 +62,9 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         how = f"{learned}; {fits} times, since {fits - 1} folds calibrate."
     else:
         how = f"{learned}, and {len(plan.calibrate)} others calibrate."
-    folds = 0 if recipe.contamination is None else min(Folds().k, len(plan.learn))
+    folds = 0
     if recipe.contamination is not None:
+        folds = min(Folds().k, len(plan.learn))
         count = left_out(recipe.contamination, len(plan.learn))
         how += f" Before that, {JUDGE} learns {folds} times to tell which are the strangest {count}, left out then."
     if len(dataset.normal) + (0 if apart is None else len(apart.normal)) >= LOOKED:
