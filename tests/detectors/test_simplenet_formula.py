@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from amiss.background.border_level import BorderLevel
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
@@ -50,9 +51,23 @@ def test_map_equals_the_formula() -> None:
     raw, weights = raw_features(detector, test), weights_of(detector)
     standardised = (raw.reshape(-1, raw.shape[3]) - weights["mean"]) / weights["deviation"]
     grid = -plain_normality(weights, adapt(weights, standardised)).reshape(raw.shape[:3])
-    large = torch.nn.functional.interpolate(torch.from_numpy(grid)[:, None], (64, 64), mode="bilinear")[:, 0]
+    levelled = detector.border(torch.from_numpy(grid))[:, None]
+    large = torch.nn.functional.interpolate(levelled, (64, 64), mode="bilinear")[:, 0]
     wanted = np.stack([gaussian_filter(one.numpy(), detector.smoothing * 64 / 256) for one in large])
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_scores_near_the_border_are_brought_to_the_level_inside() -> None:
+    """As `BorderLevel` does for the scores of the same network without it, on the images that it learned from."""
+    images = toy_texture(6, seed=0).images
+    plain, levelled = (SimpleNet(**{**TINY, "level_images": count}).fit(images, seed=0) for count in (0, 6))
+    with torch.no_grad():
+        grid = plain.strangeness(to_batch(torch.from_numpy(np.stack(list(images)))))
+        wanted = BorderLevel()
+        wanted.learn([grid])
+        assert not torch.equal(wanted(grid), grid)
+        torch.testing.assert_close(levelled.border(grid), wanted(grid))
+        assert torch.equal(plain.border(grid), grid)
 
 
 def test_features_are_standardised_over_normal_patches_only() -> None:
@@ -102,7 +117,7 @@ def test_larger_noise_is_easier_to_tell() -> None:
     images, last = toy_texture(6, seed=0).images, {}
     for noise in (0.1, 1.0):
         seen = []
-        SimpleNet(**{**SimpleNet.card.presets["tiny"], "noise": noise}).fit(
+        SimpleNet(**{**SimpleNet.card.presets["tiny"], "level_images": 0, "noise": noise}).fit(
             images, progress=lambda stage, done, total, note="", seen=seen: seen.append(note)
         )
         last[noise] = np.mean([float(note.removeprefix("loss ").partition(",")[0]) for note in seen[-20:]])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amiss.background.border_level import BorderLevel
 from amiss.background.gaussian import Gaussian
 from amiss.background.reservoir import Reservoir
 from amiss.core.card import Card, Learning
@@ -15,7 +16,7 @@ from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.core.parameters import buffer
 from amiss.core.progress import Progress
-from amiss.core.ranges import Count, OddCount, Positive, Smoothing, Stages
+from amiss.core.ranges import AtLeast, Count, OddCount, Positive, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
@@ -36,7 +37,8 @@ class SimpleNet(Detector):
         ``max(0, 1/2 - D)``, of a noisy one ``max(0, 1/2 + D)``.
 
     Statistic:
-        Minus the discriminator's output D at each position, enlarged to the image and smoothed.
+        Minus the discriminator's output D at each position, brought near the border to the level inside
+        (`amiss.background.border_level`), enlarged to the image and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere. Defects change features in directions that normal patches do not
@@ -54,6 +56,7 @@ class SimpleNet(Detector):
         samples: Patches kept to draw those from, out of all normal images at random.
         adaptor_rate: Learning rate of the adaptor.
         rate: Learning rate of the discriminator.
+        level_images: Normal images from which the level near the border is learned; 0 leaves scores as they are.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
@@ -61,8 +64,8 @@ class SimpleNet(Detector):
 
     Cost:
         With H `hidden`. Learning: one pass of h w D^2 multiply-adds per image, then 6 `patches` D (D + H) per step;
-        2 `samples` D numbers, whatever the number of images. Scoring: h w D (D + H) multiply-adds per image besides the
-        network. State: D (D + H) numbers.
+        2 `samples` D numbers, whatever the number of images. Then `level_images` images are scored. Scoring:
+        h w D (D + H) multiply-adds per image besides the network. State: D (D + H) numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -77,7 +80,8 @@ class SimpleNet(Detector):
         on the test set, without which the published figures are not reached. The whole image, no centre crop.
         Features are standardised, and the noise is larger in turn: the published 0.015 goes with the features of one
         network. Stages are concatenated, not resized to 1536 channels. Patches of a step come from all images, not
-        from eight, which suits the batch normalisation; steps instead of epochs; AdamW also for the discriminator.
+        from eight, which suits the batch normalisation; steps instead of epochs; AdamW also for the discriminator. The
+        level near the border is ours; "paper" does without.
     """
 
     card: ClassVar[Card] = Card(
@@ -100,6 +104,7 @@ class SimpleNet(Detector):
                 "steps": 4200,
                 "patches": 8192,
                 "rate": 2e-4,
+                "level_images": 0,
             },
             "tiny": {
                 "backbone": "tiny-random",
@@ -125,6 +130,7 @@ class SimpleNet(Detector):
     samples: Count = 100_000
     adaptor_rate: Annotated[float, Positive] = 1e-4
     rate: Annotated[float, Positive] = 2e-4
+    level_images: Annotated[int, AtLeast(0)] = 32
     smoothing: Smoothing = 4.0
     mean: Tensor = buffer()
     deviation: Tensor = buffer()
@@ -143,6 +149,7 @@ class SimpleNet(Detector):
         )
         for layer in (self.adaptor, self.discriminator[0], self.discriminator[3]):
             nn.init.xavier_normal_(cast(nn.Linear, layer).weight)
+        self.border = BorderLevel()
 
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
         normal = self._sample(images, rng, progress)  # (n, D)
@@ -165,6 +172,9 @@ class SimpleNet(Detector):
             checkpoint=self.checkpoint,
             progress=progress,
         )
+        if self.level_images > 0:
+            chosen = images.subset(np.sort(rng.permutation(len(images))[: self.level_images]))
+            self.border.learn(self.strangeness(batch) for batch in self.batches(chosen, "border", progress))
 
     @torch.no_grad()
     def _sample(self, images: Images, rng: np.random.Generator, progress: Progress) -> Tensor:
@@ -194,9 +204,14 @@ class SimpleNet(Detector):
         return loss
 
     def statistic(self, batch: Tensor) -> Tensor:
+        strangeness = self.border(self.strangeness(batch))  # (N, h, w)
+        return smooth_upsample(strangeness, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+
+    def strangeness(self, batch: Tensor) -> Tensor:
+        """Minus the discriminator's output at each position of a batch (N, 3, H, W), (N, h, w)."""
         patches = self.describe(batch)  # (N, h, w, D)
-        normality = self.discriminator(self.adaptor(patches.flatten(0, 2))).reshape(patches.shape[:3])
-        return smooth_upsample(-normality, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
+        normality: Tensor = self.discriminator(self.adaptor(patches.flatten(0, 2))).reshape(patches.shape[:3])
+        return -normality
 
     def describe(self, batch: Tensor) -> Tensor:
         """Standardised patch descriptors (N, h, w, D) of a batch (N, 3, H, W)."""
