@@ -66,7 +66,7 @@ def recipe_for(recipe: Recipe, images: Images, origins: Sequence[Origin], learn:
 
 
 def plan_fit(
-    card: Card, recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None
+    card: Card, recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None, copies: int = 0
 ) -> tuple[Rule, CalibrationPlan]:
     """The rule of a fit, and which images learn and which calibrate.
 
@@ -77,12 +77,26 @@ def plan_fit(
         images: Those that are learned from, and after them those that calibrate where these were chosen.
         origins: Origin of each image, or nothing.
         learn: How many learn where others were chosen to calibrate; otherwise None.
+        copies: How many copies were left out before; said where too few images are left.
 
     Raises:
         CalibrationError: Too few parts or lots for the rule's promise, or too few of a class for one of each class.
         DataError: The images cannot be divided.
         InputError: A promise for each class of a method that learns none, or images of other classes that calibrate.
     """
+    try:
+        return _plan_fit(card, recipe, images, origins, learn)
+    except CalibrationError as error:
+        if copies == 0:
+            raise
+        were = "1 copy was" if copies == 1 else f"{copies} copies were"
+        raise CalibrationError(f"{error} Before that, {were} left out: the same image again is no evidence.") from None
+
+
+def _plan_fit(
+    card: Card, recipe: Recipe, images: Images, origins: Sequence[Origin], learn: int | None
+) -> tuple[Rule, CalibrationPlan]:
+    """As `plan_fit`, of images without copies."""
     rule, count, future = recipe.make_rule(), len(images), recipe.future
     classes: tuple[str, ...] = ()
     if card.learns_from is LearnsFrom.CLASSES:

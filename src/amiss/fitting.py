@@ -92,7 +92,7 @@ def fit_inspector(
     resized = images.resized(side)
     asked, recipe = recipe, recipe_for(recipe, images, origins, learn)
     detector = _detector(recipe, method)
-    rule, plan = plan_fit(detector.card, recipe, images, origins, learn)
+    rule, plan = plan_fit(detector.card, recipe, images, origins, learn, given.copies)
     check_apart(plan, () if learn is None else origins)
     tiles = None if tiling is None else Tiles(images, tiling, progress)
     seen = resized if tiles is None else images

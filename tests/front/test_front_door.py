@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import amiss
-from amiss.core.errors import InputError
+from amiss.core.errors import CalibrationError, InputError
 from amiss.core.images import Images
 from amiss.core.scores import Region
 from amiss.core.verdict import Label, Verdict
@@ -163,3 +163,17 @@ def test_what_cannot_be_fitted_is_refused_in_words(options: dict, words: str) ->
 def test_an_option_that_is_not_there_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="metod"):
         amiss.fit(toy_texture(4, seed=0).images, metod="padim")  # type: ignore[call-arg]
+
+
+def test_where_copies_leave_too_few_images_the_error_says_so() -> None:
+    parts = toy_texture(12, seed=0).images
+    tiny = {"method": "padim", "preset": "tiny", "size": 64}
+    with pytest.raises(
+        CalibrationError, match=r"got 0: 9 more are needed. Before that, 10 copies were left out"
+    ) as all_of:
+        amiss.fit(parts, **tiny, calibrate_on=parts.subset(range(10)))
+    assert "at best" not in str(all_of.value)
+    with pytest.raises(
+        CalibrationError, match=r"got 8: 1 more is needed. 8 support .* Before that, 1 copy was left out"
+    ):
+        amiss.fit(parts, **tiny, calibrate_on=Images.join([toy_texture(8, seed=1).images, parts.subset([0])]))

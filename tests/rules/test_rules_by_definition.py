@@ -123,7 +123,7 @@ def test_auto_with_too_few_images_says_how_many_more_and_what_is_possible_today(
     with pytest.raises(CalibrationError) as caught:
         fitted(Conformal(), 8)
     assert str(caught.value) == (
-        "conformal: alpha = 10 % needs 9 good calibration images, got 8: 1 more are needed. "
+        "conformal: alpha = 10 % needs 9 good calibration images, got 8: 1 more is needed. "
         "8 support alpha = 11.2 % at best."
     )
 

@@ -75,9 +75,10 @@ class RankRule(Rule):
             if self.needed(wanted) <= n:
                 return wanted
         missing = self.needed(wanted) - n
+        best = f" {n} support alpha = {percent(self.least_alpha(n))} at best." if n else ""
         raise CalibrationError(
-            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} {unit}, got "
-            f"{n}: {missing} more are needed. {n} support alpha = {percent(self.least_alpha(n))} at best."
+            f"{self.name}: alpha = {percent(wanted)} needs {self.needed(wanted)} {unit}, got {n}: {missing} more "
+            f"{'is' if missing == 1 else 'are'} needed.{best}"
         )
 
     def check(self, n: int, unit: str = IMAGES) -> None:

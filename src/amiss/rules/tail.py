@@ -153,7 +153,8 @@ class Tail(Rule):
         needed = self.needed(self._alpha)
         if n < needed:
             raise CalibrationError(
-                f"tail: alpha = {percent(self._alpha)} needs {needed} {unit}, got {n}: {needed - n} more are needed."
+                f"tail: alpha = {percent(self._alpha)} needs {needed} {unit}, got {n}: {needed - n} more "
+                f"{'is' if needed - n == 1 else 'are'} needed."
             )
 
     def calibrate(self, normal: Scores, lots: Lots | None = None) -> Tail:

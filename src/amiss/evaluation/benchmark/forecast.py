@@ -41,11 +41,11 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
         DataError: They cannot be divided.
         InputError: An unknown method, preset or hyper-parameter, or images without the labels that it needs.
     """
-    images, origins, learn = _without_copies(dataset, recipe, apart)
+    images, origins, learn, copies = _without_copies(dataset, recipe, apart)
     recipe = recipe_for(recipe, images, origins, learn)
     detector = create(recipe.method, recipe.preset, **recipe.settings)
     detector.check_hyperparameters()
-    _, plan = plan_fit(detector.card, recipe, images, origins, learn)
+    _, plan = plan_fit(detector.card, recipe, images, origins, learn, copies)
     size, tiling = recipe.make_input()
     pixels, pieces = f"resized to {size[0]} x {size[1]} pixels (height x width)", 1
     if tiling is not None:
@@ -76,8 +76,8 @@ def forecast(dataset: Dataset, recipe: Recipe, apart: Dataset | None = None) -> 
 
 def _without_copies(
     dataset: Dataset, recipe: Recipe, apart: Dataset | None
-) -> tuple[Images, Sequence[Origin], int | None]:
-    """All good images, where each comes from, and how many learn where others were chosen to calibrate.
+) -> tuple[Images, Sequence[Origin], int | None, int]:
+    """All good images, where each is from, how many learn where others were chosen to calibrate, copies left out.
 
     As a fit sees them, without copies, where finding these takes no time worth speaking of; otherwise all.
     """
@@ -85,10 +85,10 @@ def _without_copies(
     images, origins = Images.join([each.normal for each in sets]), join_origins(sets)
     learn = None if apart is None else len(dataset.normal)
     if len(images) >= LOOKED:
-        return images, origins, learn
+        return images, origins, learn, 0
     identities = survey(images.with_bits(recipe.bits)).identities
     given, learn = leave_out_copies(images, origins, identities, learn)
-    return given.images, given.origins, learn
+    return given.images, given.origins, learn, given.copies
 
 
 def _time(card: Card, recipe: Recipe, share: float, judged: float) -> str:
