@@ -17,6 +17,7 @@ from amiss.features import FeatureExtractor
 from amiss.features.batch import to_batch
 from amiss.features.join import join, named
 from amiss.features.on_runtime import ENTRY, network_graph, stage_names
+from amiss.features.template import to_onnx_by_template
 from amiss.features.to_onnx import to_onnx
 
 INPUT, MAP, IMAGE, CLASS = "pixels", "map", "image", "class"
@@ -28,16 +29,16 @@ def export_onnx(detector: Detector, size: Size) -> bytes:
     """The statistic of a learned detector as one ONNX graph for images of one size, any number at a time.
 
     The graph of a frozen network is kept from one time to the next, see `amiss.features.on_runtime`; then torch traces
-    only what the method makes of its features, and the graphs are joined. A method that asks a network anything but
-    the features of the whole batch, once, is traced whole.
+    only what the method makes of its features, the first time (`amiss.features.template`), and the graphs are joined. A
+    method that asks a network anything but the features of the whole batch, once, is traced whole.
 
     Raises:
         InputError: The method cannot be exported; its card says so.
         MissingExtraError: The exporter is not installed.
 
     Cost:
-        With a kept network, on one core, 3 s the first time in a process, half of it imports, and 1 s after that;
-        traced whole, 4 to 7 s.
+        On one core, with a kept network and a kept template, some hundredths of a second; the first time for a method,
+        2 to 6 s (a network of layers, 5 to 13 s), of it up to 2 s for imports; traced whole, 4 to 7 s.
     """
     if not detector.card.exportable:
         raise InputError(f"{detector.card.name} cannot be exported to ONNX; inspect with torch instead")
@@ -65,7 +66,7 @@ def export_joined(detector: Detector, size: Size) -> bytes | None:
     if not graphs or len(graphs) < len(networks):
         return None
     with head.emptied():
-        graph = to_onnx(head, head.given, head.entries, _outputs(detector))
+        graph = to_onnx_by_template(head, head.given, head.entries, _outputs(detector), of=detector)
     return join(graphs, graph, INPUT, size)
 
 

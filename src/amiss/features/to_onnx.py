@@ -21,18 +21,11 @@ LARGEST = 2**31 - 1
 """Bytes of one ONNX file: protobuf counts them in 31 bits."""
 
 
-def to_onnx(module: nn.Module, example: Tensor | list[Tensor], entries: Sequence[str], results: Sequence[str]) -> bytes:
-    """The graph of a module, for any number of images at a time.
-
-    Args:
-        module: In evaluation mode; takes one tensor, or one list of tensors.
-        example: What it takes, for 2 images.
-        entries: Names of the inputs.
-        results: Names of the outputs.
+def check_fits(module: nn.Module) -> None:
+    """Refuse a module whose graph is too large for one ONNX file.
 
     Raises:
-        InputError: torch cannot export the module, or it is too large for one ONNX file.
-        MissingExtraError: The exporter is not installed.
+        InputError: It is.
     """
     size = sum(tensor.nbytes for tensor in module.state_dict().values())
     if size > LARGEST:
@@ -40,7 +33,34 @@ def to_onnx(module: nn.Module, example: Tensor | list[Tensor], entries: Sequence
             f"a graph must be under 2 GiB, got {size / 2**30:.1f} GiB of weights and state: choose hyper-parameters "
             "that keep less, or a smaller input size; in torch it can be scored as it is"
         )
+
+
+def to_onnx(
+    module: nn.Module,
+    example: Tensor | list[Tensor],
+    entries: Sequence[str],
+    results: Sequence[str],
+    *,
+    fixed: int = 0,
+) -> bytes:
+    """The graph of a module, for any number of images at a time.
+
+    Args:
+        module: In evaluation mode; takes one tensor, or one list of tensors.
+        example: What it takes, for 2 images.
+        entries: Names of the inputs.
+        results: Names of the outputs.
+        fixed: How many of the last tensors have nothing to do with the number of images.
+
+    Raises:
+        InputError: torch cannot export the module, or it is too large for one ONNX file.
+        MissingExtraError: The exporter is not installed.
+    """
+    check_fits(module)
     any_number = {0: torch.export.Dim("images", min=1)}
+    shapes: Any = any_number
+    if not isinstance(example, Tensor):
+        shapes = [any_number] * (len(example) - fixed) + [{}] * fixed
     try:
         with _quiet(), _without_collector(), torch.no_grad():
             program = torch.onnx.export(
@@ -50,7 +70,7 @@ def to_onnx(module: nn.Module, example: Tensor | list[Tensor], entries: Sequence
                 opset_version=OPSET,
                 input_names=list(entries),
                 output_names=list(results),
-                dynamic_shapes=(any_number if isinstance(example, Tensor) else [any_number] * len(example),),
+                dynamic_shapes=(shapes,),
                 verbose=False,
             )
     except ImportError as error:
