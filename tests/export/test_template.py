@@ -10,6 +10,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from amiss import list_methods
+from amiss.core.card import Learning, LearnsFrom
 from amiss.core.images import Images
 from amiss.detectors.detector import Detector, TorchScorer
 from amiss.export import export_joined, export_onnx
@@ -57,6 +59,17 @@ def test_another_detector_of_the_kind_is_exported_without_tracing(method: str, m
     np.testing.assert_allclose(scores_of(first), torch_scores(one), rtol=1e-4)
     np.testing.assert_allclose(scores_of(second), torch_scores(other), rtol=1e-4)
     assert not np.allclose(scores_of(first), scores_of(second), rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", list(list_methods()))
+def test_every_method_that_learns_in_one_pass_has_a_template(method: str, tmp_path: Path) -> None:
+    """Whether or not it was told where to leave checkpoints; nothing about it is left that only learning needs."""
+    detector = create(method, "tiny")
+    card = detector.card
+    if card.learning is not Learning.ONE_PASS or card.learns_from is not LearnsFrom.NORMAL or not card.exportable:
+        pytest.skip("is not exported, needs labels, or takes gradient steps")
+    detector.fit(images(8), seed=0, checkpoint=tmp_path / "training")
+    assert template._name(detector, [], []) is not None
 
 
 def test_one_template_for_each_hyper_parameter_size_and_shape(folder: Path) -> None:

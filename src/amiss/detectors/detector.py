@@ -200,6 +200,9 @@ class Detector(nn.Module):
             place = choose_device(device if self.card.learning is Learning.GRADIENT else "cpu")  # the card once built
             with seeded_there(seed, place), on_runtime(self.to(place), images, worth=self.worth):
                 self.learn(images, np.random.default_rng(seed), progress)
+        for part in self.modules():
+            if isinstance(part, Detector):
+                part.checkpoint = None
         return self.cpu().eval()
 
     def update(self, images: Images, known: int, *, seed: int = 0, progress: Progress = silent) -> Self:
