@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA as ReferencePCA  # noqa: N811
 from sklearn.mixture import GaussianMixture
 
+from amiss.background.border_level import BorderLevel
 from amiss.core.errors import InputError
 from amiss.core.images import Images
 from amiss.detectors.detector import to_batch
@@ -42,10 +43,23 @@ def test_map_equals_the_formula(covariance: str) -> None:
     projection = detector.mixture.projection.double().numpy()
     signs = np.sign((projection * pca.components_.T).sum(axis=0))
     strange = -reference_of(detector).score_samples(white * signs)
-    grid = torch.from_numpy(strange.reshape(tested.shape[:3]))[:, None]
+    grid = detector.border(torch.from_numpy(strange.reshape(tested.shape[:3])))[:, None]
     large = torch.nn.functional.interpolate(grid, (64, 64), mode="bilinear")[:, 0].numpy()
     wanted = np.stack([gaussian_filter(one, detector.smoothing * 64 / 256) for one in large])
     np.testing.assert_allclose(detector.score(test).map, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_scores_near_the_border_are_brought_to_the_level_inside() -> None:
+    """As `BorderLevel` does for the same mixture's, on the images that it was fitted to."""
+    images = toy_part(6, seed=0).images
+    plain, levelled = (GMM(**{**TINY, "level_images": count}).fit(images, seed=0) for count in (0, 6))
+    with torch.no_grad():
+        grid = plain.mixture(plain.describe(to_batch(torch.from_numpy(np.stack(list(images))))))
+        wanted = BorderLevel()
+        wanted.learn([grid])
+        assert not torch.equal(wanted(grid), grid)
+        torch.testing.assert_close(levelled.border(grid), wanted(grid))
+        assert torch.equal(plain.border(grid), grid)
 
 
 def test_the_mixture_is_of_the_whitened_patches() -> None:

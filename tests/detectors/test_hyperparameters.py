@@ -176,6 +176,7 @@ OF_METHOD = {
         "covariance": ["tied"],
         "variance": [1.0],
         "samples": [0],
+        "level_images": [-1],
     },
     "kmeans": {"centroids": [0], "passes": [0], "neighbours": [0]},
     "knn": {"bank_size": [0], "neighbours": [0]},

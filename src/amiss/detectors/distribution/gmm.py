@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amiss.background.border_level import BorderLevel
 from amiss.background.mixture import COVARIANCES
 from amiss.background.patch_mixture import PatchMixture
 from amiss.core.card import Card, Learning
 from amiss.core.images import Images
 from amiss.core.progress import Progress
-from amiss.core.ranges import Count, NotEmpty, OddCount, OneOf, Positive, Share, Smoothing, Stages
+from amiss.core.ranges import AtLeast, Count, NotEmpty, OddCount, OneOf, Positive, Share, Smoothing, Stages
 from amiss.detectors.detector import Detector
 from amiss.features import FeatureExtractor, patch_descriptors
 from amiss.statistics.reduce import smooth_upsample
@@ -30,7 +31,8 @@ class GMM(Detector):
         information criterion on patches of held-out images is taken, and fitted again to all of the sample.
 
     Statistic:
-        Minus the logarithm of the mixture's density at each position, enlarged to the image and smoothed.
+        Minus the logarithm of the mixture's density at each position, brought near the border to the level inside
+        (`amiss.background.border_level`), enlarged to the image and smoothed.
 
     Assumes:
         What is normal somewhere is normal everywhere. Normal patches are of a few kinds, each a cloud around its mean:
@@ -47,6 +49,7 @@ class GMM(Detector):
         regularisation: Variance added to every direction of every component, > 0; 1 is the variance of all patches
             along an axis.
         samples: Patches drawn.
+        level_images: Normal images from which the level near the border is learned; 0 leaves scores as they are.
         smoothing: Gaussian on the map, in pixels of an image whose shorter side is 256.
 
     Raises:
@@ -56,8 +59,8 @@ class GMM(Detector):
     Cost:
         With k dimensions after the projection. Learning: one pass of h w D^2 multiply-adds per image; then, for each
         candidate, up to 100 steps of 2 `samples` K k^2. Memory 10 D^2 + (2 D + 10 k + 2 K) `samples` numbers, whatever
-        the number of images. Scoring: h w (D k + K k^2) multiply-adds per image besides the network, K k in place of K
-        k^2 with diagonal covariances. State: D k + K k^2 numbers.
+        the number of images. Then `level_images` images are scored. Scoring: h w (D k + K k^2) multiply-adds per image
+        besides the network, K k in place of K k^2 with diagonal covariances. State: D k + K k^2 numbers.
 
     Example:
         >>> from amiss.testing import toy_texture
@@ -69,7 +72,8 @@ class GMM(Detector):
         Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm", 1977. Schwarz,
         "Estimating the dimension of a model", 1978.
         Differs from the paper: the criterion takes the mean log-likelihood of held-out images, since patches of one
-        image depend on each other and the likelihood of those that were fitted is too high.
+        image depend on each other and the likelihood of those that were fitted is too high. The level near the border
+        is ours; "paper" does without.
     """
 
     card: ClassVar[Card] = Card(
@@ -89,6 +93,7 @@ class GMM(Detector):
                 "neighbourhood": 3,
                 "variance": 0.95,
                 "components": (16, 32, 64),
+                "level_images": 0,
             },
             "tiny": {
                 "backbone": "tiny-random",
@@ -109,11 +114,13 @@ class GMM(Detector):
     covariance: Annotated[str, OneOf(*COVARIANCES)] = "diagonal"
     regularisation: Annotated[float, Positive] = 0.1
     samples: Count = 10_000
+    level_images: Annotated[int, AtLeast(0)] = 32
     smoothing: Smoothing = 4.0
 
     def build(self, *, pretrained: bool) -> None:
         self.features = FeatureExtractor(self.backbone, self.stages, pretrained=pretrained)
         self.mixture = PatchMixture(sum(self.features.channels))
+        self.border = BorderLevel()
 
     @torch.no_grad()
     def learn(self, images: Images, rng: np.random.Generator, progress: Progress) -> None:
@@ -129,9 +136,12 @@ class GMM(Detector):
             regularisation=self.regularisation,
             progress=progress,
         )
+        if self.level_images > 0:
+            chosen = images.subset(np.sort(rng.permutation(len(images))[: self.level_images]))
+            self.border.learn(self.mixture(self.describe(batch)) for batch in self.batches(chosen, "border", progress))
 
     def statistic(self, batch: Tensor) -> Tensor:
-        strange = self.mixture(self.describe(batch))
+        strange = self.border(self.mixture(self.describe(batch)))
         return smooth_upsample(strange, (batch.shape[2], batch.shape[3]), smoothing=self.smoothing)
 
     def describe(self, batch: Tensor) -> Tensor:

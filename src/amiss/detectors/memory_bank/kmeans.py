@@ -90,7 +90,7 @@ class Dictionary(Detector):
 
     backbone: str = "efficientnet-lite0"
     stages: Stages = (8, 16)
-    centroids: Count = 500
+    centroids: Count = 1000
     passes: Count = 3
     neighbours: Count = 1
     smoothing: Smoothing = 4.0
