@@ -2,7 +2,7 @@
 
     AMISS_DATA=... python bench/members.py [--seeds 0,1,2] [--data PART] [--of patchcore,padim,ocsvm,pca]
 
-One ensemble of all of them learns from a set; each choice then averages the maps of its members, on the scales that this
+One ensemble of all learns from a set; each choice then averages the maps of its members, on the scales that this
 ensemble has learned, less those that it leaves out. Keeps docs/results/members.json. The criterion, fixed before: the
 mean of image AUROC over the six sets; of choices within 0.003 the one with fewer members, and of those with as many the
 one that localises better (mean AUPRO).
