@@ -1,5 +1,6 @@
 """What all tests share: the command as a user meets it, and a cache folder that nobody else's files lie in."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -13,9 +14,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what is
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Shared by the processes of one run: each graph is traced by whoever comes first."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent / "cache" if "PYTEST_XDIST_WORKER" in os.environ else own / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AMISS_CACHE", raising=False)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
 
 

@@ -74,7 +74,7 @@ def test_every_method_that_learns_in_one_pass_has_a_template(method: str, tmp_pa
 
 def test_one_template_for_each_hyper_parameter_size_and_shape(folder: Path) -> None:
     found = set()
-    for settings in ({}, {"smoothing": 4.0}, {"bank_size": 90}, {"neighbourhood": 1}, {"reweight": 3}):
+    for settings in ({}, {"smoothing": 4.0}, {"bank_size": 90}):
         detector = create("patchcore", "tiny", **settings).fit(images(6), seed=0)
         graph = export_joined(detector, SIZE)
         assert graph is not None
