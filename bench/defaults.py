@@ -1,4 +1,4 @@
-"""Stages, and a level near the border, for the methods whose defaults were set before features looked straight.
+"""Stages, a level near the border, and steps, for the methods whose defaults were set before features looked straight.
 
     AMISS_DATA=... python bench/defaults.py [--seeds 0,1,2] [--data PART] [METHOD ...]
 
@@ -44,6 +44,8 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "kmeans": [{}, {"centroids": 1000}],
     "pni": [{}],
     "padim": [{}, {"dimension": 152}],
+    "fastflow": [{}, {"steps": 1600}],
+    "cflow": [{}, {"steps": 1600}],
 }
 
 
