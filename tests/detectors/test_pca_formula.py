@@ -74,7 +74,9 @@ def test_learning_keeps_no_batch(method: str) -> None:
 
     object.__setattr__(detector, "describe", counted)
     detector.fit(toy_texture(64, seed=0).images)
-    assert len(alive) == 8
+    assert len(alive) == 8 + 4 * (
+        method == "gmm"
+    )  # which then scores half of the images, for the level near the border
     assert most <= 2
 
 

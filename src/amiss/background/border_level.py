@@ -42,7 +42,8 @@ class BorderLevel(nn.Module):
         sums = torch.zeros(3, RINGS + 1, dtype=torch.float64)  # count, sum, sum of squares
         for grid in grids:
             ring = rings(grid.shape[1], grid.shape[2]).flatten()
-            powers = torch.stack([grid.double() ** power for power in range(3)]).flatten(2).sum(dim=1)  # (3, h w)
+            grid = grid.cpu().double()
+            powers = torch.stack([grid**power for power in range(3)]).flatten(2).sum(dim=1)  # (3, h w)
             sums.index_add_(1, ring, powers)
         if not bool(sums[0].any()):
             return
@@ -50,8 +51,8 @@ class BorderLevel(nn.Module):
         mean = sums[1] / count.clamp_min(1)
         std = (sums[2] / count.clamp_min(1) - mean.square()).clamp_min(0).sqrt()
         empty = (count == 0) | (std == 0)
-        self.mean = torch.where(empty, mean[inside], mean).float()
-        self.std = torch.where(empty, std[inside], std).float()
+        self.mean = torch.where(empty, mean[inside], mean).to(self.mean)
+        self.std = torch.where(empty, std[inside], std).to(self.std)
         if bool((self.std == 0).any()):  # scores that do not vary have no level to be brought to
             self.mean, self.std = torch.zeros_like(self.mean), torch.ones_like(self.std)
 
