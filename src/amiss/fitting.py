@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from amiss.core.errors import InputError, ParityError
 from amiss.core.images import Images
 from amiss.core.origin import Origin
 from amiss.core.progress import Progress, silent
+from amiss.core.rule import Rule
 from amiss.core.scores import Scores
 from amiss.core.survey import survey
 from amiss.core.tiling import Tiling
@@ -81,7 +83,75 @@ def fit_inspector(
         rate: Who scores the images that calibrate, where that is not this process.
         progress: See `amiss.core.progress`.
     """
-    (side, tiling), filters = recipe.make_input(), recipe.make_score_filters()
+    made = _arrange(images, recipe, calibrate_on, method, origins)
+    images, recipe, detector = made.images, made.recipe, made.detector
+    tiling, filters = recipe.make_input()[1], recipe.make_score_filters()
+    tiles = None if tiling is None else Tiles(images, tiling, progress)
+    seen = made.resized if tiles is None else images
+    plan, strangest = leave_out_strangest(made.plan, seen, recipe, made.origins, tiles, progress)
+    lab = Lab(detector, recipe.seed, recipe.device, progress)
+    normal = fold_scores(lab, seen, plan, filters, checkpoint, tiles, more=1) if plan.folds else None
+    lab.fit(seen_by(made.resized, tiles, plan.shown), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
+    pixels = _golden(seen_by(made.resized, tiles, plan.calibrate[:1]))
+    scorer, weights, graph, golden = deploy(detector, pixels, progress)
+    if normal is None:
+        others = None if graph is None or rate is None else partial(rate, graph)
+        normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
+    used, shows = None if tiles is None else tiles.range(plan.calibrate), _shows(images, detector)
+    calibrated = calibrate_rule(made.rule, plan, normal, made.origins, used, recipe.score_filters, made.copies, shows)
+    notes = made.notes + describe_left_out(images.names, strangest, len(plan.learn)) + detector.remarks()
+    if detector.card.learns_from is LearnsFrom.NORMAL and not plan.altered:
+        notes += _by_heart([*score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)], normal)
+    return Inspector(
+        scorer=scorer,
+        rule=calibrated.rule,
+        calibration=calibrated.calibration,
+        learned=_learned(detector, recipe, len(plan.learn), notes),
+        parts=Parts(weights, golden, _seen_images(made.identities, plan), graph),
+        score_filters=filters,
+        mask_filters=recipe.make_mask_filters(),
+        products=calibrated.products,
+    )
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """What a fit learns from and is calibrated on, before anything is learned.
+
+    Attributes:
+        images: Those that learn and those that calibrate, without copies.
+        resized: The same at the size of the input.
+        origins: Of each, or nothing.
+        identities: Of each.
+        copies: How many were left out.
+        recipe: What is asked for of so many parts.
+        detector: That of the recipe, which has not learned yet.
+        rule: See `plan_fit`.
+        plan: See `plan_fit`.
+        notes: What the model says about its images.
+    """
+
+    images: Images
+    resized: Images
+    origins: Sequence[Origin]
+    identities: Sequence[str]
+    copies: int
+    recipe: Recipe
+    detector: Detector
+    rule: Rule
+    plan: CalibrationPlan
+    notes: tuple[str, ...]
+
+
+def _arrange(
+    images: Images,
+    recipe: Recipe,
+    calibrate_on: Images | None,
+    method: type[Detector] | None,
+    origins: Sequence[Origin],
+) -> _Arranged:
+    """Look at all images, leave out copies, and settle which learn; arguments as of `fit_inspector`."""
+    side, tiling = recipe.make_input()
     detector = _checked(recipe, method, images, apart=calibrate_on is not None)
     learn = None if calibrate_on is None else len(images)
     images = images if calibrate_on is None else Images.join([images, calibrate_on])
@@ -94,33 +164,8 @@ def fit_inspector(
     detector = _detector(recipe, method)
     rule, plan = plan_fit(detector.card, recipe, images, origins, learn, given.copies)
     check_apart(plan, () if learn is None else origins)
-    tiles = None if tiling is None else Tiles(images, tiling, progress)
-    seen = resized if tiles is None else images
-    plan, strangest = leave_out_strangest(plan, seen, recipe, origins, tiles, progress)
-    lab = Lab(detector, recipe.seed, recipe.device, progress)
-    normal = fold_scores(lab, seen, plan, filters, checkpoint, tiles, more=1) if plan.folds else None
-    shown = plan.learn if len(plan.learn) else plan.calibrate[:1]  # of these nothing is learned
-    lab.fit(seen_by(resized, tiles, shown), checkpoint, number=len(plan.folds), fits=len(plan.folds) + 1)
-    scorer, weights, graph, golden = deploy(detector, _golden(seen_by(resized, tiles, plan.calibrate[:1])), progress)
-    if normal is None:
-        others = None if graph is None or rate is None else partial(rate, graph)
-        normal = normal_scores(scorer, images, plan, tiling, filters, progress, others)
-    used, shows = None if tiles is None else tiles.range(plan.calibrate), _shows(images, detector)
-    calibrated = calibrate_rule(rule, plan, normal, origins, used, recipe.score_filters, given.copies, shows)
-    notes = found.notes(side if tiles is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
-    notes += describe_left_out(images.names, strangest, len(plan.learn))
-    learned = () if plan.altered else score_images(scorer, images.subset(plan.learn[:KNOWN]), tiling, filters)
-    by_heart = _by_heart([*learned], normal) if detector.card.learns_from is LearnsFrom.NORMAL else ()
-    return Inspector(
-        scorer=scorer,
-        rule=calibrated.rule,
-        calibration=calibrated.calibration,
-        learned=_learned(detector, recipe, len(plan.learn), (*notes, *detector.remarks(), *by_heart)),
-        parts=Parts(weights, golden, _seen_images(given.identities, plan), graph),
-        score_filters=filters,
-        mask_filters=recipe.make_mask_filters(),
-        products=calibrated.products,
-    )
+    notes = found.notes(side if tiling is None else None, recipe.bits) + ((FEWER,) if recipe != asked else ())
+    return _Arranged(images, resized, origins, given.identities, given.copies, recipe, detector, rule, plan, notes)
 
 
 def _checked(recipe: Recipe, method: type[Detector] | None, images: Images, *, apart: bool) -> Detector:

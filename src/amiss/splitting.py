@@ -91,6 +91,11 @@ class CalibrationPlan:
         """Number of parts that calibrate: the n of the rule."""
         return int(self.parts.max(initial=-1)) + 1
 
+    @property
+    def shown(self) -> NDArray[np.intp]:
+        """Images that learning is given: those that learn, or where none do one whose size alone counts."""
+        return self.learn if len(self.learn) else self.calibrate[:1]
+
 
 def read_calibration(how: How) -> How:
     """Parse a calibration: "auto" stays, other words become a share or `Folds`.
